@@ -1,0 +1,1 @@
+"""From raw bars to datasets: bars, features, labels, cache. Knows no model and no registry."""

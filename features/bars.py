@@ -1,0 +1,266 @@
+"""Bars that have been proven fit for use: `validate_bars` is the only way to make them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features.errors import InputError
+from features.interval import CALENDARS, Interval, infer_calendar, missing_bars
+
+FloatArray = npt.NDArray[np.float64]
+
+PRICES = ("open", "high", "low", "close")
+COLUMNS = ("timestamp", *PRICES, "volume")
+
+#: |log price ratio| of one bar beyond which a split is suspected: a 3-for-2 split gives 0.405,
+#: which leaves room for the day's own move. Largest hourly close move of BTC, ETH, SOL: 0.27.
+JUMP_BOUND = 0.35
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Validated price bars of one symbol.
+
+    Attributes
+    ----------
+    symbol : str
+        Name of the instrument.
+    interval : Interval
+        Bar length.
+    calendar : str
+        One of ``24/7``, ``24/5``, ``equity``.
+    time_ns : int64 array of shape (n,)
+        Bar OPEN times, nanoseconds since 1970 UTC, strictly increasing.
+    open, high, low, close : float64 arrays of shape (n,)
+        Finite, positive, ``low <= min(open, close)`` and ``high >= max(open, close)``.
+    volume : float64 array of shape (n,)
+        Finite, not negative.
+    missing : int64 array of shape (n,)
+        Bars missing right before each bar, scheduled closures not counted.
+    """
+
+    symbol: str
+    interval: Interval
+    calendar: str
+    time_ns: npt.NDArray[np.int64]
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    missing: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.time_ns)
+
+    @property
+    def timestamps(self) -> pd.DatetimeIndex:
+        """Bar open times as a UTC index of shape (n,)."""
+        return pd.DatetimeIndex(self.time_ns.view("datetime64[ns]"), tz="UTC", name="timestamp")
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars in one trading year of this calendar."""
+        return self.interval.periods_per_year(self.calendar)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over symbol, interval, calendar and every value: one changed price changes it."""
+        sha = hashlib.sha256(f"{self.symbol}|{self.interval.text}|{self.calendar}".encode())
+        for name in ("time_ns", *PRICES, "volume"):
+            sha.update(np.ascontiguousarray(getattr(self, name)).data)
+        return sha.hexdigest()
+
+    def segment_start(self, max_gap_bars: int) -> npt.NDArray[np.int64]:
+        """Position of the first bar after the latest gap wider than `max_gap_bars`, for each bar.
+
+        Returns
+        -------
+        int64 array of shape (n,)
+            0 up to the first such gap.
+        """
+        starts = np.where(self.missing > max_gap_bars, np.arange(len(self)), 0)
+        return np.maximum.accumulate(starts)
+
+    def slice(self, start: int, stop: int) -> Bars:
+        """Bars of positions ``start`` to ``stop - 1``, as views."""
+        cut = slice(start, stop)
+        arrays = {name: getattr(self, name)[cut] for name in ("time_ns", *PRICES, "volume")}
+        return Bars(
+            self.symbol, self.interval, self.calendar, **arrays, missing=self.missing[cut]
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns timestamp (UTC), open, high, low, close, volume; one row a bar."""
+        data = {name: getattr(self, name) for name in (*PRICES, "volume")}
+        return pd.DataFrame({"timestamp": self.timestamps, **data})
+
+
+def validate_bars(
+    frame: pd.DataFrame,
+    *,
+    symbol: str,
+    interval: Interval,
+    calendar: str = "auto",
+    allow_jumps: bool = False,
+    now: pd.Timestamp | None = None,
+) -> Bars:
+    """Prove that a table is a usable series of bars, or say what is wrong with it.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns timestamp, open, high, low, close, volume; others are ignored. Timestamps are
+        bar OPEN times: UTC-aware, or naive and then read as UTC. Nothing is sorted or filled.
+    symbol : str
+        Used in messages and in the digest.
+    interval : Interval
+        Length that the bars must have.
+    calendar : str, default "auto"
+        ``24/7``, ``24/5``, ``equity``, or ``auto`` to tell it from the bars.
+    allow_jumps : bool, default False
+        Accept one-bar moves of more than a factor 1.42 (`JUMP_BOUND`), which look like splits.
+    now : pandas.Timestamp, optional
+        If given, a last bar that has not closed by then is left out.
+
+    Returns
+    -------
+    Bars
+
+    Raises
+    ------
+    InputError
+        On a missing column, no rows, NaN or infinite values, unsorted or duplicate times,
+        prices that are not positive or out of order within the bar, another interval, or a
+        suspected split.
+    """
+    lacking = [name for name in COLUMNS if name not in frame.columns]
+    if lacking:
+        raise InputError(
+            f"bars of {symbol} lack the column(s) {', '.join(lacking)}; "
+            f"needed are {', '.join(COLUMNS)}, found {', '.join(map(str, frame.columns))}"
+        )
+    if not len(frame):
+        raise InputError(f"bars of {symbol} are empty; give a series with at least one bar")
+    time_ns = _utc_nanoseconds(frame["timestamp"], symbol)
+    values = {name: _floats(frame[name], symbol, name) for name in (*PRICES, "volume")}
+    if now is not None and time_ns[-1] + interval.ns > now.value:
+        time_ns = time_ns[:-1]
+        values = {name: array[:-1] for name, array in values.items()}
+        if not len(time_ns):
+            raise InputError(f"bars of {symbol} hold one bar only and it is still open; wait")
+    _check_order(time_ns, symbol, interval)
+    _check_values(time_ns, values, symbol)
+    if not allow_jumps:
+        _check_jumps(time_ns, values["open"], values["close"], symbol)
+    if calendar == "auto":
+        calendar = infer_calendar(time_ns, interval)
+    elif calendar not in CALENDARS:
+        raise InputError(f"`calendar` must be auto, {', '.join(CALENDARS)}, got {calendar!r}")
+    missing = missing_bars(time_ns, interval, calendar)
+    return Bars(symbol, interval, calendar, time_ns, **values, missing=missing)
+
+
+def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if column.dtype.kind != "M":
+        try:
+            column = pd.to_datetime(column, utc=True, format="ISO8601").dt.tz_localize(None)
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, "
+                f"got {column.iloc[0]!r}; convert it, or read the file through a source"
+            ) from error
+    values = column.to_numpy()
+    if np.isnat(values).any():
+        row = int(np.flatnonzero(np.isnat(values))[0])
+        raise InputError(f"`timestamp` of {symbol} is missing in row {row}; remove or repair it")
+    return values.astype("datetime64[ns]").view(np.int64)
+
+
+def _floats(column: pd.Series, symbol: str, name: str) -> FloatArray:
+    try:
+        return np.ascontiguousarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"`{name}` of {symbol} must be numbers; {error}") from error
+
+
+def _when(time_ns: npt.NDArray[np.int64], row: int) -> str:
+    return f"{pd.Timestamp(int(time_ns[row]), tz='UTC'):%Y-%m-%d %H:%M} UTC (row {row})"
+
+
+def _check_order(time_ns: npt.NDArray[np.int64], symbol: str, interval: Interval) -> None:
+    step = np.diff(time_ns)
+    if (step <= 0).any():
+        row = int(np.flatnonzero(step <= 0)[0]) + 1
+        what = "duplicate" if step[row - 1] == 0 else "earlier than the one before it"
+        raise InputError(
+            f"times of {symbol} must be strictly increasing: {_when(time_ns, row)} is {what}; "
+            "sort the bars and remove duplicates"
+        )
+    if (step % interval.ns).any() and interval.ns < 7 * 86_400 * 10**9:
+        row = int(np.flatnonzero(step % interval.ns)[0]) + 1
+        raise InputError(
+            f"bars of {symbol} are not {interval.text} bars: {_when(time_ns, row)} comes "
+            f"{pd.Timedelta(int(step[row - 1]))} after the bar before it; "
+            "give the interval of the data"
+        )
+    if len(step) and step.min() > interval.ns:
+        raise InputError(
+            f"bars of {symbol} are not {interval.text} bars: none is nearer than "
+            f"{pd.Timedelta(int(step.min()))} to the next; give the interval of the data"
+        )
+
+
+def _check_values(
+    time_ns: npt.NDArray[np.int64], values: dict[str, FloatArray], symbol: str
+) -> None:
+    for name, array in values.items():
+        bad = ~np.isfinite(array) | (array < 0 if name == "volume" else array <= 0)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            rule = "finite and not negative" if name == "volume" else "finite and positive"
+            raise InputError(
+                f"`{name}` of {symbol} must be {rule}, got {array[row]:g} at "
+                f"{_when(time_ns, row)}; remove or repair the bar"
+            )
+    body = np.maximum(values["open"], values["close"])
+    foot = np.minimum(values["open"], values["close"])
+    for name, bad, rule in (
+        ("high", values["high"] < body, "high >= max(open, close)"),
+        ("low", values["low"] > foot, "low <= min(open, close)"),
+    ):
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise InputError(
+                f"`{name}` of {symbol} breaks {rule} at {_when(time_ns, row)}: open "
+                f"{values['open'][row]:g}, high {values['high'][row]:g}, low "
+                f"{values['low'][row]:g}, close {values['close'][row]:g}; repair the bar"
+            )
+
+
+def _check_jumps(
+    time_ns: npt.NDArray[np.int64], open_: FloatArray, close: FloatArray, symbol: str
+) -> None:
+    # A split moves the open AND leaves the close there; a lone bad tick at the open does not.
+    previous = close[:-1]
+    ratio = np.log(np.stack([open_[1:] / previous, close[1:] / previous]))
+    found = np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
+    if len(found):
+        shown = ", ".join(
+            f"{pd.Timestamp(int(time_ns[row])):%Y-%m-%d} ({close[row] / close[row - 1] - 1:+.0%})"
+            for row in found[:8]
+        )
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        raise InputError(
+            f"bars of {symbol} jump by more than a factor {np.exp(JUMP_BOUND):.2f} within one "
+            f"bar, as unadjusted splits do: {shown}{more}; adjust the prices, or pass "
+            "--allow-jumps if the moves are real"
+        )

@@ -1,0 +1,321 @@
+"""Formulas of the built-in features: causal, stationary, free of the price level.
+
+Every function takes a `BarSeries` and returns a float64 array of shape (n,) whose row t depends
+on bars <= t only. NaN stands where the history is too short or the value is undefined; nothing is
+filled. Multiplying all prices, or all volumes, by a constant changes no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import numpy as np
+import numpy.typing as npt
+import talib
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Spread of log returns below which a series is flat: running sums leave residues of 1e-11.
+FLAT = 1e-9
+#: e^-16 is 1e-7: bars after which Wilder's smoothing has forgotten its start, in units of window.
+WILDER_MEMORY = 16
+NS_PER_HOUR = 3_600_000_000_000
+
+
+class BarSeries:
+    """One series of bars with the intermediate results that several features share.
+
+    Parameters
+    ----------
+    time_ns : int64 array of shape (n,)
+        Bar open times, nanoseconds since 1970 UTC.
+    open, high, low, close, volume : float64 arrays of shape (n,)
+        Validated bars.
+    """
+
+    def __init__(
+        self,
+        time_ns: npt.NDArray[np.int64],
+        open: FloatArray,  # noqa: A002 - the field's name for it
+        high: FloatArray,
+        low: FloatArray,
+        close: FloatArray,
+        volume: FloatArray,
+    ) -> None:
+        self.time_ns = time_ns
+        self.open, self.high, self.low, self.close = open, high, low, close
+        self.volume = volume
+        self._memo: dict[Hashable, FloatArray] = {}
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+    def memo(self, key: Hashable, compute: Callable[[], FloatArray]) -> FloatArray:
+        """Return the result remembered under `key`, computing it the first time."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return self._memo[key]
+
+    @property
+    def log_close(self) -> FloatArray:
+        """Natural logarithm of the close."""
+        return self.memo("log_close", lambda: np.log(self.close))
+
+    @property
+    def log_return(self) -> FloatArray:
+        """Close-to-close log return over one bar; NaN in the first row."""
+        return self.memo("log_return", lambda: difference(self.log_close, 1))
+
+    @property
+    def log_range(self) -> FloatArray:
+        """Log of high over low, at least 0."""
+        return self.memo("log_range", lambda: np.log(self.high / self.low))
+
+    def volatility(self, window: int) -> FloatArray:
+        """Root mean square of the last `window` log returns; NaN where the market stood still."""
+        return self.memo(("volatility", window), lambda: root_mean_square(self.log_return, window))
+
+
+def difference(values: FloatArray, lag: int) -> FloatArray:
+    """Change over `lag` rows; NaN in the first `lag`."""
+    out = np.full(len(values), np.nan)
+    out[lag:] = values[lag:] - values[:-lag]
+    return out
+
+
+def mean(values: FloatArray, window: int) -> FloatArray:
+    """Mean of the last `window` rows; `values` may be NaN in its first rows only."""
+    if window == 1:
+        return values
+    result: FloatArray = talib.SMA(values, window)
+    return result
+
+
+def root_mean_square(values: FloatArray, window: int) -> FloatArray:
+    """Root of the mean square of the last `window` rows; NaN where it is below `FLAT`."""
+    square = np.maximum(mean(values * values, window), 0.0)
+    return np.where(square > FLAT * FLAT, np.sqrt(square), np.nan)
+
+
+def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Quotient; NaN where the denominator is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
+def z_score(values: FloatArray, window: int) -> FloatArray:
+    """Distance from the mean of the last `window` rows in their standard deviations.
+
+    NaN where the deviation is less than 1e-6 of the mean: such a window is constant.
+    """
+    average = mean(values, window)
+    spread: FloatArray = talib.STDDEV(values, window)
+    return ratio(values - average, np.where(spread > 1e-6 * np.abs(average), spread, 0.0))
+
+
+# --- returns ---------------------------------------------------------------------------------
+
+
+def log_return(bars: BarSeries, window: int) -> FloatArray:
+    """Log return of the close over `window` bars."""
+    return difference(bars.log_close, window)
+
+
+def open_gap(bars: BarSeries) -> FloatArray:
+    """Log of the open over the previous close."""
+    out = np.full(len(bars), np.nan)
+    out[1:] = np.log(bars.open[1:] / bars.close[:-1])
+    return out
+
+
+def autocorrelation(bars: BarSeries, window: int) -> FloatArray:
+    """Correlation of one-bar log returns with those one bar earlier, over `window` bars."""
+    lagged = np.full(len(bars), np.nan)
+    lagged[1:] = bars.log_return[:-1]
+    result: FloatArray = talib.CORREL(bars.log_return, lagged, window)
+    return result
+
+
+# --- volatility ------------------------------------------------------------------------------
+
+
+def volatility(bars: BarSeries, window: int) -> FloatArray:
+    """Root mean square of one-bar log returns, per bar."""
+    return bars.volatility(window)
+
+
+def parkinson(bars: BarSeries, window: int) -> FloatArray:
+    """Range volatility per bar (Parkinson 1980)."""
+    return np.sqrt(np.maximum(mean(bars.log_range**2, window), 0.0) / (4.0 * np.log(2.0)))
+
+
+def garman_klass(bars: BarSeries, window: int) -> FloatArray:
+    """Open-high-low-close volatility per bar (Garman and Klass 1980)."""
+    body = np.log(bars.close / bars.open)
+    variance = 0.5 * bars.log_range**2 - (2.0 * np.log(2.0) - 1.0) * body**2
+    return np.sqrt(np.maximum(mean(variance, window), 0.0))
+
+
+def rogers_satchell(bars: BarSeries, window: int) -> FloatArray:
+    """Drift-free volatility per bar (Rogers and Satchell 1991)."""
+    up, down = np.log(bars.high / bars.open), np.log(bars.low / bars.open)
+    body = np.log(bars.close / bars.open)
+    return np.sqrt(np.maximum(mean(up * (up - body) + down * (down - body), window), 0.0))
+
+
+def volatility_ratio(bars: BarSeries, window: int) -> FloatArray:
+    """Log of volatility over `window` bars against that over four times as many."""
+    return np.log(ratio(bars.volatility(window), bars.volatility(4 * window)))
+
+
+def range_z(bars: BarSeries, window: int) -> FloatArray:
+    """Z-score of the log range within the last `window` bars."""
+    return z_score(bars.log_range, window)
+
+
+def downside_share(bars: BarSeries, window: int) -> FloatArray:
+    """Share of the squared returns of `window` bars that came from falls, in [0, 1]."""
+    falls = mean(np.minimum(bars.log_return, 0.0) ** 2, window)
+    return np.clip(ratio(falls, bars.volatility(window) ** 2), 0.0, 1.0)
+
+
+# --- volume ----------------------------------------------------------------------------------
+
+
+def volume_z(bars: BarSeries, window: int) -> FloatArray:
+    """Z-score of the volume within the last `window` bars."""
+    return z_score(bars.volume, window)
+
+
+def volume_ratio(bars: BarSeries, window: int) -> FloatArray:
+    """Mean volume of `window` bars as a share of that of four times as many, in [0, 4]."""
+    return ratio(mean(bars.volume, window), mean(bars.volume, 4 * window))
+
+
+def money_flow(bars: BarSeries, window: int) -> FloatArray:
+    """Share of traded value on rising less falling typical prices, in [-1, 1].
+
+    Chaikin's money-flow index on a scale that does not depend on the size of the trades:
+    `talib.MFI` returns 0 below a traded value of 1.
+    """
+    typical = bars.memo("typical", lambda: (bars.high + bars.low + bars.close) / 3.0)
+    value = typical * bars.volume
+    signed = np.sign(difference(typical, 1)) * value
+    return np.clip(ratio(mean(signed, window), mean(value, window)), -1.0, 1.0)
+
+
+# --- oscillators -----------------------------------------------------------------------------
+
+
+def rsi(bars: BarSeries, window: int) -> FloatArray:
+    """Relative strength index (Wilder 1978), moved to [-1, 1]."""
+    result: FloatArray = talib.RSI(bars.close, window) / 50.0 - 1.0
+    return result
+
+
+def stochastic(bars: BarSeries, window: int) -> FloatArray:
+    """Place of the close within the high-low range of `window` bars, in [-1, 1]; 0 if flat."""
+    top, bottom = talib.MAX(bars.high, window), talib.MIN(bars.low, window)
+    return _place(bars.close, bottom, top)
+
+
+def close_place(bars: BarSeries) -> FloatArray:
+    """Place of the close within its own bar, in [-1, 1]; 0 for a bar without range."""
+    return _place(bars.close, bars.low, bars.high)
+
+
+def _place(values: FloatArray, bottom: FloatArray, top: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        place = 2.0 * (values - bottom) / (top - bottom) - 1.0
+    return np.where(top == bottom, 0.0, place)
+
+
+def balance_of_power(bars: BarSeries, window: int) -> FloatArray:
+    """Mean over `window` bars of body over range, in [-1, 1]; a bar without range counts 0."""
+    raw = bars.memo("bop", lambda: talib.BOP(bars.open, bars.high, bars.low, bars.close))
+    return mean(raw, window)
+
+
+def upper_wick(bars: BarSeries) -> FloatArray:
+    """Share of the bar's range above its body, in [0, 1]; 0 for a bar without range."""
+    return _share(bars.high - np.maximum(bars.open, bars.close), bars.high - bars.low)
+
+
+def lower_wick(bars: BarSeries) -> FloatArray:
+    """Share of the bar's range below its body, in [0, 1]; 0 for a bar without range."""
+    return _share(np.minimum(bars.open, bars.close) - bars.low, bars.high - bars.low)
+
+
+def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def aroon(bars: BarSeries, window: int) -> FloatArray:
+    """Aroon oscillator (Chande 1995): which extreme is nearer in time, in [-1, 1]."""
+    result: FloatArray = talib.AROONOSC(bars.high, bars.low, window) / 100.0
+    return result
+
+
+# --- trend -----------------------------------------------------------------------------------
+
+
+def mean_distance(bars: BarSeries, window: int) -> FloatArray:
+    """Log distance of the close from its mean, in volatilities over the same `window`."""
+    distance = np.log(bars.close / mean(bars.close, window))
+    return ratio(distance, bars.volatility(window) * np.sqrt(window))
+
+
+def mean_cross(bars: BarSeries, window: int) -> FloatArray:
+    """Log distance of the mean of `window` closes from that of four times as many, scaled."""
+    distance = np.log(mean(bars.close, window) / mean(bars.close, 4 * window))
+    return ratio(distance, bars.volatility(4 * window) * np.sqrt(4 * window))
+
+
+def efficiency(bars: BarSeries, window: int) -> FloatArray:
+    """Net move over the path walked in `window` bars, signed (Kaufman 1995), in [-1, 1]."""
+    path = mean(np.abs(bars.log_return), window) * window
+    moved = difference(bars.log_close, window)
+    return np.clip(ratio(moved, np.where(path > FLAT, path, 0.0)), -1.0, 1.0)
+
+
+def adx(bars: BarSeries, window: int) -> FloatArray:
+    """Average directional index (Wilder 1978), in [0, 1]: strength of a trend either way."""
+    result: FloatArray = talib.ADX(bars.high, bars.low, bars.close, window) / 100.0
+    return result
+
+
+def directional_spread(bars: BarSeries, window: int) -> FloatArray:
+    """Rising less falling directional indicator (Wilder 1978), in [-1, 1]."""
+    rising = talib.PLUS_DI(bars.high, bars.low, bars.close, window)
+    falling = talib.MINUS_DI(bars.high, bars.low, bars.close, window)
+    result: FloatArray = (rising - falling) / 100.0
+    return result
+
+
+def below_high(bars: BarSeries, window: int) -> FloatArray:
+    """Log distance of the close below the highest high of `window` bars, at most 0."""
+    return np.log(bars.close / talib.MAX(bars.high, window))
+
+
+def above_low(bars: BarSeries, window: int) -> FloatArray:
+    """Log distance of the close above the lowest low of `window` bars, at least 0."""
+    return np.log(bars.close / talib.MIN(bars.low, window))
+
+
+# --- time ------------------------------------------------------------------------------------
+
+
+def _cycle(hours: FloatArray, period_hours: int, shape: str) -> FloatArray:
+    angle = 2.0 * np.pi * hours / period_hours
+    return np.sin(angle) if shape == "sin" else np.cos(angle)
+
+
+def hour_of_day(bars: BarSeries, shape: str) -> FloatArray:
+    """Sine or cosine of the open time within the UTC day."""
+    return _cycle(bars.time_ns % (24 * NS_PER_HOUR) / NS_PER_HOUR, 24, shape)
+
+
+def day_of_week(bars: BarSeries, shape: str) -> FloatArray:
+    """Sine or cosine of the open time within the week, Monday 00:00 UTC being 0."""
+    since_monday = (bars.time_ns + 3 * 24 * NS_PER_HOUR) % (168 * NS_PER_HOUR)
+    return _cycle(since_monday / NS_PER_HOUR, 168, shape)

@@ -1,0 +1,146 @@
+"""Bar lengths and trading calendars: what one bar stands for in time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import InputError
+
+_UNIT_SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DAY_NS = 86_400 * 10**9
+
+#: Trading calendars and the hours that one of their days trades.
+CALENDARS = ("24/7", "24/5", "equity")
+_DAYS_PER_YEAR = {"24/7": 365, "24/5": 260, "equity": 252}
+_HOURS_PER_DAY = {"24/7": 24.0, "24/5": 24.0, "equity": 6.5}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Length of one bar.
+
+    Attributes
+    ----------
+    text : str
+        As the user wrote it: a count and a unit, e.g. ``"15m"``, ``"1h"``, ``"1d"``, ``"1w"``.
+    ns : int
+        The same in nanoseconds.
+    """
+
+    text: str
+    ns: int
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Read ``"15m"``, ``"1h"``, ``"4h"``, ``"1d"``, ``"1w"``.
+
+        Raises
+        ------
+        InputError
+            If the text is not a positive count and one of the units m, h, d, w.
+        """
+        match = re.fullmatch(r"([1-9][0-9]{0,3})([mhdw])", text)
+        if match is None:
+            raise InputError(
+                f"`interval` must be a count and one of m, h, d, w, got {text!r}; "
+                "write for example 15m, 1h, 4h or 1d"
+            )
+        return cls(text, int(match[1]) * _UNIT_SECONDS[match[2]] * 10**9)
+
+    @property
+    def intraday(self) -> bool:
+        """Whether several bars fit into one day."""
+        return self.ns < _DAY_NS
+
+    def periods_per_year(self, calendar: str) -> float:
+        """Bars in one trading year: the factor that annualises a per-bar Sharpe ratio.
+
+        Crypto (``24/7``) has 8,760 hours or 365 days, currencies (``24/5``) 6,240 hours or
+        260 days, shares (``equity``) 1,638 hours or 252 days.
+        """
+        days = _DAYS_PER_YEAR[calendar]
+        if self.intraday:
+            return days * _HOURS_PER_DAY[calendar] * 3_600e9 / self.ns
+        # A week holds one weekly bar however many of its days trade.
+        return days / (self.ns / _DAY_NS) if self.ns == _DAY_NS else 365.25 * _DAY_NS / self.ns
+
+
+def infer_calendar(time_ns: npt.NDArray[np.int64], interval: Interval) -> str:
+    """Tell the calendar from the bars: weekends traded, nights traded, or neither.
+
+    Parameters
+    ----------
+    time_ns : int64 array of shape (n,)
+        Bar open times, nanoseconds since 1970 UTC.
+    interval : Interval
+        Bar length.
+
+    Returns
+    -------
+    str
+        ``"24/7"`` if more than 1 % of the bars open on a Saturday, ``"24/5"`` if the bars cover
+        the whole day (or Sundays, for daily bars), else ``"equity"``.
+    """
+    weekday = (time_ns // _DAY_NS + 3) % 7
+    if interval.ns > _DAY_NS or (weekday == 5).mean() > 0.01:
+        return "24/7"
+    if not interval.intraday:
+        return "24/5" if (weekday == 6).mean() > 0.01 else "equity"
+    hours = np.unique(time_ns % _DAY_NS // 3_600_000_000_000)
+    expected = min(24, _DAY_NS // interval.ns)
+    return "24/5" if len(hours) >= expected - 1 else "equity"
+
+
+def missing_bars(
+    time_ns: npt.NDArray[np.int64], interval: Interval, calendar: str
+) -> npt.NDArray[np.int64]:
+    """Count the bars that should stand between each bar and the one before it, but do not.
+
+    Scheduled closures (weekends of ``24/5`` and ``equity``, nights of ``equity``) are not
+    missing; holidays are, because no calendar of holidays is consulted.
+
+    Returns
+    -------
+    int64 array of shape (n,)
+        Missing bars right before each bar; 0 for the first.
+    """
+    missing = np.zeros(len(time_ns), dtype=np.int64)
+    late = np.flatnonzero(np.diff(time_ns) > interval.ns) + 1
+    if not len(late):
+        return missing
+    before, after = time_ns[late - 1], time_ns[late]
+    if calendar == "24/7" or interval.ns > _DAY_NS:
+        missing[late] = (after - before) // interval.ns - 1
+    elif calendar == "24/5" or not interval.intraday:
+        per_day = _DAY_NS // min(interval.ns, _DAY_NS)
+        slot_before, open_before = _weekday_slot(before, interval.ns, per_day)
+        slot_after, _ = _weekday_slot(after, interval.ns, per_day)
+        missing[late] = np.maximum(slot_after - slot_before - open_before, 0)
+    else:
+        day = time_ns // _DAY_NS
+        per_session = int(np.median(np.unique(day, return_counts=True)[1]))
+        same_day = before // _DAY_NS == after // _DAY_NS
+        nights = np.busday_count(_dates(before), _dates(after)) - 1
+        missing[late] = np.where(
+            same_day, (after - before) // interval.ns - 1, np.maximum(nights, 0) * per_session
+        )
+    return missing
+
+
+def _dates(time_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
+    return (time_ns // _DAY_NS).astype("datetime64[D]")
+
+
+def _weekday_slot(
+    time_ns: npt.NDArray[np.int64], step_ns: int, per_day: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Number the bar slots of Mondays to Fridays; a weekend time gets the next Monday's first."""
+    dates = _dates(time_ns)
+    working = np.is_busday(dates)
+    within = np.where(working, time_ns % _DAY_NS // step_ns, 0)
+    days = np.busday_count(np.datetime64("1970-01-01"), dates)
+    return (days * per_day + within).astype(np.int64), working.astype(np.int64)

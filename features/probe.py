@@ -1,0 +1,85 @@
+"""Proof on sampled rows that features look back only, forget, and ignore the price level."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from features.bars import Bars
+from features.errors import InputError
+from features.feature_set import FeatureSet, Matrix
+
+#: Agreement asked of a feature computed from its declared memory only (METHOD: 1e-6).
+TOLERANCE = 1e-5
+
+
+def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) -> None:
+    """Check a computed feature matrix against shorter histories of the same bars.
+
+    Three laws are checked at `rows` rows spread evenly over the series:
+
+    - prefix: the features of ``bars[a : t + 1]`` equal those of ``bars[a : t + 1 + m]`` at row t,
+      bit for bit - later bars change nothing;
+    - memory: computed from the declared memory alone, row t agrees to `TOLERANCE` - so live and
+      batch decide alike;
+    - scale: with all prices times 4 and all volumes times 8, row t is the same bit for bit - a
+      price level cannot hide in a feature. (Powers of two are exact in floating point.)
+
+    Parameters
+    ----------
+    features : FeatureSet
+        The features.
+    bars : Bars
+        The bars that `matrix` was computed from.
+    matrix : float32 array of shape (n, f)
+        ``features.compute(bars)``.
+    rows : int, default 8
+        Sampled rows.
+
+    Raises
+    ------
+    InputError
+        Naming every feature that breaks a law, and the law.
+    """
+    memory = features.memory
+    if len(bars) <= memory:
+        return
+    picked = np.unique(np.linspace(memory, len(bars) - 1, rows).astype(int))
+    broken: dict[str, str] = {}
+    for t in map(int, picked):
+        start = t - memory
+        alone = bars.slice(start, t + 1)
+        short = features.compute(alone)[-1]
+        longer = features.compute(bars.slice(start, min(t + 1 + memory, len(bars))))[memory]
+        _note(broken, features, _differ(short, longer), "uses later bars")
+        far = ~np.isclose(short, matrix[t], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        _note(broken, features, far, f"needs more than its memory, or uses the whole series")
+        _note(
+            broken,
+            features,
+            _differ(features.compute(_scaled(alone))[-1], short),
+            "depends on the level of price or volume",
+        )
+    if broken:
+        listed = "; ".join(f"{name} {why}" for name, why in broken.items())
+        raise InputError(f"features of {bars.symbol} cannot be trusted: {listed}; repair them")
+
+
+def _scaled(bars: Bars) -> Bars:
+    prices = {name: getattr(bars, name) * 4.0 for name in ("open", "high", "low", "close")}
+    return replace(bars, **prices, volume=bars.volume * 8.0)
+
+
+def _differ(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    return ~((a == b) | (np.isnan(a) & np.isnan(b)))
+
+
+def _note(
+    broken: dict[str, str], features: FeatureSet, bad: npt.NDArray[np.bool_], why: str
+) -> None:
+    for position in np.flatnonzero(bad):
+        broken.setdefault(features.columns[position].name, why)
