@@ -73,6 +73,8 @@ class ModelAdapter(ABC):
 
     name: ClassVar[str]
     defaults: ClassVar[Mapping[str, Value]] = {}
+    #: Distributions that a served model needs beyond those of the packages themselves.
+    requirements: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -54,6 +54,7 @@ class LightGBMAdapter(ModelAdapter):
         "lambda_l2": 5.0,
         "max_bin": 63,
     }
+    requirements: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     _booster: lgb.Booster | None = None
     _curve: list[float]
@@ -68,7 +69,7 @@ class LightGBMAdapter(ModelAdapter):
         params["objective"], params["metric"] = _OBJECTIVES[self.task]
         data = lgb.Dataset(train.X, train.y, weight=train.weight, params=params)
         curves: dict[str, dict[str, list[float]]] = {}
-        callbacks = []
+        callbacks: list[Callable[..., Any]] = []
         if valid is not None:
             callbacks = [
                 lgb.early_stopping(patience, verbose=False),

@@ -92,9 +92,7 @@ class Bars:
         """Bars of positions ``start`` to ``stop - 1``, as views."""
         cut = slice(start, stop)
         arrays = {name: getattr(self, name)[cut] for name in ("time_ns", *PRICES, "volume")}
-        return Bars(
-            self.symbol, self.interval, self.calendar, **arrays, missing=self.missing[cut]
-        )
+        return Bars(self.symbol, self.interval, self.calendar, **arrays, missing=self.missing[cut])
 
     def to_frame(self) -> pd.DataFrame:
         """Columns timestamp (UTC), open, high, low, close, volume; one row a bar."""

@@ -127,7 +127,7 @@ class DatasetBuilder:
     features: FeatureSet
     label: LabelSpec = field(default_factory=LabelSpec)
     cache: FeatureCache | None = None
-    max_gap_bars: int = 5
+    max_gap_bars: int = 24
     calendar: str = "auto"
     allow_jumps: bool = False
 
@@ -196,7 +196,9 @@ class DatasetBuilder:
             understood=raw.understood,
         )
         timestamps = bars.timestamps[rows]
-        return Dataset(_take(matrix, rows), labels.y[rows], timestamps, self.features.names, meta)
+        return Dataset(
+            take_rows(matrix, rows), labels.y[rows], timestamps, self.features.names, meta
+        )
 
     def _features(self, bars: Bars) -> tuple[npt.NDArray[np.float32], str]:
         def compute() -> npt.NDArray[np.float32]:
@@ -239,7 +241,9 @@ class DatasetBuilder:
         return keep, {reason: count for reason, count in dropped.items() if count}
 
 
-def _take(matrix: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def take_rows(
+    matrix: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
     """Rows of a feature-major matrix, still feature-major; a view if they are one run."""
     if rows[-1] - rows[0] + 1 == len(rows):
         return matrix[rows[0] : rows[-1] + 1]

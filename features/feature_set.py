@@ -164,9 +164,7 @@ class FeatureSet:
         InputError
             If a feature's array has another length than the bars.
         """
-        series = BarSeries(
-            bars.time_ns, bars.open, bars.high, bars.low, bars.close, bars.volume
-        )
+        series = BarSeries(bars.time_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
         # Feature-major storage: each formula writes one contiguous run, parquet reads one back.
         out = np.empty((len(self.columns), len(bars)), dtype=np.float32)
         for row, column in zip(out, self.columns, strict=True):
@@ -184,7 +182,9 @@ class FeatureSet:
         return np.arange(len(bars)) - bars.segment_start(max_gap_bars) >= self.memory
 
 
-def rebuild(signature: FeatureSignature, *, kinds: Sequence[FeatureKind] | None = None) -> FeatureSet:
+def rebuild(
+    signature: FeatureSignature, *, kinds: Sequence[FeatureKind] | None = None
+) -> FeatureSet:
     """Make the feature set that a signature describes, with the formulas of this installation.
 
     Raises

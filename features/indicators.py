@@ -36,7 +36,7 @@ class BarSeries:
     def __init__(
         self,
         time_ns: npt.NDArray[np.int64],
-        open: FloatArray,  # noqa: A002 - the field's name for it
+        open: FloatArray,
         high: FloatArray,
         low: FloatArray,
         close: FloatArray,
@@ -146,13 +146,15 @@ def volatility(bars: BarSeries, window: int) -> FloatArray:
 
 def parkinson(bars: BarSeries, window: int) -> FloatArray:
     """Range volatility per bar (Parkinson 1980)."""
-    return np.sqrt(np.maximum(mean(bars.log_range**2, window), 0.0) / (4.0 * np.log(2.0)))
+    variance = mean(bars.log_range * bars.log_range, window) / (4.0 * np.log(2.0))
+    result: FloatArray = np.sqrt(np.maximum(variance, 0.0))
+    return result
 
 
 def garman_klass(bars: BarSeries, window: int) -> FloatArray:
     """Open-high-low-close volatility per bar (Garman and Klass 1980)."""
     body = np.log(bars.close / bars.open)
-    variance = 0.5 * bars.log_range**2 - (2.0 * np.log(2.0) - 1.0) * body**2
+    variance: FloatArray = 0.5 * bars.log_range**2 - (2.0 * np.log(2.0) - 1.0) * body**2
     return np.sqrt(np.maximum(mean(variance, window), 0.0))
 
 

@@ -138,7 +138,7 @@ def _dates(time_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
 def _weekday_slot(
     time_ns: npt.NDArray[np.int64], step_ns: int, per_day: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Number the bar slots of Mondays to Fridays; a weekend time gets the next Monday's first."""
+    """Count weekday bar slots before each time, and tell whether it stands in one itself."""
     dates = _dates(time_ns)
     working = np.is_busday(dates)
     within = np.where(working, time_ns % _DAY_NS // step_ns, 0)

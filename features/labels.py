@@ -185,4 +185,5 @@ def average_uniqueness(start: IntArray, end: IntArray) -> FloatArray:
     alive = np.cumsum(change)
     share = np.where(alive > 0, 1.0 / np.maximum(alive, 1), 0.0)
     total = np.concatenate([[0.0], np.cumsum(share)])
-    return (total[after] - total[first]) / (after - first)
+    mean: FloatArray = (total[after] - total[first]) / (after - first)
+    return mean

@@ -55,7 +55,7 @@ def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) ->
         longer = features.compute(bars.slice(start, min(t + 1 + memory, len(bars))))[memory]
         _note(broken, features, _differ(short, longer), "uses later bars")
         far = ~np.isclose(short, matrix[t], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
-        _note(broken, features, far, f"needs more than its memory, or uses the whole series")
+        _note(broken, features, far, "needs more than its memory, or uses the whole series")
         _note(
             broken,
             features,
@@ -72,10 +72,9 @@ def _scaled(bars: Bars) -> Bars:
     return replace(bars, **prices, volume=bars.volume * 8.0)
 
 
-def _differ(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]
-) -> npt.NDArray[np.bool_]:
-    return ~((a == b) | (np.isnan(a) & np.isnan(b)))
+def _differ(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    differ: npt.NDArray[np.bool_] = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    return differ
 
 
 def _note(

@@ -21,6 +21,7 @@ _NAMES = {
 }
 #: Epoch numbers of the years 1973 to 2262 fall into one of these ranges and no other.
 _EPOCH_UNITS = (("s", 1e8, 1e11), ("ms", 1e11, 1e14), ("us", 1e14, 1e17), ("ns", 1e17, 1e19))
+_NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _DAY_FIRST = r"^\s*\d{1,2}[./-]\d{1,2}[./-]\d{4}"
 
 
@@ -91,11 +92,10 @@ def _load(path: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:
         reason = "it is empty" if path.stat().st_size == 0 else str(error).splitlines()[0]
         raise InputError(
-            f"{path.name} cannot be read: {reason}; write the file again as "
-            "parquet, csv or feather"
+            f"{path.name} cannot be read: {reason}; write the file again as parquet, csv or feather"
         ) from error
     if isinstance(frame.index, pd.DatetimeIndex):
-        name = str(frame.index.name or "timestamp")
+        name = str("timestamp" if frame.index.name is None else frame.index.name)
         frame = frame.rename_axis(index=name).reset_index()
     return frame
 
@@ -124,8 +124,10 @@ def _parse_times(column: pd.Series, file: str) -> tuple[pd.Series, str]:
             "(2024-05-31T14:00:00Z) or epoch seconds or milliseconds"
         ) from error
     with_time = zoned & text.str.contains(":")
-    how = "ISO 8601 with offset, converted to UTC" if with_time.all() else (
-        "ISO 8601 without zone, read as UTC"
+    how = (
+        "ISO 8601 with offset, converted to UTC"
+        if with_time.all()
+        else ("ISO 8601 without zone, read as UTC")
     )
     return times, how
 
@@ -134,8 +136,9 @@ def _from_epoch(column: pd.Series, file: str) -> tuple[pd.Series, str]:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     for unit, low, high in _EPOCH_UNITS:
         if ((values >= low) & (values < high)).all():
-            whole = column if column.dtype.kind in "iu" else column.astype("int64")
-            return pd.to_datetime(whole, unit=unit, utc=True), f"epoch {unit}"
+            scaled = np.asarray(column).astype(np.int64) * _NANOSECONDS[unit]
+            times = pd.Series(pd.DatetimeIndex(scaled.view("datetime64[ns]"), tz="UTC"))
+            return times, f"epoch {unit}"
     raise InputError(
         f"{file}: times like {column.iloc[0]} are no epoch seconds, milliseconds, microseconds "
         "or nanoseconds of one unit after 1973; write ISO 8601 times"

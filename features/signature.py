@@ -95,9 +95,7 @@ class FeatureSignature:
             if a.dtype != b.dtype:
                 lines.append(f"retyped: {name} from {a.dtype} to {b.dtype}")
             if (a.kind, a.params, a.memory) != (b.kind, b.params, b.memory):
-                lines.append(
-                    f"re-parameterised: {name} from {_call(a)} to {_call(b)}"
-                )
+                lines.append(f"re-parameterised: {name} from {_call(a)} to {_call(b)}")
             if a.formula != b.formula:
                 lines.append(f"formula changed: {name} from {a.formula} to {b.formula}")
         return lines

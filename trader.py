@@ -1,0 +1,207 @@
+"""The consumer: load a registered model as data, prove it, decide on bars, print the decisions."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@click.command()
+@click.option(
+    "--model",
+    "model_uri",
+    required=True,
+    help="models:/lightgbm-EURUSD@latest, models:/lightgbm-EURUSD@champion, or .../3.",
+)
+@click.option(
+    "--source", default="data/bars", show_default=True, help="Folder of bars, or `sample`."
+)
+@click.option("--symbol", help="Symbol of the bars; the model's own by default.")
+@click.option("--interval", help="Interval of the bars; the model's own by default.")
+@click.option(
+    "--last",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
+    help="Decide the last so many bars.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object.")
+@click.option("--debug", is_flag=True, help="Show where errors come from.")
+def trade(
+    model_uri: str,
+    source: str,
+    symbol: str | None,
+    interval: str | None,
+    last: int,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    r"""Print a registered model's decisions.
+
+    The model is downloaded as data and run by the code installed here: nothing from the registry
+    is executed. Its digests, format and golden decisions are checked before it may decide.
+
+    \b
+      python trader.py --model models:/lightgbm-EURUSD@latest --source sample --last 5
+    """
+    from adapters.base import AdapterError
+    from features.errors import InputError
+    from trainer.errors import TrainerError
+
+    try:
+        decided, facts = decide(model_uri, source, last=last, symbol=symbol, interval=interval)
+    except (InputError, AdapterError, TrainerError) as error:
+        if debug:
+            traceback.print_exception(error)
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    if as_json:
+        rows = [_plain(row) for row in decided.to_dict("records")]
+        click.echo(json.dumps({**facts, "decisions": rows}))
+    else:
+        _print_table(decided, facts)
+
+
+def decide(
+    model_uri: str,
+    source: str,
+    *,
+    last: int = 1,
+    symbol: str | None = None,
+    interval: str | None = None,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Load a model and decide the last bars of a source.
+
+    Parameters
+    ----------
+    model_uri : str
+        MLflow model URI.
+    source : str
+        Folder of bars, or ``sample``.
+    last : int, default 1
+        Bars to decide.
+    symbol, interval : str, optional
+        What the caller believes the model decides on; another than the model's is refused.
+
+    Returns
+    -------
+    decided : pandas.DataFrame
+        timestamp (UTC bar OPEN time), score, probability, position.
+    facts : dict of str to str
+        Which model: uri, version, symbol, interval.
+
+    Raises
+    ------
+    InputError, TrainerError
+        If the model cannot be loaded or proven, or the bars are not the ones it was made for.
+    """
+    import mlflow
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    from features.sources import open_source
+    from trainer.errors import TrainerError
+    from trainer.flavor import load_model
+    from trainer.tracking import DEFAULT_URI, check_reachable
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    check_reachable(uri)
+    mlflow.set_tracking_uri(uri)
+    try:
+        resolved, version = resolve(model_uri)
+        model = load_model(resolved)
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainerError(
+            f"{model_uri} cannot be loaded from {uri}: {reason}; train it first, or set "
+            "MLFLOW_TRACKING_URI"
+        ) from error
+    contract = model.contract
+    for name, given, own in (
+        ("symbol", symbol, contract.symbol),
+        ("interval", interval, contract.interval),
+    ):
+        if given is not None and given != own:
+            raise TrainerError(
+                f"{model_uri} decides on {contract.symbol} at {contract.interval}, not on "
+                f"{name} {given!r}; load the model of that {name}"
+            )
+    raw = open_source(source).read(contract.symbol, contract.interval)
+    frame = _closed(raw.frame, pd.Timestamp.now("UTC"), contract.interval)
+    facts = {
+        "model": model_uri,
+        "version": version,
+        "symbol": contract.symbol,
+        "interval": contract.interval,
+    }
+    return model.decide(frame, last=last), facts
+
+
+def resolve(model_uri: str) -> tuple[str, str]:
+    """Pin an alias to the version it names now, so that what is printed is what was loaded."""
+    from mlflow import MlflowClient
+
+    name, at, alias = model_uri.removeprefix("models:/").partition("@")
+    if not model_uri.startswith("models:/") or not at:
+        return model_uri, model_uri.rpartition("/")[2]
+    version = str(MlflowClient().get_model_version_by_alias(name, alias).version)
+    return f"models:/{name}/{version}", version
+
+
+def _closed(frame: pd.DataFrame, now: pd.Timestamp, interval: str) -> pd.DataFrame:
+    """Leave out a last bar that is still open: its close is not known yet."""
+    import pandas as pd
+
+    from features.interval import Interval
+
+    opened = pd.Timestamp(frame["timestamp"].iloc[-1])
+    still_open = opened.value + Interval.parse(interval).ns > now.value
+    return frame.iloc[:-1] if still_open else frame
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    """JSON values of one decision; NaN becomes null."""
+    return {
+        "timestamp": row["timestamp"].isoformat(),
+        **{
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in row.items()
+            if name != "timestamp"
+        },
+    }
+
+
+def _print_table(decided: pd.DataFrame, facts: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{facts['model']} (version {facts['version']}), {facts['symbol']} {facts['interval']}"
+    table = Table(title=title, title_justify="left")
+    for heading in ("bar opened (UTC)", "score", "probability", "position from next open"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    words = {-1: "short", 0: "flat", 1: "long"}
+    rows = decided.to_dict("records")
+    for row in rows:
+        table.add_row(
+            f"{row['timestamp']:%Y-%m-%d %H:%M}",
+            f"{row['score']:.4f}",
+            f"{row['probability']:.4f}",
+            words[row["position"]],
+        )
+    console = Console()
+    console.print(table)
+    if any(math.isnan(row["score"]) for row in rows):
+        console.print("nan: no decision, the features are undefined or span a gap; flat.")
+
+
+if __name__ == "__main__":
+    trade()

@@ -1,0 +1,117 @@
+"""The command line: `barwright`, or `python -m trainer`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from pydantic_core import PydanticUndefined
+
+import trader
+from trainer.config import TrainConfig, option_name
+from trainer.errors import TrainerError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_TRAIN_HELP = """Train models and register those that are sound.
+
+Each model is trained for each symbol by one procedure (purged K-fold, calibration, threshold
+after costs), measured walk-forward, saved, loaded back in a fresh process, and only then
+registered as {model}-{symbol}. A symbol that fails does not stop the others.
+
+\b
+  barwright train --symbols EURUSD --source sample
+  barwright train --symbols GOOGL --source sample --interval 1d
+  barwright train --symbols BTCUSDT,ETHUSDT --source path/to/bars --fee-bps 5
+
+Runs go to MLFLOW_TRACKING_URI, or to sqlite:///mlflow.db in this folder.
+
+Exit status: 0 all registered, 1 some or all failed, 2 wrong usage.
+"""
+
+
+def _config_options(command: Command) -> Command:
+    """Give the command one option for each field of `TrainConfig`: rules live there, not here."""
+    for name, field in reversed(TrainConfig.model_fields.items()):
+        default = None if field.default is PydanticUndefined else _text(field.default)
+        if field.default_factory is not None:
+            default = ""
+        command = click.option(
+            option_name(name),
+            name,
+            default=default,
+            show_default=bool(default),
+            metavar="TEXT" if field.annotation is str else "VALUE",
+            help=field.description,
+        )(command)
+    return command
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="barwright")
+def cli() -> None:
+    """Turn price bars into trading decisions that can be trusted."""
+
+
+@cli.command(help=_TRAIN_HELP)
+@_config_options
+@click.option("--debug", is_flag=True, help="Show where errors come from.")
+def train(debug: bool, **values: str | None) -> None:
+    """Train models; the help text for people is `_TRAIN_HELP`."""
+    # MLproject hands an empty text on where a parameter was not given.
+    given = {name: value for name, value in values.items() if value}
+    try:
+        config = TrainConfig.parse(given)
+    except TrainerError as error:
+        _fail(error, status=2, debug=debug)
+    # Behind the checks: these imports take seconds, and a typing mistake should not.
+    from rich.console import Console
+
+    from trainer.run import train as run
+    from trainer.view import ProgressView, print_summary
+
+    # Without a terminal nothing says how wide a line may be; a table needs this much.
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    try:
+        with ProgressView(console, config) as view:
+            summary = run(config, listen=view.listen, finished=view.finished)
+    except TrainerError as error:
+        _fail(error, status=1, debug=debug)
+    print_summary(console, summary, config)
+    if debug:
+        for result in summary.results:
+            if result.outcome.details:
+                click.echo(result.outcome.details, err=True)
+    sys.exit(1 if summary.failed else 0)
+
+
+cli.add_command(trader.trade, "trade")
+
+
+def _fail(error: Exception, *, status: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(status)
+
+
+def main() -> None:
+    """Entry point of the `barwright` script."""
+    cli(prog_name="barwright")
+
+
+if __name__ == "__main__":
+    main()

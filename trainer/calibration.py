@@ -1,0 +1,299 @@
+"""Calibrators: from a model's scores to probabilities, through JSON and back bit for bit.
+
+A calibrator is a handful of float64 numbers. Python writes a float to JSON so that reading it gives
+the same float, hence the calibrator that was loaded gives the probabilities of the one that was
+fitted. No calibrator ranks two scores the other way round than the model did.
+
+References
+----------
+Platt, J. (1999). Probabilistic outputs for support vector machines, sec. 2.2.
+Lin, H.-T., Lin, C.-J. and Weng, R. C. (2007). A note on Platt's probabilistic outputs for support
+vector machines. Machine Learning 68(3).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trainer.errors import TrainerError
+
+Floats = NDArray[np.float64]
+
+METHODS = ("platt", "isotonic", "none", "auto")
+
+_FLOOR = 1e-6  # isotonic steps of 0 or 1 would claim certainty from a few rows
+_AUTO_LABELS = 1000  # labels that do not overlap, from which isotonic may be considered
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrator(ABC):
+    """A monotone map from scores to probabilities."""
+
+    kind: ClassVar[str]
+
+    def transform(self, scores: ArrayLike) -> Floats:
+        """Return probabilities, float64, of the shape of ``scores``; NaN stays NaN.
+
+        Raises
+        ------
+        TrainerError
+            If a score is infinite, or out of the range that this calibrator knows.
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        if np.isinf(values).any():
+            raise TrainerError("`scores` must be finite or NaN, got inf; check the model's output")
+        return self._map(values)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every score gets the same probability: the scores told nothing."""
+        return False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"kind": ..., parameters}``, ready for `json.dumps`."""
+        given = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        return {"kind": self.kind, **{name: value.tolist() for name, value in given.items()}}
+
+    @abstractmethod
+    def _map(self, scores: Floats) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class PlattCalibrator(Calibrator):
+    """Sigmoid ``1 / (1 + exp(-(a * score + b)))`` with ``a >= 0``."""
+
+    a: float
+    b: float
+    kind: ClassVar[str] = "platt"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.a < np.inf and np.isfinite(self.b)):
+            raise TrainerError(
+                f"`a` must be >= 0 and `b` finite, got {self.a} and {self.b}; fit the calibrator"
+            )
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the slope is zero."""
+        return self.a == 0
+
+    def _map(self, scores: Floats) -> Floats:
+        return _sigmoid(self.a * scores + self.b)
+
+
+@dataclass(frozen=True, eq=False)
+class IsotonicCalibrator(Calibrator):
+    """Linear interpolation between knots, constant beyond the first and the last one."""
+
+    knots_x: Floats
+    knots_y: Floats
+    kind: ClassVar[str] = "isotonic"
+
+    def __post_init__(self) -> None:
+        x, y = (np.array(k, dtype=np.float64) for k in (self.knots_x, self.knots_y))
+        sound = x.ndim == 1 and x.shape == y.shape and x.size > 0 and np.isfinite(x).all()
+        sound = sound and (np.diff(x) > 0).all() and (np.diff(y) >= 0).all()
+        if not (sound and y[0] >= _FLOOR and y[-1] <= 1 - _FLOOR):
+            raise TrainerError(
+                "`knots_x` must increase, each with a `knots_y` in [1e-6, 1 - 1e-6] that never "
+                f"falls, got {x} and {y}; fit the calibrator"
+            )
+        for name, knots in (("knots_x", x), ("knots_y", y)):
+            knots.flags.writeable = False
+            object.__setattr__(self, name, knots)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all knots are at one height."""
+        return bool(self.knots_y[0] == self.knots_y[-1])
+
+    def _map(self, scores: Floats) -> Floats:
+        return np.asarray(np.interp(scores, self.knots_x, self.knots_y), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class IdentityCalibrator(Calibrator):
+    """Scores that are probabilities already, in [0, 1]."""
+
+    kind: ClassVar[str] = "none"
+
+    def _map(self, scores: Floats) -> Floats:
+        outside = (scores < 0) | (scores > 1)
+        if outside.any():
+            raise TrainerError(
+                "`scores` must be in [0, 1] for calibration 'none', got "
+                f"{scores[outside][0]}; use calibration 'platt'"
+            )
+        return scores.copy()
+
+
+def calibrator_from_json(data: dict[str, Any]) -> Calibrator:
+    """Return the calibrator that `Calibrator.to_json` described, bit for bit.
+
+    Raises
+    ------
+    TrainerError
+        If the kind is unknown, a field is missing or unknown, or a number is not finite.
+    """
+    kinds = {c.kind: c for c in (PlattCalibrator, IsotonicCalibrator, IdentityCalibrator)}
+    kind = data.get("kind")
+    if kind not in kinds:
+        raise TrainerError(
+            f"`kind` of a calibrator must be one of {', '.join(kinds)}, got {kind!r}"
+        )
+    given = {name: value for name, value in data.items() if name != "kind"}
+    wanted = [field.name for field in fields(kinds[kind])]
+    if sorted(given) != sorted(wanted):
+        raise TrainerError(
+            f"a calibrator of kind '{kind}' must have the fields {wanted}, got {list(given)}; "
+            "write it with `to_json`"
+        )
+    for name, value in given.items():
+        numbers = value if isinstance(value, list) else [value]
+        if not all(type(n) in (int, float) and np.isfinite(n) for n in numbers):
+            raise TrainerError(
+                f"`{name}` of a calibrator must hold finite numbers, got {value!r:.60}; "
+                "write it with `to_json`"
+            )
+    return kinds[kind](**given)
+
+
+def fit_calibrator(
+    method: str,
+    scores: ArrayLike,
+    y: ArrayLike,
+    *,
+    horizon: int,
+    splits: Iterable[tuple[ArrayLike, ArrayLike]] | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Calibrator:
+    """Fit a calibrator to out-of-sample scores.
+
+    Parameters
+    ----------
+    method
+        ``platt``: sigmoid on Platt's smoothed targets, fitted by Newton's method to convergence.
+        Where its slope would not be positive, or ``y`` has one class, it is the constant that
+        fits best: the smoothed base rate. ``isotonic``: scikit-learn's isotonic regression,
+        clipped into [1e-6, 1 - 1e-6]; the smoothed base rate if ``y`` has one class. ``none``:
+        scores are probabilities. ``auto``: isotonic if ``n / horizon >= 1000``, ``splits`` are
+        given, and its log-loss over them is lower than Platt's; else Platt.
+    scores
+        Real numbers of any size, shape (n,), from models that did not see these rows.
+    y
+        Class of each score, 0 or 1.
+    horizon
+        Bars that a label is read over: neighbours overlap, so that n rows hold about
+        ``n / horizon`` separate outcomes.
+    splits
+        Pairs of purged (train, test) positions in ``scores``; read by ``auto`` only.
+    sample_weight
+        Weights >= 0; their sums stand for the numbers of rows in Platt's targets.
+
+    Raises
+    ------
+    TrainerError
+        If the method is unknown, a score is NaN, or the other arguments break their rules.
+    """
+    if method not in METHODS:
+        raise TrainerError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}")
+    if horizon < 1:
+        raise TrainerError(f"`horizon` must be >= 1 bars, got {horizon}; use the label's horizon")
+    x, target = (np.asarray(values, dtype=np.float64) for values in (scores, y))
+    weight = np.ones(x.shape) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if x.ndim != 1 or not x.size or not x.shape == target.shape == weight.shape:
+        raise TrainerError(
+            "`scores`, `y` and `sample_weight` must be of one length >= 1, got shapes "
+            f"{x.shape}, {target.shape} and {weight.shape}; pass one of each for every row"
+        )
+    if not np.isfinite(x).all():
+        raise TrainerError("`scores` must be finite to fit on, got NaN or inf; drop those rows")
+    if not np.isin(target, (0, 1)).all():
+        raise TrainerError("`y` must be 0 or 1 in every row; use 1 for a rise and 0 otherwise")
+    if not ((weight >= 0).all() and 0 < weight.sum() < np.inf):
+        raise TrainerError("`sample_weight` must be finite, >= 0 and not all 0; use None for ones")
+    if method == "auto":
+        pairs = [(np.asarray(train), np.asarray(test)) for train, test in splits or ()]
+        method = "platt"
+        if pairs and x.size / horizon >= _AUTO_LABELS:
+            losses = [_cross_log_loss(m, x, target, weight, pairs) for m in ("platt", "isotonic")]
+            method = "isotonic" if losses[1] < losses[0] else "platt"
+    return _fit(method, x, target, weight)
+
+
+def _fit(method: str, x: Floats, y: Floats, weight: Floats) -> Calibrator:
+    if method == "none":
+        identity = IdentityCalibrator()
+        identity.transform(x)  # refuses scores that are not probabilities
+        return identity
+    ones, zeros = float(weight[y == 1].sum()), float(weight[y == 0].sum())
+    target = np.where(y == 1, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    rate = float(np.average(target, weights=weight))
+    if method == "isotonic":
+        if not ones or not zeros:
+            return IsotonicCalibrator(x[:1], np.array([rate]))
+        from sklearn.isotonic import IsotonicRegression  # serving a calibrator needs no sklearn
+
+        model = IsotonicRegression(y_min=_FLOOR, y_max=1 - _FLOOR, out_of_bounds="clip")
+        model.fit(x, y, sample_weight=weight)
+        return IsotonicCalibrator(model.X_thresholds_, np.maximum.accumulate(model.y_thresholds_))
+    constant = PlattCalibrator(0.0, float(np.log(rate / (1 - rate))))
+    centre, spread = float(x.mean()), float(x.std())
+    if not ones or not zeros or x.min() == x.max() or not spread > 0:
+        return constant
+    slope, offset = _newton((x - centre) / spread, target, weight, constant.b)
+    a, b = slope / spread, offset - slope * centre / spread
+    # The loss is convex: if its minimum has a slope <= 0, the best a >= 0 is 0.
+    return PlattCalibrator(a, b) if slope > 1e-9 and np.isfinite([a, b]).all() else constant
+
+
+def _newton(x: Floats, target: Floats, weight: Floats, offset: float) -> tuple[float, float]:
+    """Minimise the weighted cross-entropy of ``sigmoid(slope * x + offset)``, from slope 0."""
+
+    def loss(slope: float, offset: float) -> float:
+        z = slope * x + offset
+        return float((weight * (np.logaddexp(0.0, z) - target * z)).sum())
+
+    slope, total = 0.0, float(weight.sum())
+    for _ in range(100):
+        p = _sigmoid(slope * x + offset)
+        error, curve = weight * (p - target), weight * p * (1 - p)
+        g0, g1 = float((error * x).sum()), float(error.sum())
+        h00, h01, h11 = ((curve * f).sum() for f in (x * x, x, 1.0))
+        determinant = h00 * h11 - h01 * h01
+        if not determinant > 0:
+            break
+        step0 = float((h11 * g0 - h01 * g1) / determinant)
+        step1 = float((h00 * g1 - h01 * g0) / determinant)
+        gain = g0 * step0 + g1 * step1
+        if gain <= 1e-16 * total:  # a full step from here lands on the minimum to the last bits
+            return slope - step0, offset - step1
+        size, start = 1.0, loss(slope, offset)
+        while size > 1e-9 and loss(slope - size * step0, offset - size * step1) > (
+            start - 1e-4 * size * gain
+        ):
+            size /= 2
+        slope, offset = slope - size * step0, offset - size * step1
+    return slope, offset
+
+
+def _cross_log_loss(
+    method: str, x: Floats, y: Floats, weight: Floats, splits: list[tuple[Any, Any]]
+) -> float:
+    """Return the log-loss over all test rows, each scored by a calibrator of its training rows."""
+    loss = total = 0.0
+    for train, test in splits:
+        p = _fit(method, x[train], y[train], weight[train]).transform(x[test])
+        likelihood = np.where(y[test] == 1, p, 1 - p)
+        loss -= float((weight[test] * np.log(np.maximum(likelihood, 1e-300))).sum())
+        total += float(weight[test].sum())
+    return loss / total
+
+
+def _sigmoid(z: Floats) -> Floats:
+    # One expression for both signs keeps the order of neighbours; the bound avoids an overflow.
+    return 1.0 / (1.0 + np.exp(np.minimum(-z, 700.0)))

@@ -1,0 +1,183 @@
+"""The one description of a training run: every option, its default and its rule."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+import adapters
+from adapters.base import AdapterError
+from features.errors import InputError
+from features.interval import Interval
+from features.sources import check_symbol, open_source
+from trainer.errors import TrainerError
+
+
+def _comma_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _switch(value: object) -> object:
+    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _param_map(value: object) -> object:
+    """Read ``gru.hidden=128,lightgbm.num_leaves=7`` into ``{"gru": {"hidden": 128}, ...}``."""
+    if not isinstance(value, str):
+        return value
+    params: dict[str, dict[str, object]] = {}
+    for part in filter(None, (p.strip() for p in value.split(","))):
+        name, equals, text = part.partition("=")
+        model, dot, key = name.partition(".")
+        if not (equals and dot and key):
+            raise ValueError("must read model.name=value")
+        params.setdefault(model, {})[key] = _number(text)
+    return params
+
+
+def _number(text: str) -> int | float | bool | str:
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_param_map)]
+
+
+class TrainConfig(BaseModel):
+    """A validated training run. Descriptions are the command line's help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    symbols: Names = Field(description="Symbols, comma-separated: EURUSD or BTCUSDT,ETHUSDT.")
+    models: Names = Field(("lightgbm",), description="Models to train for each symbol.")
+    source: str = Field(
+        "data/bars",
+        description="Where bars come from: a folder of {symbol}_{interval}.parquet|csv|feather "
+        "files, or `sample` for the real bars of a PyPI package (EURUSD 1h, GOOGL 1d).",
+    )
+    interval: str = Field("1h", description="Bar length: 15m, 1h, 4h, 1d, ...")
+    task: Literal["direction", "forward_return", "triple_barrier"] = Field(
+        "direction", description="What to predict over the horizon."
+    )
+    horizon: int = Field(12, ge=1, le=10_000, description="Bars that an outcome is read over.")
+    n_splits: int = Field(5, ge=2, le=100, description="Folds of the purged K-fold.")
+    embargo: int = Field(
+        100, ge=0, description="Bars after a test fold's last label that are not trained on."
+    )
+    wf_splits: int = Field(
+        5, ge=2, le=100, description="Walk-forward blocks that the headline is measured on."
+    )
+    fee_bps: float = Field(10.0, ge=0, le=1_000, description="Fee per side, basis points.")
+    slippage_bps: float = Field(5.0, ge=0, le=1_000, description="Slippage per side, basis points.")
+    calibration: Literal["platt", "isotonic", "none", "auto"] = Field(
+        "platt", description="How scores become probabilities."
+    )
+    allow_short: Switch = Field(True, description="Whether positions may be short (on|off).")
+    features: str = Field("", description="YAML file with `groups` and `windows` of features.")
+    params: Params = Field(
+        default_factory=dict,
+        description="Hyperparameters: lightgbm.num_leaves=7,lightgbm.learning_rate=0.05",
+    )
+    cache: Switch = Field(True, description="Feature cache (on|off).")
+    cache_folder: str = Field("data/features", description="Folder of the feature cache.")
+    calendar: Literal["auto", "24/7", "24/5", "equity"] = Field(
+        "auto", description="Trading calendar, for gaps and annualising."
+    )
+    max_gap_bars: int = Field(
+        24, ge=0, description="Rows that span more missing bars than this are dropped."
+    )
+    allow_jumps: Switch = Field(
+        False, description="Accept one-bar moves that look like unadjusted splits (on|off)."
+    )
+    max_workers: int = Field(4, ge=1, le=256, description="Worker processes at most.")
+    seed: int = Field(42, ge=0, lt=2**31, description="Everything random follows from it.")
+    experiment: str = Field("barwright", min_length=1, description="MLflow experiment.")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate plain values, e.g. those of the command line.
+
+        Raises
+        ------
+        TrainerError
+            One sentence a mistake: option, rule, value.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                near = get_close_matches(name, cls.model_fields, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise TrainerError(f"there is no option {name!r}{hint}")
+        try:
+            config = cls(**values)
+        except ValidationError as error:
+            raise TrainerError(_explain(error)) from error
+        try:
+            config._check_names()
+        except (InputError, AdapterError) as error:
+            raise TrainerError(str(error)) from error
+        return config
+
+    def _check_names(self) -> None:
+        for what, given in (("symbols", self.symbols), ("models", self.models)):
+            if not given:
+                raise TrainerError(
+                    f"`--{what}` must name at least one, got none; for example "
+                    + ("--symbols EURUSD --source sample" if what == "symbols" else "lightgbm")
+                )
+            twice = {name for name in given if given.count(name) > 1}
+            if twice:
+                raise TrainerError(f"`--{what}` names {sorted(twice)[0]!r} twice; name it once")
+        for symbol in self.symbols:
+            check_symbol(symbol)
+        for model in self.models:
+            adapters.check_name(model)
+        for model in self.params:
+            if model not in self.models:
+                raise TrainerError(
+                    f"`--params` sets {model!r}, which is not trained; models are "
+                    f"{', '.join(self.models)}"
+                )
+        Interval.parse(self.interval)
+        open_source(self.source)
+        if self.task == "forward_return" and self.calibration == "none":
+            raise TrainerError(
+                "`--calibration` none needs scores that are probabilities, and the task "
+                "forward_return gives returns; use platt, isotonic or auto"
+            )
+
+    def seed_of(self, symbol: str, model: str) -> int:
+        """Seed of one fit: the same whatever the workers and the order of the symbols."""
+        digest = hashlib.sha256(f"{self.seed}|{symbol}|{model}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+def option_name(field: str) -> str:
+    """Command-line spelling of a field."""
+    return "--" + field.replace("_", "-")
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        field = str(item["loc"][0])
+        if item["type"] == "missing":
+            lines.append(f"`{option_name(field)}` must be given; see --help")
+            continue
+        rule = item["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+        if rule.startswith("must be a valid boolean"):
+            rule = "must be on or off"
+        rule = rule.split(", unable")[0]
+        lines.append(f"`{option_name(field)}` {rule}, got {item['input']!r}; see --help")
+    return "\n".join(lines)

@@ -1,0 +1,9 @@
+"""The one error that this package raises for a mistake of its user."""
+
+
+class TrainerError(ValueError):
+    """A mistake that the user can mend.
+
+    Its text is one sentence for the user: the argument, the rule, the value that broke it, and
+    the way out. The command line prints that sentence without a traceback.
+    """

@@ -1,0 +1,177 @@
+"""MLflow form of a `TradingModel`: a pyfunc for everybody, data only for those who have us."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.pyfunc
+import pandas as pd
+import yaml
+from mlflow.models.model import ModelInfo
+from mlflow.models.signature import ModelSignature
+from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
+
+from trainer.errors import TrainerError
+from trainer.model import MANIFEST, TradingModel, golden_frame
+
+_ROOT = Path(__file__).resolve().parent.parent
+#: Packages shipped with each model, so that consumers without barwright can serve it.
+_CODE = [str(_ROOT / name) for name in ("features", "adapters", "trainer")]
+#: Distributions that every model needs, besides those of its adapter.
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "PyYAML", "scipy", "scikit-learn", "TA-Lib")
+
+SIGNATURE = ModelSignature(
+    inputs=Schema(
+        [
+            # AnyType: a datetime column would refuse UTC-aware times, and text over HTTP.
+            ColSpec(AnyType(), "timestamp"),
+            *(ColSpec("double", name) for name in ("open", "high", "low", "close")),
+            # Shares are counted in whole numbers, and MLflow refuses int64 for double.
+            ColSpec(AnyType(), "volume"),
+        ]
+    ),
+    outputs=Schema(
+        [
+            ColSpec("string", "timestamp"),
+            ColSpec("double", "score"),
+            ColSpec("double", "probability"),
+            ColSpec("long", "position"),
+        ]
+    ),
+    params=ParamSchema([ParamSpec("last", "long", 0)]),
+)
+
+
+def save_model(
+    model_folder: Path, path: Path, *, requirements: Sequence[str] = (), **kwargs: Any
+) -> None:
+    """Write a saved `TradingModel` as an MLflow model folder.
+
+    Parameters
+    ----------
+    model_folder : pathlib.Path
+        What `TradingModel.save` wrote.
+    path : pathlib.Path
+        New folder.
+    requirements : sequence of str
+        Further distributions that serving needs, pinned to the installed version.
+    **kwargs
+        Passed on to `mlflow.pyfunc.save_model`.
+    """
+    mlflow.pyfunc.save_model(path=str(path), **_pyfunc(model_folder, requirements), **kwargs)
+
+
+def log_model(
+    model_folder: Path, name: str, *, requirements: Sequence[str] = (), **kwargs: Any
+) -> ModelInfo:
+    """Log a saved `TradingModel` to the active run, without registering it.
+
+    Parameters
+    ----------
+    model_folder : pathlib.Path
+        What `TradingModel.save` wrote.
+    name : str
+        Name of the logged model.
+    requirements : sequence of str
+        Further distributions that serving needs, pinned to the installed version.
+    **kwargs
+        Passed on to `mlflow.pyfunc.log_model`.
+
+    Returns
+    -------
+    mlflow.models.model.ModelInfo
+        Its ``model_uri`` is what is verified, and only then registered.
+    """
+    if kwargs.get("registered_model_name"):
+        raise TrainerError(
+            "`registered_model_name` would register a model that nobody has loaded yet; "
+            "log it, verify it, and register it with trainer.registry"
+        )
+    info: ModelInfo = mlflow.pyfunc.log_model(
+        name=name, **_pyfunc(model_folder, requirements), **kwargs
+    )
+    return info
+
+
+def load_model(model_uri: str) -> TradingModel:
+    """Load a model as data only: downloaded, verified, and run by the code installed here.
+
+    Parameters
+    ----------
+    model_uri : str
+        ``models:/lightgbm-EURUSD@latest``, ``models:/lightgbm-EURUSD/3``, ``models:/m-...``.
+
+    Raises
+    ------
+    TrainerError
+        If it holds no `TradingModel`, or does not pass `TradingModel.load`.
+    """
+    folder = Path(mlflow.artifacts.download_artifacts(model_uri))
+    return TradingModel.load(data_folder(folder))
+
+
+def data_folder(folder: Path) -> Path:
+    """Folder of the `TradingModel` within a downloaded MLflow model.
+
+    Raises
+    ------
+    TrainerError
+        If the folder holds no model of ours.
+    """
+    try:
+        described = yaml.safe_load((folder / "MLmodel").read_text())
+        flavor = described["flavors"]["python_function"]
+        relative = Path(flavor["data"])
+        ours = flavor["loader_module"] == __name__
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise TrainerError(f"the model is not one of ours: {error}; give another URI") from error
+    inside = (folder / relative).resolve()
+    if not ours or not inside.is_relative_to(folder.resolve()):
+        raise TrainerError("the model is not one of ours; give a model that barwright trained")
+    if not (inside / MANIFEST).is_file():
+        raise TrainerError(f"the model lacks {MANIFEST}; train it again")
+    return inside
+
+
+def _load_pyfunc(path: str) -> _Pyfunc:
+    """Load for `mlflow.pyfunc.load_model`; called by MLflow."""
+    return _Pyfunc(TradingModel.load(Path(path)))
+
+
+class _Pyfunc:
+    """What `mlflow.pyfunc` calls: the same `decide`, times as ISO text so that JSON keeps them."""
+
+    def __init__(self, model: TradingModel) -> None:
+        self.model = model
+
+    def predict(
+        self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        decided = self.model.decide(model_input, last=int((params or {}).get("last", 0)))
+        decided["timestamp"] = [moment.isoformat() for moment in decided["timestamp"]]
+        return decided
+
+
+def _input_example(model_folder: Path) -> pd.DataFrame:
+    """Golden bars, with times as text: what a request over HTTP looks like."""
+    frame = golden_frame(json.loads((model_folder / MANIFEST).read_text()))
+    frame["timestamp"] = [moment.isoformat() for moment in frame["timestamp"]]
+    return frame
+
+
+def _pyfunc(model_folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
+    needed = sorted({*_REQUIREMENTS, *requirements}, key=str.lower)
+    return {
+        "loader_module": __name__,
+        "data_path": str(model_folder),
+        "code_paths": _CODE,
+        # Explicit: inferring them costs seconds a model and runs it on the way.
+        "pip_requirements": [f"{name}=={version(name)}" for name in needed],
+        "signature": SIGNATURE,
+        "input_example": (_input_example(model_folder), {"last": 1}),
+    }

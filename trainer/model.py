@@ -1,0 +1,339 @@
+"""`TradingModel`: bars in, decisions out; and its form on disk, which proves itself when loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+import adapters
+from adapters.base import AdapterError, ModelAdapter
+from features.bars import COLUMNS, Bars, validate_bars
+from features.feature_set import FeatureSet, rebuild
+from features.interval import Interval
+from features.signature import FeatureSignature
+from trainer.calibration import Calibrator, calibrator_from_json
+from trainer.errors import TrainerError
+from trainer.threshold import Threshold
+
+#: Layout of the files below. When it changes: raise it, keep reading the old one, and add a
+#: stored model of the old format to tests/data.
+FORMAT_VERSION = 1
+#: Scores may differ by this much between machines (last bits of floating point); decisions not.
+SCORE_TOLERANCE = 1e-6
+#: Decisions replayed at load.
+GOLDEN_ROWS = 5
+
+FILES = ("model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json")
+MANIFEST = "manifest.json"
+OUTPUT = ("timestamp", "score", "probability", "position")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model must be given, and what it was made for.
+
+    Attributes
+    ----------
+    model, symbol, interval, calendar : str
+        Name of the adapter, and the bars it decides on.
+    task : str
+        What its scores mean: direction, forward_return or triple_barrier.
+    horizon : int
+        Bars an outcome is read over.
+    fee_bps, slippage_bps : float
+        Costs per side that the threshold was chosen for.
+    max_gap_bars : int
+        Rows whose features span more missing bars than this get no decision: flat.
+    allow_jumps : bool
+        Whether moves that look like splits are accepted.
+    """
+
+    model: str
+    symbol: str
+    interval: str
+    calendar: str
+    task: str
+    horizon: int
+    fee_bps: float
+    slippage_bps: float
+    max_gap_bars: int
+    allow_jumps: bool
+
+
+@dataclass(frozen=True, eq=False)
+class TradingModel:
+    """A feature set, a fitted adapter, a calibrator and a threshold: all that a decision needs.
+
+    Attributes
+    ----------
+    contract : Contract
+    features : FeatureSet
+    adapter : ModelAdapter
+    calibrator : Calibrator
+    threshold : Threshold
+    """
+
+    contract: Contract
+    features: FeatureSet
+    adapter: ModelAdapter
+    calibrator: Calibrator
+    threshold: Threshold
+
+    @property
+    def required_bars(self) -> int:
+        """Bars that one decision needs, the decided bar included."""
+        return self.features.memory + self.adapter.lookback
+
+    def decide(self, frame: pd.DataFrame, last: int = 0) -> pd.DataFrame:
+        """Decide at the close of each bar.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            Columns timestamp (UTC bar OPEN times), open, high, low, close, volume, oldest first.
+        last : int, default 0
+            Decide the last so many bars only; 0 for every bar with enough history.
+
+        Returns
+        -------
+        pandas.DataFrame
+            timestamp (UTC), score, probability (of a rise), position (-1 short, 0 flat, 1 long).
+            Where features are undefined or span a gap, score and probability are NaN and the
+            position is 0. A position is filled at the open of the next bar.
+
+        Raises
+        ------
+        InputError
+            If the bars do not pass `features.bars.validate_bars`.
+        TrainerError
+            If there are fewer bars than needed, or `last` is negative.
+        """
+        contract = self.contract
+        if last < 0:
+            raise TrainerError(f"`last` must be >= 0 bars, got {last}; use 0 for all")
+        needed = self.required_bars + max(last, 1) - 1
+        if len(frame) < needed:
+            raise TrainerError(
+                f"{contract.model}-{contract.symbol} needs at least {needed} bars to decide "
+                f"{max(last, 1)}, got {len(frame)}; give more history"
+            )
+        bars = validate_bars(
+            frame.iloc[-needed:] if last else frame,
+            symbol=contract.symbol,
+            interval=Interval.parse(contract.interval),
+            calendar=contract.calendar,
+            allow_jumps=contract.allow_jumps,
+        )
+        matrix = self.features.compute(bars)
+        usable = self.features.warmed_up(bars, max_gap_bars=contract.max_gap_bars)
+        usable &= np.isfinite(matrix).all(axis=1)
+        rows = np.flatnonzero(usable)
+        score = np.full(len(bars), np.nan)
+        if len(rows):
+            score[rows] = self.adapter.predict(matrix[rows], rows)
+        probability = self.calibrator.transform(score)
+        first = self.required_bars - 1
+        return pd.DataFrame(
+            {
+                "timestamp": bars.timestamps[first:],
+                "score": score[first:],
+                "probability": probability[first:],
+                "position": self.threshold.positions(probability)[first:].astype(np.int64),
+            }
+        )
+
+    def save(
+        self, folder: Path, *, bars: Bars, metrics: dict[str, Any], config: dict[str, Any]
+    ) -> None:
+        """Write the model, with golden rows from the end of `bars` that every load must repeat.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            New or empty folder.
+        bars : Bars
+            The bars it was trained on; the last ones become the golden rows.
+        metrics, config : dict
+            Evidence and settings, kept with the model for people and later comparisons.
+
+        Raises
+        ------
+        TrainerError
+            If no stretch of bars has finite scores: there is nothing to hold a load against.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.adapter.save(folder / "model.bin")
+        threshold = {"threshold": self.threshold.to_json()}
+        _write_json(folder / "calibrator.json", {**self.calibrator.to_json(), **threshold})
+        _write_json(folder / "metrics.json", metrics)
+        _write_json(folder / "features.json", self.features.signature.to_json())
+        snapshot = {"contract": asdict(self.contract), "config": config}
+        _write_json(folder / "config_snapshot.json", snapshot)
+        used, decided = self._golden(bars)
+        manifest = {
+            "format": FORMAT_VERSION,
+            "files": {name: _sha256(folder / name) for name in FILES},
+            "golden": {
+                "bars": {"time_ns": used.time_ns.tolist()}
+                | {name: getattr(used, name).tolist() for name in COLUMNS[1:]},
+                "decisions": [_plain(row) for row in decided.to_dict("records")],
+            },
+            "written_with": {
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "numpy": version("numpy"),
+                "TA-Lib": version("TA-Lib"),
+            },
+        }
+        _write_json(folder / MANIFEST, manifest)
+
+    def _golden(self, bars: Bars) -> tuple[Bars, pd.DataFrame]:
+        """Return the latest bars whose decisions rest on finite scores, and those decisions."""
+        needed = self.required_bars + GOLDEN_ROWS - 1
+        for stop in range(len(bars), needed - 1, -GOLDEN_ROWS):
+            used = bars.slice(stop - needed, stop)
+            decided = self.decide(used.to_frame(), last=GOLDEN_ROWS)
+            if decided["score"].notna().all():
+                return used, decided
+        raise TrainerError(
+            f"{self.contract.model}-{self.contract.symbol} has no {GOLDEN_ROWS} bars in a row to "
+            "prove itself by later; give more bars, or allow wider gaps with --max-gap-bars"
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved model: format, digests, parts, then the golden rows are decided again.
+
+        Raises
+        ------
+        TrainerError
+            If a file is missing, altered or of another format, or this machine's code or
+            libraries decide the golden rows differently: the message says what differs.
+        InputError
+            If the features differ from this installation's: with a readable diff.
+        """
+        manifest = _read_json(folder / MANIFEST)
+        if manifest.get("format") != FORMAT_VERSION:
+            raise TrainerError(
+                f"the model has format {manifest.get('format')!r}, this version reads "
+                f"{FORMAT_VERSION}; use the barwright version that wrote it"
+            )
+        _check_digests(folder, manifest)
+        try:
+            contract = Contract(**_read_json(folder / "config_snapshot.json")["contract"])
+            calibration = _read_json(folder / "calibrator.json")
+            threshold = Threshold.from_json(calibration.pop("threshold"))
+            calibrator = calibrator_from_json(calibration)
+        except (KeyError, TypeError) as error:
+            raise TrainerError(f"the model's files are damaged: {error}; train again") from error
+        signature = FeatureSignature.from_json(_read_json(folder / "features.json"))
+        features = rebuild(signature)
+        try:
+            adapter = adapters.find(contract.model).load(folder / "model.bin")
+        except AdapterError as error:
+            raise TrainerError(str(error)) from error
+        model = cls(contract, features, adapter, calibrator, threshold)
+        model._replay(manifest)
+        return model
+
+    def _replay(self, manifest: dict[str, Any]) -> None:
+        frame = golden_frame(manifest)
+        expected = manifest["golden"]["decisions"]
+        if not expected:
+            raise TrainerError("the model has no golden rows to be proven by; train again")
+        found = [_plain(row) for row in self.decide(frame, last=len(expected)).to_dict("records")]
+        for want, have in zip(expected, found, strict=True):
+            lines = [
+                f"{name} {want[name]!r} became {have[name]!r}"
+                for name in OUTPUT
+                if not _agrees(want[name], have[name])
+            ]
+            if lines:
+                raise TrainerError(
+                    f"the model decides differently here at {want['timestamp']}: "
+                    f"{', '.join(lines)} (written with {manifest.get('written_with')}); "
+                    "use the libraries it was written with, or train again"
+                )
+
+
+def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:
+    """Bars of a manifest's golden rows, as `TradingModel.decide` takes them.
+
+    Raises
+    ------
+    TrainerError
+        If they are not there or damaged.
+    """
+    try:
+        stored = manifest["golden"]["bars"]
+        times = np.asarray(stored["time_ns"], dtype=np.int64).view("datetime64[ns]")
+        frame = pd.DataFrame({name: stored[name] for name in COLUMNS[1:]})
+        frame.insert(0, "timestamp", pd.DatetimeIndex(times, tz="UTC"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainerError(f"the golden rows are damaged: {error}; train again") from error
+    return frame
+
+
+def sha256_of(folder: Path) -> str:
+    """Digest of a saved model: that of its manifest, which holds those of all other files."""
+    return _sha256(folder / MANIFEST)
+
+
+def _check_digests(folder: Path, manifest: dict[str, Any]) -> None:
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or set(listed) != set(FILES):
+        raise TrainerError("the model's manifest does not list its files; train again")
+    for name, digest in listed.items():
+        if not (folder / name).is_file():
+            raise TrainerError(f"the model lacks {name}; download or train it again")
+        if _sha256(folder / name) != digest:
+            raise TrainerError(
+                f"{name} is not what was saved: its SHA-256 differs from the manifest's; "
+                "download or train the model again"
+            )
+
+
+def _agrees(want: object, have: object) -> bool:
+    if isinstance(want, float) and isinstance(have, float):
+        return math.isclose(want, have, rel_tol=0.0, abs_tol=SCORE_TOLERANCE)
+    return want == have
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    """JSON values of one decision; NaN becomes None."""
+    score, probability = float(row["score"]), float(row["probability"])
+    return {
+        "timestamp": pd.Timestamp(row["timestamp"]).isoformat(),
+        "score": None if math.isnan(score) else score,
+        "probability": None if math.isnan(probability) else probability,
+        "position": int(row["position"]),
+    }
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise TrainerError(f"the model lacks {path.name}; download or train it again") from error
+    except ValueError as error:
+        raise TrainerError(f"{path.name} of the model is damaged: {error}; train again") from error
+    if not isinstance(data, dict):
+        raise TrainerError(f"{path.name} of the model is damaged: no object; train again")
+    return data

@@ -1,0 +1,341 @@
+"""One task of a run, in one worker: a symbol's dataset, one model, its evidence, its files."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import adapters
+from adapters.base import AdapterError, ModelAdapter
+from features.cache import FeatureCache
+from features.dataset import Dataset, DatasetBuilder
+from features.errors import InputError
+from features.feature_set import FeatureSet, load_config
+from features.interval import Interval
+from features.labels import LabelSpec
+from features.sources import open_source
+from trainer.config import TrainConfig
+from trainer.errors import TrainerError
+from trainer.evaluation import WalkForward, walk_forward
+from trainer.model import Contract, TradingModel
+from trainer.training import FOLD_METRICS, Fitted, Procedure, Sample
+
+#: Errors whose text is meant for the user.
+USER_ERRORS = (InputError, AdapterError, TrainerError)
+
+#: Told what is being done, and how much of it is: (phase, done, total).
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model for one symbol."""
+
+    symbol: str
+    model: str
+
+    @property
+    def name(self) -> str:
+        """Name of its registered model."""
+        return f"{self.model}-{self.symbol}"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a worker hands back: plain values and a folder, nothing that MLflow must unpickle.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        The saved `TradingModel`.
+    metrics : dict of str to float
+        ``wf_...`` headline and ``val_..._mean/_std/_min``.
+    fold_metrics : list of dict
+        Per fold of the production procedure.
+    tables : dict of str to list of dict
+        ``walk_forward`` blocks and the ``threshold`` curve.
+    params : dict
+        Settings worth comparing between runs.
+    data : dict
+        Digest, rows, dropped rows, gaps: what the run was trained on.
+    importance : dict of str to float
+        Gain by feature, if the adapter tells it.
+    seconds : dict of str to float
+        Wall time by phase.
+    requirements : tuple of str
+        Distributions that serving needs.
+    traded : bool
+        Whether the production threshold trades at all.
+    """
+
+    folder: Path
+    metrics: dict[str, float]
+    fold_metrics: list[dict[str, float]]
+    tables: dict[str, list[dict[str, Any]]]
+    params: dict[str, Any]
+    data: dict[str, Any]
+    importance: dict[str, float]
+    seconds: dict[str, float]
+    requirements: tuple[str, ...]
+    traded: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended: with a model, or with the reason why not."""
+
+    task: Task
+    started: float
+    ended: float
+    trained: TrainedModel | None = None
+    error: str = ""
+    details: str = field(default="", repr=False)
+
+
+def run_task(task: Task, config: TrainConfig, folder: Path, report: Report) -> Outcome:
+    """Train one model and write it to `folder`; a failure is returned, never raised.
+
+    Parameters
+    ----------
+    task : Task
+    config : TrainConfig
+    folder : pathlib.Path
+        Where the model's files go.
+    report : callable
+        Progress.
+
+    Returns
+    -------
+    Outcome
+    """
+    started = time.time()
+    try:
+        trained = _train(task, config, folder, report)
+    except USER_ERRORS as error:
+        return Outcome(task, started, time.time(), error=str(error), details=traceback.format_exc())
+    except Exception as error:
+        # One symbol's bug may not take the others down; --debug shows where it is.
+        text = f"{type(error).__name__}: {error}"
+        return Outcome(task, started, time.time(), error=text, details=traceback.format_exc())
+    return Outcome(task, started, time.time(), trained)
+
+
+def make_builder(config: TrainConfig) -> DatasetBuilder:
+    """Turn settings into the dataset builder that they describe."""
+    interval = Interval.parse(config.interval)
+    chosen = load_config(Path(config.features)) if config.features else {}
+    return DatasetBuilder(
+        source=open_source(config.source),
+        interval=interval,
+        features=FeatureSet.from_config(chosen, interval=interval),
+        label=LabelSpec(config.task, config.horizon),
+        cache=FeatureCache(Path(config.cache_folder)) if config.cache else None,
+        max_gap_bars=config.max_gap_bars,
+        calendar=config.calendar,
+        allow_jumps=config.allow_jumps,
+    )
+
+
+def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> TrainedModel:
+    clock = _Clock()
+    report("features", 0, 1)
+    builder = make_builder(config)
+    data = builder.build(task.symbol)
+    clock.lap("data")
+    adapter_class = adapters.find(task.model)
+    clock.lap("import")
+    fits = _Counter(report, (config.wf_splits + 1) * (config.n_splits + 1))
+    seed = config.seed_of(task.symbol, task.model)
+
+    def make_adapter() -> ModelAdapter:
+        return adapter_class(
+            task="classification" if data.meta.label.is_classification else "regression",
+            seed=seed,
+            params=config.params.get(task.model),
+        )
+
+    procedure = Procedure(
+        make_adapter,
+        n_splits=config.n_splits,
+        embargo=config.embargo,
+        horizon=config.horizon,
+        fee_bps=config.fee_bps,
+        slippage_bps=config.slippage_bps,
+        periods_per_year=data.meta.periods_per_year,
+        calibration=config.calibration,
+        allow_short=config.allow_short,
+        on_fit=fits.tick,
+    )
+    sample = Sample.of(data)
+    evidence = walk_forward(sample, procedure, config.wf_splits)
+    clock.lap("walk_forward")
+    fitted = procedure.run(sample)
+    clock.lap("production")
+    report("saving", 0, 1)
+    metrics = _metrics(evidence, fitted)
+    model = _assemble(task, config, builder, data, fitted)
+    model.save(
+        folder,
+        bars=data.meta.bars,
+        metrics={"metrics": _finite(metrics), "blocks": [_finite(b) for b in evidence.blocks]},
+        config={
+            # Where bars, cache and workers are does not change a model: left out, so that equal
+            # models are equal files.
+            **config.model_dump(
+                mode="json",
+                exclude={
+                    "source",
+                    "cache",
+                    "cache_folder",
+                    "max_workers",
+                    "symbols",
+                    "models",
+                    "features",
+                    "experiment",
+                },
+            ),
+            "seed_of_fit": seed,
+            "data_digest": data.meta.data_digest,
+            "fold_plan": fitted.plan_digest,
+            "walk_forward_plan": evidence.plan_digest,
+        },
+    )
+    clock.lap("save")
+    artifacts = fitted.adapter.get_artifacts()
+    gains = artifacts.get("importance_gain", [])
+    return TrainedModel(
+        folder=folder,
+        metrics=metrics,
+        fold_metrics=fitted.fold_metrics,
+        tables={"walk_forward": evidence.blocks, "threshold": _curve(fitted)},
+        params=_params(config, task, data, fitted, evidence, artifacts),
+        data=_facts(data),
+        importance=dict(zip(data.feature_names, map(float, gains), strict=True)) if gains else {},
+        seconds={**clock.laps, "fits": fits.seconds},
+        requirements=adapter_class.requirements,
+        traded=fitted.threshold.value is not None,
+    )
+
+
+def _assemble(
+    task: Task, config: TrainConfig, builder: DatasetBuilder, data: Dataset, fitted: Fitted
+) -> TradingModel:
+    contract = Contract(
+        model=task.model,
+        symbol=task.symbol,
+        interval=config.interval,
+        calendar=data.meta.calendar,
+        task=config.task,
+        horizon=config.horizon,
+        fee_bps=config.fee_bps,
+        slippage_bps=config.slippage_bps,
+        max_gap_bars=config.max_gap_bars,
+        allow_jumps=config.allow_jumps,
+    )
+    return TradingModel(
+        contract, builder.features, fitted.adapter, fitted.calibrator, fitted.threshold
+    )
+
+
+def _metrics(evidence: WalkForward, fitted: Fitted) -> dict[str, float]:
+    metrics = {f"wf_{name}": float(value) for name, value in evidence.metrics.items()}
+    for name in FOLD_METRICS:
+        values = [fold[name] for fold in fitted.fold_metrics if math.isfinite(fold[name])]
+        if values:
+            average = sum(values) / len(values)
+            spread = math.sqrt(sum((v - average) ** 2 for v in values) / len(values))
+            metrics |= {
+                f"val_{name}_mean": average,
+                f"val_{name}_std": spread,
+                f"val_{name}_min": min(values),
+            }
+    return metrics
+
+
+def _params(
+    config: TrainConfig,
+    task: Task,
+    data: Dataset,
+    fitted: Fitted,
+    evidence: WalkForward,
+    artifacts: dict[str, Any],
+) -> dict[str, Any]:
+    return {
+        **config.model_dump(exclude={"symbols", "models", "params", "experiment"}),
+        "model": task.model,
+        "symbol": task.symbol,
+        "calendar": data.meta.calendar,
+        "threshold": fitted.threshold.value,
+        "calibrator": fitted.calibrator.kind,
+        "feature_signature": data.meta.signature.digest,
+        "data_digest": data.meta.data_digest,
+        "fold_plan": fitted.plan_digest,
+        "walk_forward_plan": evidence.plan_digest,
+        **{f"{task.model}.{name}": value for name, value in artifacts["params"].items()},
+    }
+
+
+def _facts(data: Dataset) -> dict[str, Any]:
+    meta = data.meta
+    return {
+        "symbol": meta.symbol,
+        "interval": meta.interval,
+        "bars": len(meta.bars),
+        "rows": len(data.y),
+        "first": meta.bars.timestamps[0].isoformat(),
+        "last": meta.bars.timestamps[-1].isoformat(),
+        "dropped": meta.dropped,
+        "gaps": meta.gaps,
+        "cache": meta.cache,
+        "understood": meta.understood,
+        "digest": meta.data_digest,
+        "label": asdict(meta.label),
+    }
+
+
+def _curve(fitted: Fitted) -> list[dict[str, Any]]:
+    search = fitted.search
+    columns = zip(search.candidates, search.net_sharpe, search.n_trades, strict=True)
+    return [
+        {"threshold": float(t), "val_net_sharpe": float(s), "trades": int(k)} for t, s, k in columns
+    ]
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no NaN: an undefined figure is null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+class _Clock:
+    """Wall time by phase."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now
+
+
+class _Counter:
+    """Counts fits for the progress bar, and the seconds inside them."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
+        self.seconds = 0.0
+        report("fits", 0, total)
+
+    def tick(self, seconds: float) -> None:
+        self.seconds += seconds
+        self._done += 1
+        self._report("fits", self._done, self._total)

@@ -1,0 +1,268 @@
+"""Runs in MLflow: one parent a command, one child a (model, symbol), written by one process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import psutil
+import requests
+from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from trainer import flavor
+from trainer.errors import TrainerError
+from trainer.task import Outcome, Task, TrainedModel
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+_PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
+_HOST, _PROCESS = "barwright.host", "barwright.process"
+_CONNECT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """An open experiment and the parent run of this command."""
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+    parent_id: str
+
+    def fail(self) -> None:
+        """Say in the parent run that some tasks failed."""
+        self.client.set_tag(self.parent_id, "failed_tasks", "yes")
+
+    @contextlib.contextmanager
+    def child(self, outcome: Outcome) -> Iterator[str]:
+        """Open the run of a task, with the times it really had; yields its id.
+
+        It ends FINISHED only if the task has a model and the block raises nothing; a
+        `TrainerError` is written into its note and passed on.
+        """
+        run = self.client.create_run(
+            self.experiment_id,
+            start_time=int(outcome.started * 1000),
+            tags={
+                _PARENT: self.parent_id,
+                "kind": "candidate" if outcome.trained else "failure",
+                "model": outcome.task.model,
+                "symbol": outcome.task.symbol,
+            },
+            run_name=outcome.task.name,
+        )
+        run_id, status = run.info.run_id, "FAILED"
+        try:
+            if outcome.error:
+                self.client.set_tag(run_id, _NOTE, outcome.error)
+            yield run_id
+            status = "FINISHED" if outcome.trained else "FAILED"
+        except TrainerError as error:
+            self.client.set_tag(run_id, "kind", "failure")
+            self.client.set_tag(run_id, _NOTE, str(error))
+            raise
+        finally:
+            self.client.set_terminated(run_id, status, end_time=int(outcome.ended * 1000))
+
+    def log(self, run_id: str, task: Task, trained: TrainedModel) -> str:
+        """Log metrics, settings, data and the candidate itself; returns its ``models:/m-...``."""
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(name, value, now, 0)
+            for name, value in trained.metrics.items()
+            if math.isfinite(value)
+        ]
+        metrics += [
+            Metric(f"fold/{name}", value, now, fold)
+            for fold, row in enumerate(trained.fold_metrics)
+            for name, value in row.items()
+            if math.isfinite(value)
+        ]
+        metrics += [Metric(f"seconds/{k}", v, now, 0) for k, v in trained.seconds.items()]
+        params = [Param(name, str(value)) for name, value in trained.params.items()]
+        tags = [RunTag(_NOTE, describe(trained))]
+        self.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        data = trained.data
+        source = CodeDatasetSource(tags={"understood": data["understood"]})
+        name = f"{data['symbol']}_{data['interval']}"
+        # The class declares an abstract `profile` that it does not need.
+        dataset = MetaDataset(  # type: ignore[abstract]
+            source, name=name, digest=data["digest"][:32]
+        )
+        with mlflow.start_run(run_id=run_id, nested=True):
+            mlflow.log_input(dataset, context="training")
+            for table, rows in trained.tables.items():
+                if rows:
+                    columns = {key: [row[key] for row in rows] for key in rows[0]}
+                    mlflow.log_table(columns, f"{table}.json")
+            mlflow.log_dict({"data": data, "importance_gain": trained.importance}, "facts.json")
+            info = flavor.log_model(trained.folder, task.name, requirements=trained.requirements)
+        return str(info.model_uri)
+
+    def compare_link(self) -> str:
+        """Address, or for a database the fragment, that ranks this experiment's candidates."""
+        fragment = (
+            f"#/experiments/{self.experiment_id}/runs?searchFilter=tags.kind='candidate'"
+            "&orderByKey=metrics.`wf_net_sharpe`&orderByAsc=false&compareRunsMode=CHART"
+        )
+        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{base.rstrip('/')}/{fragment}"
+
+
+@contextlib.contextmanager
+def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracking]:
+    """Open the experiment and the parent run; leaving with an error marks the run FAILED.
+
+    Parameters
+    ----------
+    experiment : str
+        Name of the MLflow experiment; made if it is not there.
+    params : mapping
+        Settings of the command.
+
+    Raises
+    ------
+    TrainerError
+        If the tracking server or database cannot be reached.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    check_reachable(uri)
+    # Its own lines about every registration would tear the progress display apart.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    try:
+        with _alone(uri):
+            client = MlflowClient()
+            experiment_id = _experiment(client, experiment)
+        _close_orphans(client, experiment_id)
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainerError(f"MLflow at {uri} cannot be used: {reason}") from error
+    # `mlflow run` has opened the run already and says so in MLFLOW_RUN_ID.
+    resumed = os.environ.get("MLFLOW_RUN_ID")
+    with mlflow.start_run(
+        run_id=resumed or None,
+        experiment_id=None if resumed else experiment_id,
+        run_name=None if resumed else "train",
+        tags={
+            "kind": "command",
+            _HOST: socket.gethostname(),
+            _PROCESS: _process_identity(os.getpid()),
+        },
+    ) as run:
+        known = client.get_run(run.info.run_id).data.params
+        client.log_batch(
+            run.info.run_id,
+            params=[Param(k, str(v)) for k, v in params.items() if k not in known],
+        )
+        yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
+
+
+def check_reachable(uri: str) -> None:
+    """Ask an HTTP tracking server for a sign of life, instead of minutes of silent retries.
+
+    Raises
+    ------
+    TrainerError
+        If there is no answer within seconds.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=_CONNECT_SECONDS).raise_for_status()
+    except requests.RequestException as error:
+        raise TrainerError(
+            f"the MLflow server {uri} cannot be reached ({type(error).__name__}); start it, or "
+            "set MLFLOW_TRACKING_URI to another one"
+        ) from error
+
+
+def describe(trained: TrainedModel) -> str:
+    """Markdown about a candidate, for its run and its version."""
+    wf, data = trained.metrics, trained.data
+    dropped = ", ".join(f"{count:,} {why}" for why, count in data["dropped"].items()) or "none"
+    verdict = (
+        "The threshold trades."
+        if trained.traded
+        else "**Flat**: no threshold paid for its costs out of fold, so this model does not trade."
+    )
+    return (
+        f"{verdict}\n\n"
+        f"| walk-forward | net | gross | buy and hold |\n|---|---|---|---|\n"
+        f"| Sharpe (annual) | {wf['wf_net_sharpe']:.2f} | {wf['wf_gross_sharpe']:.2f} "
+        f"| {wf['wf_buy_hold_sharpe']:.2f} |\n"
+        f"| return | {wf['wf_net_return']:+.2%} | {wf['wf_gross_return']:+.2%} "
+        f"| {wf['wf_buy_hold_return']:+.2%} |\n\n"
+        f"{wf['wf_n_trades']:.0f} trades, turnover {wf['wf_turnover']:.0f}, "
+        f"log-loss {wf['wf_log_loss']:.4f} against the base rate's "
+        f"{wf['wf_base_rate_log_loss']:.4f}.\n\n"
+        f"Data: {data['understood']}. {data['rows']:,} rows of {data['bars']:,} bars from "
+        f"{data['first']} to {data['last']}; dropped: {dropped}."
+    )
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, tags=tags))
+    if found.lifecycle_stage != "active":
+        raise TrainerError(
+            f"the experiment {name!r} is deleted; restore it or give another --experiment"
+        )
+    return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Let one process at a time open a SQLite file: its schema is made on first use."""
+    path = uri.removeprefix("sqlite:///")
+    if path == uri or not path or path.startswith(":memory:"):
+        yield
+        return
+    with Path(f"{path}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
+    """Mark runs KILLED that a dead process of this machine left RUNNING."""
+    running = client.search_runs(
+        [experiment_id],
+        f"attributes.status = 'RUNNING' and tags.`{_HOST}` = '{socket.gethostname()}'",
+    )
+    for run in running:
+        identity = run.data.tags.get(_PROCESS, "")
+        if run.info.run_id == os.environ.get("MLFLOW_RUN_ID") or _alive(identity):
+            continue
+        for child in client.search_runs(
+            [experiment_id],
+            f"attributes.status = 'RUNNING' and tags.`{_PARENT}` = '{run.info.run_id}'",
+        ):
+            client.set_terminated(child.info.run_id, "KILLED")
+        client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _process_identity(pid: int) -> str:
+    """Process id and start time: ids are used again, start times are not."""
+    return f"{pid}:{psutil.Process(pid).create_time():.2f}"
+
+
+def _alive(identity: str) -> bool:
+    try:
+        return _process_identity(int(identity.partition(":")[0])) == identity
+    except (ValueError, psutil.Error):
+        return False
