@@ -1,0 +1,159 @@
+"""Real command runs, a real server, a real foreign environment: nothing here is imitated."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from features.sources import open_source
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Free trading finds positions to compare even where nothing pays for its costs.
+FREE = ("--fee-bps", "0", "--slippage-bps", "0")
+#: Enough folds to run every step, few enough to be quick.
+QUICK = ("--n-splits", "2", "--wf-splits", "2", *FREE)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with its own MLflow database, in which commands are run as users run them."""
+
+    folder: Path
+    uri: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        return {**kept, "MLFLOW_TRACKING_URI": self.uri, "OMP_NUM_THREADS": "1"}
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments, **environment) as process:
+            out, err = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def train(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run("-m", "trainer", "train", *arguments, **environment)
+
+    def trade(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run(str(ROOT / "trader.py"), *arguments, **environment)
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri, self.uri)
+
+    def runs(self, experiment: str = "barwright") -> list[Run]:
+        found = self.client.get_experiment_by_name(experiment)
+        return [] if found is None else self.client.search_runs([found.experiment_id])
+
+    def versions(self, name: str) -> list[str]:
+        found = self.client.search_model_versions(f"name = '{name}'")
+        return sorted(str(version.version) for version in found)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Real EURUSD bars, trained once with free trading; version 1 is registered."""
+    folder = tmp_path_factory.mktemp("trained")
+    place = Workspace(folder, f"sqlite:///{folder}/mlflow.db")
+    done = place.train("--symbols", "EURUSD", "--source", "sample", *QUICK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+@pytest.fixture(scope="session")
+def two_symbols(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of bars: the two halves of the EURUSD sample, as FIRST and SECOND."""
+    folder = tmp_path_factory.mktemp("bars")
+    frame = open_source("sample").read("EURUSD", "1h").frame
+    half = len(frame) // 2
+    frame[:half].to_parquet(folder / "FIRST_1h.parquet")
+    frame[half:].to_csv(folder / "SECOND_1h.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    def choose() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return choose
+
+
+def wait_for(address: str, process: subprocess.Popen[str], seconds: float = 90) -> None:
+    """Wait until a server answers, or say what it printed when it ended instead."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended: {process.communicate()[0]}")
+        try:
+            requests.get(address, timeout=2).raise_for_status()
+            return
+        except requests.RequestException:
+            time.sleep(0.3)
+    raise TimeoutError(address)
+
+
+@pytest.fixture
+def serve(
+    free_port: Callable[[], int],
+) -> Iterator[Callable[[list[str], dict[str, str], str], str]]:
+    """Start servers on loopback; they are stopped, with all their children, after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(command: list[str], environment: dict[str, str], health: str) -> str:
+        port = free_port()
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        wait_for(f"http://127.0.0.1:{port}{health}", process)
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        os.killpg(process.pid, 15)
+        process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL on loopback: its SQLAlchemy URL."""
+    folder = tmp_path_factory.mktemp("postgres")
+    script = str(ROOT / "scripts" / "postgres.sh")
+    started = subprocess.run([script, "start", folder], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    yield started.stdout.strip()
+    subprocess.run([script, "stop", folder], check=True)

@@ -1,0 +1,170 @@
+"""Bad input: one clear error, the right exit status, nothing registered, no run left RUNNING."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.sources import open_source
+
+
+def _bars() -> pd.DataFrame:
+    return open_source("sample").read("EURUSD", "1h").frame.iloc[:1500].reset_index(drop=True)
+
+
+def _broken(kind: str) -> pd.DataFrame:
+    bars = _bars()
+    if kind == "unsorted":
+        bars = pd.concat([bars[700:], bars[:700]])
+    elif kind == "duplicate":
+        bars = pd.concat([bars[:500], bars[499:]])
+    elif kind == "nan":
+        bars.loc[321, "close"] = np.nan
+    elif kind == "high_below_low":
+        bars.loc[321, "high"] = bars.loc[321, "low"] * 0.9
+    elif kind == "negative":
+        bars.loc[321, "low"] = -1.0
+    elif kind == "few":
+        bars = bars[:420]
+    return bars
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--symbols", "EURUSD", "--models", "lightgbmm"], "did you mean 'lightgbm'?"),
+        (["--symbols", "EURUSD", "--n-splits", "1"], "`--n-splits` must be greater than or equal"),
+        (["--symbols", "EURUSD", "--fee-bps", "-1"], "`--fee-bps` must be greater than or equal"),
+        (["--symbols", "EURUSD", "--fee-bps", "abc"], "`--fee-bps` must be a valid number"),
+        (["--symbols", "../../x"], "got '../../x'"),
+        ([], "`--symbols` must be given"),
+        (["--symbols", "EURUSD", "--cache", "maybe"], "`--cache` must be on or off"),
+        (["--symbols", "EURUSD", "--params", "lightgbm.num_leafs=3"], "did you mean"),
+        (["--symbols", "EURUSD", "--source", "http://example.org"], "`source` must be a folder"),
+        (["--symbols", "EURUSD", "--interval", "1x"], "`interval` must be a count"),
+        (["--symbols", "EURUSD", "--features", "nowhere.yaml"], "cannot be read"),
+        (["--symbols", "EURUSD", "--embargoo", "3"], "No such option"),
+    ],
+)
+def test_wrong_usage_exits_2_before_anything_is_written(
+    workspace, arguments: list[str], text: str
+) -> None:
+    done = workspace.train("--source", "sample", *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(workspace.folder.iterdir()) == []
+
+
+#: What is wrong with a symbol's bars, and what its error must say.
+BAD = {
+    "unsorted": "strictly increasing",
+    "duplicate": "is duplicate",
+    "nan": "`close` of nan must be finite and positive, got nan",
+    "high_below_low": "breaks high >= max(open, close)",
+    "negative": "`low` of negative must be finite and positive, got -1",
+    "few": "`embargo` must be smaller than the shortest fold",
+    "empty": "it is empty",
+    "absent": "no bars of absent at 1h",
+}
+
+
+def test_bad_symbols_fail_alone_each_with_its_reason(workspace) -> None:
+    bars = workspace.folder / "bars"
+    bars.mkdir()
+    _bars().to_parquet(bars / "good_1h.parquet")
+    (bars / "empty_1h.csv").touch()
+    for kind in set(BAD) - {"empty", "absent"}:
+        _broken(kind).to_parquet(bars / f"{kind}_1h.parquet")
+    done = workspace.train(
+        "--symbols", ",".join([*BAD, "good"]), "--source", "bars",
+        "--n-splits", "2", "--wf-splits", "2", "--embargo", "60", "--max-workers", "2",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    notes = {
+        run.info.run_name: (run.info.status, run.data.tags.get("mlflow.note.content", ""))
+        for run in workspace.runs()
+    }
+    for kind, text in BAD.items():
+        status, note = notes[f"lightgbm-{kind}"]
+        assert (status, text in note) == ("FAILED", True), note
+        assert text in " ".join(done.stdout.split())
+        assert workspace.versions(f"lightgbm-{kind}") == []
+    assert workspace.versions("lightgbm-good") == ["1"]
+    assert notes["lightgbm-good"][0] == "FINISHED"
+    assert "RUNNING" not in {status for status, _ in notes.values()}
+
+
+def test_an_embargo_longer_than_a_fold_says_what_would_work(workspace) -> None:
+    done = workspace.train("--symbols", "EURUSD", "--source", "sample", "--embargo", "5000")
+    assert done.returncode == 1
+    assert "`embargo` must be smaller than the shortest fold" in " ".join(done.stdout.split())
+    assert workspace.versions("lightgbm-EURUSD") == []
+
+
+def test_an_unwritable_cache_says_so(workspace) -> None:
+    (workspace.folder / "file").write_text("a file is no folder")
+    done = workspace.train(
+        "--symbols", "EURUSD", "--source", "sample", "--cache-folder", "file/cache"
+    )
+    assert done.returncode == 1
+    assert "cannot be written" in " ".join(done.stdout.split())
+    assert workspace.versions("lightgbm-EURUSD") == []
+
+
+def test_an_unreachable_server_says_so_at_once(workspace) -> None:
+    done = workspace.train(
+        "--symbols", "EURUSD", "--source", "sample", MLFLOW_TRACKING_URI="http://127.0.0.1:9"
+    )
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9 cannot be reached" in done.stderr
+    traded = workspace.trade("--model", "models:/x@latest", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert traded.returncode == 1
+    assert "cannot be reached" in traded.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["--model", "models:/nobody-X@latest", "--source", "sample"], 1, "cannot be loaded"),
+        (["--model", "models:/lightgbm-EURUSD@latest", "--source", "nowhere"], 1, "not a folder"),
+        (["--model", "models:/lightgbm-EURUSD@latest", "--last", "0"], 2, "--last"),
+        (
+            ["--model", "models:/lightgbm-EURUSD@latest", "--source", "sample", "--interval", "1d"],
+            1,
+            "decides on EURUSD at 1h",
+        ),
+        (
+            ["--model", "models:/lightgbm-EURUSD@latest", "--source", "sample", "--last", "9999"],
+            1,
+            "needs at least",
+        ),
+        (["--source", "sample"], 2, "--model"),
+    ],
+)
+def test_trader_refuses_what_it_cannot_decide(
+    trained, arguments: list[str], status: int, text: str
+) -> None:
+    done = trained.trade(*arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_mlflow_run_with_a_bad_value_fails_and_leaves_nothing_running(workspace) -> None:
+    root = Path(__file__).resolve().parents[2]
+    tools = Path(sys.executable).parent
+    done = workspace.run(
+        "-m", "mlflow", "run", str(root), "--env-manager", "local", "--experiment-name", "barwright",
+        "-P", "symbols=EURUSD", "-P", "source=sample", "-P", "fee_bps=abc",
+        PATH=f"{tools}:{workspace.environment['PATH']}",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "`--fee-bps` must be a valid number" in done.stderr
+    assert [run.info.status for run in workspace.runs()] == ["FAILED"]
+    assert workspace.client.search_registered_models() == []

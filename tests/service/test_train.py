@@ -1,0 +1,128 @@
+"""`barwright train` on real bars: what is logged, what is registered, what is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trainer.flavor import data_folder
+
+from mlflow.artifacts import download_artifacts
+
+
+def test_a_verified_version_is_registered_and_latest_names_it(trained) -> None:
+    version = trained.client.get_model_version_by_alias("lightgbm-EURUSD", "latest")
+    assert str(version.version) == "1"
+    assert version.source.startswith("models:/m-")
+    assert version.tags["trades"] in ("yes", "no")
+    assert "walk-forward" in version.description
+
+
+def test_the_run_tree_is_one_parent_and_one_child_a_model(trained) -> None:
+    runs = {run.data.tags["kind"]: run for run in trained.runs()}
+    assert sorted(run.info.status for run in trained.runs()) == ["FINISHED", "FINISHED"]
+    child, parent = runs["candidate"], runs["command"]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.info.run_name == "lightgbm-EURUSD"
+    assert child.info.end_time > child.info.start_time
+    assert parent.data.params["symbols"] == "('EURUSD',)"
+
+
+def test_metrics_follow_the_naming_of_what_they_were_measured_on(trained) -> None:
+    (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
+    names = set(child.data.metrics)
+    assert {"wf_net_return", "wf_turnover", "wf_log_loss", "wf_buy_hold_sharpe"} <= names
+    assert {"val_log_loss_mean", "val_log_loss_std", "val_log_loss_min"} <= names
+    prefixes = ("wf_", "val_", "fold/", "seconds/")
+    assert [name for name in names if not name.startswith(prefixes)] == []
+    steps = trained.client.get_metric_history(child.info.run_id, "fold/log_loss")
+    assert [metric.step for metric in steps] == [0, 1]
+
+
+def test_data_notes_and_tables_are_in_the_run(trained) -> None:
+    (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
+    (used,) = child.inputs.dataset_inputs
+    assert used.dataset.name == "EURUSD_1h"
+    assert "dropped" in child.data.tags["mlflow.note.content"]
+    files = {item.path for item in trained.client.list_artifacts(child.info.run_id)}
+    assert {"walk_forward.json", "threshold.json", "facts.json"} <= files
+    assert len(child.data.params["fold_plan"]) == 64
+
+
+def test_the_model_holds_the_named_files_and_no_pickle(trained, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.uri)
+    folder = Path(download_artifacts("models:/lightgbm-EURUSD@latest", tracking_uri=trained.uri))
+    data = data_folder(folder)
+    assert {path.name for path in data.iterdir()} == {
+        "model.bin",
+        "calibrator.json",
+        "metrics.json",
+        "features.json",
+        "config_snapshot.json",
+        "manifest.json",
+    }
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert all("==" in line for line in requirements)
+    assert not any(line.startswith("barwright") for line in requirements)
+
+
+def test_the_end_shows_versions_and_the_next_step(workspace) -> None:
+    done = workspace.train(
+        "--symbols", "GOOGL", "--interval", "1d", "--source", "sample", "--wf-splits", "2"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lightgbm-GOOGL" in done.stdout
+    assert "python trader.py --model models:/lightgbm-GOOGL@latest --source sample" in done.stdout
+    assert "compareRunsMode=CHART" in done.stdout
+    traded = workspace.trade("--model", "models:/lightgbm-GOOGL@latest", "--source", "sample")
+    assert traded.returncode == 0, traded.stderr
+    assert "2018-08-29" in traded.stdout
+
+
+def _models(place, symbols: list[str]) -> dict[str, bytes]:
+    """`model.bin` and `metrics.json` of the latest versions, and everything else with digests."""
+    found = {}
+    for symbol in symbols:
+        uri = f"models:/lightgbm-{symbol}@latest"
+        data = data_folder(Path(download_artifacts(uri, tracking_uri=place.uri)))
+        for name in ("model.bin", "metrics.json", "manifest.json"):
+            found[f"{symbol}/{name}"] = (data / name).read_bytes()
+    return found
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_bytes_whatever_the_workers(
+    workspace, two_symbols, monkeypatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.uri)
+    symbols = ["FIRST", "SECOND"]
+    results = []
+    for workers, cache, order in (("1", "on", symbols), ("2", "off", symbols[::-1])):
+        done = workspace.train(
+            "--symbols", ",".join(order), "--source", str(two_symbols),
+            "--n-splits", "2", "--wf-splits", "2",
+            "--max-workers", workers, "--cache", cache, "--fee-bps", "0", "--slippage-bps", "0",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        results.append(_models(workspace, symbols))
+    assert results[0] == results[1]
+    assert workspace.versions("lightgbm-FIRST") == ["1", "2"]
+    other = workspace.train(
+        "--symbols", "FIRST", "--source", str(two_symbols),
+        "--n-splits", "2", "--wf-splits", "2", "--seed", "7",
+    )  # fmt: skip
+    assert other.returncode == 0
+    assert _models(workspace, ["FIRST"])["FIRST/model.bin"] != results[0]["FIRST/model.bin"]
+
+
+def test_the_facts_count_dropped_rows_by_reason(trained) -> None:
+    (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
+    facts = json.loads(
+        Path(
+            trained.client.download_artifacts(child.info.run_id, "facts.json", str(trained.folder))
+        ).read_text()
+    )["data"]
+    assert facts["rows"] + sum(facts["dropped"].values()) == facts["bars"] == 6225
