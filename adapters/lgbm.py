@@ -64,6 +64,7 @@ class LightGBMAdapter(ModelAdapter):
         check_batch(train)
         if valid is not None:
             check_batch(valid)
+            check_rows(valid.X, train.X.shape[1])
         params: dict[str, Any] = {**self.params, **_FIXED, "seed": self.seed}
         rounds, patience = params.pop("num_boost_round"), params.pop("early_stopping_rounds")
         params["objective"], params["metric"] = _OBJECTIVES[self.task]
@@ -116,7 +117,10 @@ class LightGBMAdapter(ModelAdapter):
     def load(cls, path: Path) -> Self:
         """Read LightGBM's text."""
         try:
-            booster = lgb.Booster(model_str=path.read_text())
+            text = path.read_text()
+            if "\nend of parameters\n" not in text:  # LightGBM's parser ends the whole process here
+                raise AdapterError(f"{path.name} holds no LightGBM model: it is cut short")
+            booster = lgb.Booster(model_str=text)
         except (OSError, UnicodeDecodeError, lgb.basic.LightGBMError) as error:
             raise AdapterError(f"{path.name} holds no LightGBM model: {error}") from error
         objective = str(booster.dump_model(num_iteration=1).get("objective", ""))

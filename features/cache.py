@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,12 @@ from features.signature import FeatureSignature
 
 #: Raise it when the layout of the files changes: older entries are then never looked at.
 FORMAT_VERSION = 1
+
+#: What reading raises when a file is not there, or its bytes or JSON are not what was written.
+_UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError),
+    pa.ArrowException,
+)
 
 
 class CacheMismatchError(InputError):
@@ -116,51 +124,49 @@ class FeatureCache:
     def _read(self, key: CacheKey, n: int, signature: FeatureSignature) -> Matrix:
         try:
             metadata = json.loads(self.metadata_path(key).read_text())
-            raw = self.data_path(key).read_bytes()
             stored = FeatureSignature.from_json(metadata["signature"])
-            whole = metadata["file_digest"] == _file_digest(raw) and metadata["rows"] == n
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            lines = signature.diff(stored)
+            # Mapped, not read: the pages are hashed and decoded where they lie.
+            with pa.memory_map(str(self.data_path(key))) as file, ThreadPoolExecutor(1) as pool:
+                raw = file.read_buffer()
+                # Half of the work is the digest, and neither half needs the interpreter's lock.
+                digest = pool.submit(_digest, raw)
+                matrix = None if lines else _decode(raw, signature.names, n)
+                whole = metadata["file_digest"] == digest.result() and metadata["rows"] == n
+        except _UNREADABLE as error:
             raise _DamagedError from error
         if not whole:
             raise _DamagedError
-        lines = signature.diff(stored)
-        if lines:
+        if matrix is None:
             raise CacheMismatchError(
                 f"cached features {key.stem} are not the ones asked for:\n  "
                 + "\n  ".join(lines)
                 + f"\ndelete {self.metadata_path(key)} to have them computed again"
             )
-        try:
-            table = pq.read_table(pa.BufferReader(raw), columns=list(signature.names))
-        except (pa.ArrowException, OSError) as error:
-            raise _DamagedError from error
-        out = np.empty((len(signature.names), n), dtype=np.float32)
-        for row, name in zip(out, signature.names, strict=True):
-            position = 0
-            for chunk in table.column(name).chunks:
-                row[position : position + len(chunk)] = chunk.to_numpy()
-                position += len(chunk)
-        return out.T
+        return matrix
 
     def _write(
         self, key: CacheKey, bars: Bars, signature: FeatureSignature, matrix: Matrix
     ) -> None:
-        columns = {"timestamp": pa.array(bars.time_ns, pa.timestamp("ns", tz="UTC"))}
-        columns |= {
-            name: pa.array(np.ascontiguousarray(column))
-            for name, column in zip(signature.names, matrix.T, strict=True)
-        }
+        times = pa.array(bars.time_ns, pa.timestamp("ns", tz="UTC"))
+        columns = [times, *(pa.array(np.ascontiguousarray(column)) for column in matrix.T)]
+        # NaN is a number to parquet. Columns that can hold no null are read a third faster.
+        fields = [pa.field("timestamp", times.type, nullable=False)]
+        fields += [pa.field(name, pa.float32(), nullable=False) for name in signature.names]
+        table = pa.table(columns, schema=pa.schema(fields))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Features hardly repeat a value: dictionaries only cost time. LZ4 reads fastest.
-            sink = pa.BufferOutputStream()
-            pq.write_table(pa.table(columns), sink, compression="lz4", use_dictionary=False)
-            raw = sink.getvalue()
-            metadata = _describe(key, signature, matrix, _file_digest(raw))
             # Data first: an entry counts only with metadata that carry its digest, so a crash in
             # between, or another process at the same key, leaves a sound entry or none.
-            _replace(self.data_path(key), raw)
-            _replace(self.metadata_path(key), json.dumps(metadata, indent=1).encode())
+            with _replacing(self.data_path(key)) as file:
+                # Features hardly repeat a value: dictionaries only cost time. LZ4 reads fastest.
+                pq.write_table(table, file, compression="lz4", use_dictionary=False)
+                file.flush()
+                with pa.memory_map(file.name) as written:
+                    file_digest = _digest(written.read_buffer())
+            metadata = _describe(key, signature, matrix, file_digest)
+            with _replacing(self.metadata_path(key)) as file:
+                file.write(json.dumps(metadata, indent=1).encode())
         except OSError as error:
             raise InputError(
                 f"the feature cache {str(self.folder)!r} cannot be written: {error.strerror}; "
@@ -168,17 +174,35 @@ class FeatureCache:
             ) from error
 
 
+def _decode(raw: pa.Buffer, names: Sequence[str], n: int) -> Matrix:
+    """Matrix of a parquet file, straight into feature-major storage: one column a time.
+
+    Raises
+    ------
+    _DamagedError
+        If the file has another number of rows.
+    """
+    file = pq.ParquetFile(pa.BufferReader(raw))
+    if file.metadata.num_rows != n:
+        raise _DamagedError
+    out = np.empty((len(names), n), dtype=np.float32)
+    for row, name in zip(out, names, strict=True):
+        position = 0
+        for chunk in file.read(columns=[name], use_threads=False).column(0).chunks:
+            row[position : position + len(chunk)] = chunk.to_numpy()
+            position += len(chunk)
+    return out.T
+
+
 def _describe(
     key: CacheKey, signature: FeatureSignature, matrix: Matrix, file_digest: str
 ) -> dict[str, Any]:
     """Metadata of an entry; min and max are over numbers, null where a column has none."""
-    with np.errstate(invalid="ignore"):
-        lowest, highest = np.fmin.reduce(matrix, axis=0), np.fmax.reduce(matrix, axis=0)
-    nulls = np.isnan(matrix).sum(axis=0)
 
     def number(value: np.float32) -> float | None:
         return float(value) if np.isfinite(value) else None
 
+    columns = dict(zip(signature.names, matrix.T, strict=True))
     return {
         "symbol": key.symbol,
         "interval": key.interval,
@@ -187,23 +211,25 @@ def _describe(
         "file_digest": file_digest,
         "feature_names": list(signature.names),
         "dtypes": dict.fromkeys(signature.names, "float32"),
-        "null_counts": {n: int(c) for n, c in zip(signature.names, nulls, strict=True)},
-        "min": {n: number(v) for n, v in zip(signature.names, lowest, strict=True)},
-        "max": {n: number(v) for n, v in zip(signature.names, highest, strict=True)},
+        "null_counts": {name: int(np.isnan(column).sum()) for name, column in columns.items()},
+        "min": {name: number(np.fmin.reduce(column)) for name, column in columns.items()},
+        "max": {name: number(np.fmax.reduce(column)) for name, column in columns.items()},
         "signature": signature.to_json(),
     }
 
 
-def _file_digest(raw: bytes | pa.Buffer) -> str:
-    return hashlib.sha256(memoryview(raw)).hexdigest()
+def _digest(raw: pa.Buffer) -> str:
+    return hashlib.sha256(raw).hexdigest()
 
 
-def _replace(path: Path, content: bytes | pa.Buffer) -> None:
-    """Write a file so that other processes see the old one or the whole new one."""
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that other processes see as the old one, and after the block as the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        os.close(handle)
+        with Path(name).open("wb") as file:
+            yield file
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

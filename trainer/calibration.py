@@ -2,7 +2,7 @@
 
 A calibrator is a handful of float64 numbers. Python writes a float to JSON so that reading it gives
 the same float, hence the calibrator that was loaded gives the probabilities of the one that was
-fitted. No calibrator ranks two scores the other way round than the model did.
+fitted. No calibrator ranks two scores the other way round than the model did (the last bit apart).
 
 References
 ----------
@@ -82,7 +82,8 @@ class PlattCalibrator(Calibrator):
         return self.a == 0
 
     def _map(self, scores: Floats) -> Floats:
-        return _sigmoid(self.a * scores + self.b)
+        with np.errstate(over="ignore"):  # beyond the largest float the sigmoid is flat
+            return _sigmoid(self.a * scores + self.b)
 
 
 @dataclass(frozen=True, eq=False)

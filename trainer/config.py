@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 import adapters
 from adapters.base import AdapterError
 from features.errors import InputError
+from features.feature_set import FeatureSet, load_config
 from features.interval import Interval
 from features.sources import check_symbol, open_source
 from trainer.errors import TrainerError
@@ -149,8 +151,12 @@ class TrainConfig(BaseModel):
                     f"`--params` sets {model!r}, which is not trained; models are "
                     f"{', '.join(self.models)}"
                 )
-        Interval.parse(self.interval)
+            # Only this model is imported, and only if there is something to check.
+            adapters.find(model)(task="classification", params=self.params[model])
+        interval = Interval.parse(self.interval)
         open_source(self.source)
+        if self.features:
+            FeatureSet.from_config(load_config(Path(self.features)), interval=interval)
         if self.task == "forward_return" and self.calibration == "none":
             raise TrainerError(
                 "`--calibration` none needs scores that are probabilities, and the task "

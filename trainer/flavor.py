@@ -23,7 +23,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 #: Packages shipped with each model, so that consumers without barwright can serve it.
 _CODE = [str(_ROOT / name) for name in ("features", "adapters", "trainer")]
 #: Distributions that every model needs, besides those of its adapter.
-_REQUIREMENTS = ("mlflow", "numpy", "pandas", "PyYAML", "scipy", "scikit-learn", "TA-Lib")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "PyYAML", "TA-Lib")
 
 SIGNATURE = ModelSignature(
     inputs=Schema(

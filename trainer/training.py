@@ -185,12 +185,13 @@ class Procedure:
         scores = np.full(len(sample), np.nan)
         for train, test in folds:
             scores[test] = score_rows(self.fit(sample, train), sample, test)
-        calibrator = self._calibrate(sample, scores, np.arange(len(sample)), folds)
+        calibrator = self._calibrate(self.calibration, sample, scores, np.arange(len(sample)), folds)
         probability = np.full(len(sample), np.nan)
         for train, test in folds:
             # The fold's own outcomes may not shape the probabilities that its threshold is
             # judged on; its purged training rows are exactly those that do not overlap them.
-            other = self._calibrate(sample, scores, train, None)
+            # The same kind as the final one, or `auto` would choose the threshold on another.
+            other = self._calibrate(calibrator.kind, sample, scores, train, None)
             probability[test] = other.transform(scores[test])
         search = self._search(sample, probability)
         # A calibrator without slope says that scores do not rank outcomes: nothing to trade on.
@@ -219,6 +220,7 @@ class Procedure:
 
     def _calibrate(
         self,
+        method: str,
         sample: Sample,
         scores: FloatArray,
         rows: IntArray,
@@ -229,7 +231,7 @@ class Procedure:
         if folds is not None and len(usable) == len(sample):
             splits = folds
         return fit_calibrator(
-            self.calibration,
+            method,
             scores[usable],
             sample.outcome[usable],
             horizon=self.horizon,

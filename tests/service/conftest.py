@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Free trading finds positions to compare even where nothing pays for its costs.
 FREE = ("--fee-bps", "0", "--slippage-bps", "0")
 #: Enough folds to run every step, few enough to be quick.
-QUICK = ("--n-splits", "2", "--wf-splits", "2", *FREE)
+QUICK = ("--n-splits", "2", "--wf-splits", "2", "--horizon", "3", *FREE)
 
 
 @dataclass(frozen=True)

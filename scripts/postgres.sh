@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# A throw-away PostgreSQL server on loopback, for tests and for trying things.
+#   scripts/postgres.sh start DIR     make a cluster, start it on a free port, print its SQLAlchemy URL
+#   scripts/postgres.sh url DIR       print the URL again
+#   scripts/postgres.sh stop DIR      stop the server and delete the cluster
+# DIR keeps the notes (url, pid, cluster, log). PostgreSQL refuses to run as root: then it runs as
+# `postgres`, or `nobody`, with its cluster in a folder of that user's own. Durability is off.
+set -euo pipefail
+
+fail() {
+  echo "postgres.sh: $1" >&2
+  exit "${2:-1}"
+}
+
+find_bin() {
+  local found folder
+  for folder in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort --version-sort --reverse); do
+    [ -x "$folder/initdb" ] && { echo "$folder"; return; }
+  done
+  found=$(command -v initdb) || fail "PostgreSQL's initdb was not found; on Debian: apt-get install postgresql"
+  dirname "$(readlink -f "$found")"
+}
+
+# Run a command as the user the server runs as: from / so that a private folder is no obstacle.
+as_server() {
+  if [ "$(id -u)" -eq 0 ]; then
+    (cd / && runuser -u "$server_user" -- "$@")
+  else
+    "$@"
+  fi
+}
+
+free_port() {
+  "${PYTHON:-python3}" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+stop() {
+  local dir=$1 pid cluster
+  [ -f "$dir/cluster" ] || return 0
+  cluster=$(cat "$dir/cluster")
+  pid=$(head -n 1 "$cluster/data/postmaster.pid" 2>/dev/null || true)
+  # After a crash the number may belong to another process by now: its arguments tell.
+  if [ -n "$pid" ] && ps -p "$pid" -o args= 2>/dev/null | grep --quiet --fixed-strings "$cluster/data"; then
+    kill -INT "$pid" # fast shutdown: drops the connections
+    for _ in $(seq 100); do
+      kill -0 "$pid" 2>/dev/null || break
+      sleep 0.1
+    done
+    kill -0 "$pid" 2>/dev/null && fail "the server (pid $pid) is still running after 10 s"
+  fi
+  rm -rf "$cluster"
+  rm -f "$dir/cluster" "$dir/url" "$dir/pid"
+}
+
+start() {
+  local dir=$1 bin cluster password port log
+  [ -f "$dir/cluster" ] && fail "$dir already has a cluster; stop it first"
+  bin=$(find_bin)
+  mkdir -p "$dir"
+  server_user=$(id -un)
+  if [ "$(id -u)" -eq 0 ]; then
+    server_user=postgres
+    id "$server_user" >/dev/null 2>&1 || server_user=nobody
+  fi
+  cluster=$(mktemp -d "/tmp/barwright-postgres.XXXXXX")
+  echo "$cluster" >"$dir/cluster"
+  trap 'stop "$dir"' ERR
+  log=$cluster/log
+
+  password=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
+  (umask 077 && echo "$password" >"$cluster/password")
+  if [ "$(id -u)" -eq 0 ]; then
+    chown -R "$server_user" "$cluster"
+  fi
+  as_server "$bin/initdb" --pgdata="$cluster/data" --username=barwright --pwfile="$cluster/password" \
+    --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync >"$dir/log" 2>&1 ||
+    { cat "$dir/log" >&2; stop "$dir"; fail "initdb failed"; }
+
+  # Another process may take the port between choosing and binding it: then try the next one.
+  for _ in 1 2 3 4 5; do
+    port=$(free_port)
+    if as_server "$bin/pg_ctl" start --silent --wait --timeout=30 --pgdata="$cluster/data" --log="$log" \
+      --options="-h 127.0.0.1 -p $port -c unix_socket_directories='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off" \
+      >>"$dir/log" 2>&1; then
+      head -n 1 "$cluster/data/postmaster.pid" >"$dir/pid"
+      (umask 077 && echo "postgresql+psycopg://barwright:$password@127.0.0.1:$port/postgres" >"$dir/url")
+      cat "$dir/url"
+      return 0
+    fi
+  done
+  cat "$log" >&2
+  stop "$dir"
+  fail "the server did not start"
+}
+
+[ $# -eq 2 ] || fail "usage: postgres.sh start|url|stop DIR" 2
+case $1 in
+  start) start "$2" ;;
+  stop) stop "$2" ;;
+  url) cat "$2/url" ;;
+  *) fail "usage: postgres.sh start|url|stop DIR" 2 ;;
+esac

@@ -1,0 +1,336 @@
+"""One suite for every model: what `adapters.base` promises, whichever adapter keeps it.
+
+All rows here are synthetic: normal features, of which the first one drives the outcome.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import adapters
+from adapters.base import AdapterError, Batch, ModelAdapter, Task, Value
+
+#: Small and quick settings; a new adapter works without an entry, only slower.
+QUICK: Mapping[str, Mapping[str, Value]] = {
+    "lightgbm": {"num_boost_round": 25, "min_data_in_leaf": 5, "learning_rate": 0.1}
+}
+TASKS: tuple[Task, ...] = ("classification", "regression")
+COLUMNS = 4
+
+pytestmark = pytest.mark.parametrize("name", adapters.names())
+each_task = pytest.mark.parametrize("task", TASKS)
+
+
+def make(name: str, task: Task = "classification", *, seed: int = 42) -> ModelAdapter:
+    return adapters.find(name)(task=task, seed=seed, params=QUICK.get(name))
+
+
+def rows(n: int = 300, *, task: Task = "classification", seed: int = 0, sign: float = 1.0) -> Batch:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, COLUMNS)).astype(np.float32)
+    moved = sign * X[:, 0].astype(float) + rng.normal(size=n)
+    y = (moved > 0).astype(float) if task == "classification" else 0.01 * moved
+    return Batch(X, y, rng.uniform(0.5, 1.5, n), np.arange(n))
+
+
+def spoilt(batch: Batch, field: str, value: float) -> Batch:
+    array = getattr(batch, field).copy()
+    array[len(array) // 2] = value
+    return dataclasses.replace(batch, **{field: array})
+
+
+def saved(model: ModelAdapter, path: Path) -> bytes:
+    model.save(path)
+    return path.read_bytes()
+
+
+def scored(model: ModelAdapter, X: np.ndarray) -> np.ndarray:
+    """Scores of rows that have all the context they need."""
+    return model.predict(X)[model.lookback - 1 :]
+
+
+@each_task
+def test_scores_have_one_float_a_row_in_range(name: str, task: Task) -> None:
+    model = make(name, task).fit(rows(task=task), rows(80, task=task, seed=1))
+    scores = model.predict(rows(120, seed=2).X)
+    assert scores.shape == (120,)
+    assert scores.dtype == np.float64
+    assert np.isnan(scores[: model.lookback - 1]).all()
+    settled = scores[model.lookback - 1 :]
+    assert np.isfinite(settled).all()
+    assert np.ptp(settled) > 0
+    if task == "classification":
+        assert settled.min() >= 0
+        assert settled.max() <= 1
+    else:
+        assert np.abs(settled).max() < 0.1  # returns of a few per cent, not probabilities
+
+
+@each_task
+def test_scores_follow_the_signal_that_was_planted(name: str, task: Task) -> None:
+    X = rows(200, seed=3).X
+    model = make(name, task).fit(rows(600, task=task))
+    driver = X[model.lookback - 1 :, 0]
+    assert np.corrcoef(driver, scored(model, X))[0, 1] > 0.5
+
+
+FRESH = """
+import sys
+from pathlib import Path
+import numpy as np
+import adapters
+from adapters.base import Batch
+folder, name, task = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+given = np.load(folder / "rows.npz")
+loaded = adapters.find(name).load(folder / "model.bin")
+assert loaded.task == task, loaded.task
+np.save(folder / "loaded.npy", loaded.predict(given["X"], given["position"]))
+loaded.save(folder / "again.bin")
+train = Batch(*(given[k] for k in ("X", "y", "weight", "position")))
+params = {k: v.item() for k, v in np.load(folder / "params.npz").items()}
+adapters.find(name)(task=task, params=params).fit(train, train).save(folder / "refit.bin")
+"""
+
+
+@each_task
+def test_a_fresh_process_scores_and_refits_bit_for_bit(
+    name: str, task: Task, tmp_path: Path
+) -> None:
+    train = rows(task=task)
+    model = make(name, task).fit(train, train)
+    first = saved(model, tmp_path / "model.bin")
+    np.savez(tmp_path / "rows.npz", **{f.name: getattr(train, f.name) for f in _fields()})
+    np.savez(tmp_path / "params.npz", **dict(QUICK.get(name, {})))
+    subprocess.run([sys.executable, "-c", FRESH, str(tmp_path), name, task], check=True)
+    expected = model.predict(train.X, train.position)
+    assert np.load(tmp_path / "loaded.npy").tobytes() == expected.tobytes()
+    assert (tmp_path / "again.bin").read_bytes() == first
+    assert (tmp_path / "refit.bin").read_bytes() == first
+
+
+def _fields() -> tuple[dataclasses.Field[object], ...]:
+    return dataclasses.fields(Batch)
+
+
+@each_task
+def test_two_fits_are_equal_bytes(name: str, task: Task, tmp_path: Path) -> None:
+    train, valid = rows(task=task), rows(80, task=task, seed=1)
+    first, second = (
+        saved(make(name, task).fit(train, valid), tmp_path / f"{k}.bin") for k in range(2)
+    )
+    assert first == second
+
+
+def test_a_row_is_scored_alike_whatever_comes_with_it(name: str) -> None:
+    model, X = make(name).fit(rows()), rows(60, seed=4).X
+    whole = model.predict(X)
+    alone = [model.predict(X[max(0, i - model.lookback + 1) : i + 1])[-1] for i in range(len(X))]
+    np.testing.assert_allclose(alone, whole, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(model.predict(np.asfortranarray(X)), whole)
+
+
+def test_positions_are_accepted_and_a_window_never_crosses_a_jump(name: str) -> None:
+    model, X = make(name).fit(rows()), rows(60, seed=4).X
+    position = np.arange(60) + 1_000
+    np.testing.assert_array_equal(model.predict(X, position), model.predict(X))
+    position[30:] += 5
+    jumped = model.predict(X, position)
+    fresh = model.predict(X[30:])
+    np.testing.assert_array_equal(np.isnan(jumped[30:]), np.isnan(fresh))
+    np.testing.assert_allclose(jumped[30:], fresh, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_that_are_not_finite_are_refused(name: str, value: float) -> None:
+    good = rows()
+    with pytest.raises(AdapterError, match="`X` must be finite"):
+        make(name).fit(spoilt(good, "X", value))
+    with pytest.raises(AdapterError, match="`X` must be finite"):
+        make(name).fit(good, spoilt(good, "X", value))
+    with pytest.raises(AdapterError, match="`X` must be finite"):
+        make(name).fit(good).predict(spoilt(good, "X", value).X)
+
+
+@pytest.mark.parametrize("field", ["y", "weight"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outcomes_and_weights_that_are_not_finite_are_refused(
+    name: str, field: str, value: float
+) -> None:
+    good = rows()
+    bad = spoilt(good, field, value)
+    for train, valid in ((bad, None), (good, bad)):
+        with pytest.raises(AdapterError, match="`y` and `weight` must be finite"):
+            make(name).fit(train, valid)
+
+
+@pytest.mark.parametrize("field", ["X", "weight", "position"])
+def test_arrays_of_different_length_are_refused(name: str, field: str) -> None:
+    good = rows()
+    short = dataclasses.replace(good, **{field: getattr(good, field)[:-1]})
+    with pytest.raises(AdapterError, match=f"`{field}` and `y` must have the same length"):
+        make(name).fit(short)
+
+
+def test_other_columns_are_refused(name: str) -> None:
+    model, X = make(name).fit(rows()), rows(20).X
+    for other in (X[:, :-1], np.hstack([X, X[:, :1]])):
+        with pytest.raises(AdapterError, match=f"the {COLUMNS} columns .*got {other.shape[1]}"):
+            model.predict(other)
+        wrong = dataclasses.replace(rows(20), X=other)
+        with pytest.raises(AdapterError, match=f"the {COLUMNS} columns"):
+            make(name).fit(rows(), wrong)
+    with pytest.raises(AdapterError, match="must have rows and columns"):
+        model.predict(X[0])
+
+
+def test_an_unfitted_model_neither_scores_nor_saves(name: str, tmp_path: Path) -> None:
+    uses: list[Callable[[ModelAdapter], object]] = [
+        lambda model: model.predict(rows(20).X),
+        lambda model: model.save(tmp_path / "model.bin"),
+        lambda model: model.get_artifacts(),
+    ]
+    for use in uses:
+        with pytest.raises(AdapterError, match=f"{name} is not fitted; call fit or load"):
+            use(make(name))
+    assert not (tmp_path / "model.bin").exists()
+
+
+def test_no_rows_are_refused_for_a_fit_and_scored_as_none(name: str) -> None:
+    none = rows(0)
+    for train, valid in ((none, None), (rows(), none)):
+        with pytest.raises(AdapterError, match="there are no rows to fit on"):
+            make(name).fit(train, valid)
+    assert make(name).fit(rows()).predict(none.X).shape == (0,)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_one_class_gives_finite_scores_near_it(name: str, label: float) -> None:
+    batch = rows()
+    one = dataclasses.replace(batch, y=np.full(len(batch), label))
+    scores = scored(make(name).fit(one, one), batch.X)
+    assert np.abs(scores - label).max() < 0.5
+
+
+@each_task
+@pytest.mark.parametrize("n", [2, 3, 12])
+def test_tiny_data_gives_finite_scores_with_the_default_settings(
+    name: str, task: Task, n: int
+) -> None:
+    model = adapters.find(name)(task=task)
+    few = rows(n + model.lookback, task=task)
+    assert np.isfinite(scored(model.fit(few, few), few.X)).all()
+
+
+def test_features_without_variation_give_finite_scores(name: str) -> None:
+    flat = dataclasses.replace(rows(), X=np.ones((300, COLUMNS), dtype=np.float32))
+    assert np.isfinite(scored(make(name).fit(flat, flat), flat.X)).all()
+
+
+@each_task
+def test_weights_pull_scores_towards_the_heavy_rows(name: str, task: Task) -> None:
+    batch = rows(task=task)
+    high = batch.y > np.median(batch.y) if task == "regression" else batch.y == 1
+    levels = []
+    for heavy in (high, ~high):
+        weight = np.where(heavy, 20.0, 1.0)
+        model = make(name, task).fit(dataclasses.replace(batch, weight=weight))
+        levels.append(scored(model, batch.X).mean())
+    assert levels[0] > levels[1] + 0.1 * batch.y.std()
+
+
+def test_early_stopping_reads_its_rows_but_does_not_learn_them(name: str) -> None:
+    train, other_way = rows(), rows(3_000, seed=1, sign=-1.0)
+    driver = train.X[make(name).lookback - 1 :, 0]
+    stopped = scored(make(name).fit(train, other_way), train.X)
+    assert not np.array_equal(stopped, scored(make(name).fit(train), train.X))
+    # Ten times as many rows say the opposite: learning from them would turn the sign.
+    assert np.corrcoef(driver, stopped)[0, 1] > 0
+
+
+def test_an_unknown_hyperparameter_is_refused_with_the_nearest_name(name: str) -> None:
+    adapter = adapters.find(name)
+    assert adapter.defaults
+    for known in adapter.defaults:
+        with pytest.raises(AdapterError, match=f"{name} has no hyperparameter '{known}x'; did you"):
+            adapter(task="classification", params={f"{known}x": 1})
+    with pytest.raises(AdapterError, match="known are "):
+        adapter(task="classification", params={"?": 1})
+
+
+def test_a_hyperparameter_of_another_type_is_refused(name: str) -> None:
+    adapter = adapters.find(name)
+    for known, default in adapter.defaults.items():
+        wrong = 1 if isinstance(default, str) else "abc"
+        with pytest.raises(
+            AdapterError,
+            match=f"'{known}' of {name} must be {type(default).__name__}, got {wrong!r}",
+        ):
+            adapter(task="classification", params={known: wrong})
+        if type(default) is int:
+            with pytest.raises(AdapterError, match="must be int, got True"):
+                adapter(task="classification", params={known: True})
+        if type(default) is float:
+            taken = adapter(task="classification", params={known: 1}).params[known]
+            assert type(taken) is float
+
+
+def test_an_unknown_task_is_refused(name: str) -> None:
+    with pytest.raises(AdapterError, match="`task` must be classification or regression, got 'x'"):
+        adapters.find(name)(task="x")  # type: ignore[arg-type]
+
+
+LOAD = """
+import sys
+from pathlib import Path
+import adapters
+for path in sorted(Path(sys.argv[1]).iterdir()) + [Path(sys.argv[1]) / "missing"]:
+    try:
+        adapters.find(sys.argv[2]).load(path)
+    except adapters.AdapterError as error:
+        assert path.name in str(error), error
+    else:
+        print(path.name)
+"""
+
+
+def test_a_damaged_file_is_refused_and_named(name: str, tmp_path: Path) -> None:
+    """In a process of its own: a parser that crashes would take pytest with it."""
+    content = saved(make(name).fit(rows()), tmp_path / "model.bin")
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for share in (0.001, 0.01, 0.1, 0.5, 0.9, 0.95):
+        (folder / f"cut_{share}").write_bytes(content[: int(share * len(content))])
+    (folder / "empty").write_bytes(b"")
+    (folder / "text").write_text("no model\n" * 100)
+    (folder / "noise").write_bytes(np.random.default_rng(0).bytes(1_000))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(folder), name], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@each_task
+def test_inputs_are_left_as_they_are(name: str, task: Task) -> None:
+    train, valid = rows(task=task), rows(80, task=task, seed=1)
+    for batch in (train, valid):
+        for part in _fields():
+            getattr(batch, part.name).flags.writeable = False
+    model = make(name, task).fit(train, valid)
+    model.predict(train.X, train.position)
+    for batch, again in ((train, rows(task=task)), (valid, rows(80, task=task, seed=1))):
+        for part in _fields():
+            np.testing.assert_array_equal(getattr(batch, part.name), getattr(again, part.name))
+
+
+def test_artifacts_are_plain_values_that_name_the_settings(name: str) -> None:
+    told = make(name).fit(rows(), rows(80, seed=1)).get_artifacts()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert told["params"] == {**adapters.find(name).defaults, **QUICK.get(name, {})}

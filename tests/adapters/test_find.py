@@ -1,0 +1,112 @@
+"""`adapters.find`: nothing heavy is imported before it is asked for; plug-ins are real ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import adapters
+from adapters import AdapterError, ModelAdapter
+from adapters.lgbm import LightGBMAdapter
+
+HEAVY = ("lightgbm", "torch", "stable_baselines3", "gymnasium", "mlflow", "sklearn")
+
+PLUG_IN = '''
+"""A model of another distribution."""
+from typing import ClassVar
+
+from adapters.lgbm import LightGBMAdapter
+
+
+class Ours(LightGBMAdapter):
+    name: ClassVar[str] = "ours"
+
+
+class NoAdapter:
+    pass
+
+
+instance = object()
+'''
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import adapters; adapters.names(); adapters.check_name('lightgbm')",
+        "import adapters.base",
+        "import trainer.model",
+    ],
+)
+def test_importing_the_room_loads_no_model_library(code: str) -> None:
+    script = f"import sys; {code}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_built_in_is_found_by_name() -> None:
+    assert adapters.find("lightgbm") is LightGBMAdapter
+    assert adapters.names()[0] == "lightgbm"
+    assert all(adapters.find(name).name == name for name in adapters.names())
+
+
+def test_an_unknown_name_gets_the_nearest_or_the_list() -> None:
+    for lookup in (adapters.find, adapters.check_name):
+        with pytest.raises(AdapterError, match="no model 'lightgmb'; did you mean 'lightgbm'"):
+            lookup("lightgmb")
+        with pytest.raises(AdapterError, match="no model 'x'; known are lightgbm"):
+            lookup("x")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """``install("name = module:object")``: a distribution on sys.path, as pip leaves one."""
+
+    def put(point: str) -> None:
+        info = tmp_path / "acme_models-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-models\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{adapters.ENTRY_POINT_GROUP}]\n{point}\n")
+        (tmp_path / "acme_models.py").write_text(PLUG_IN)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, "acme_models", raising=False)
+
+    return put
+
+
+def test_an_installed_distribution_adds_its_model(install: Callable[[str], None]) -> None:
+    install("ours = acme_models:Ours")
+    assert adapters.names()[-1] == "ours"
+    assert "acme_models" not in sys.modules
+    found = adapters.find("ours")
+    assert issubclass(found, ModelAdapter)
+    assert (found.__module__, found.name) == ("acme_models", "ours")
+
+
+def test_a_plug_in_cannot_take_the_name_of_a_built_in(install: Callable[[str], None]) -> None:
+    install("lightgbm = acme_models:Ours")
+    assert adapters.names().count("lightgbm") == 1
+    assert adapters.find("lightgbm") is LightGBMAdapter
+
+
+@pytest.mark.parametrize("what", ["NoAdapter", "instance"])
+def test_a_plug_in_that_is_no_adapter_is_refused(install: Callable[[str], None], what: str) -> None:
+    install(f"ours = acme_models:{what}")
+    with pytest.raises(AdapterError, match="plug-in 'ours' must be a subclass of ModelAdapter"):
+        adapters.find("ours")
+
+
+@pytest.mark.parametrize("value", ["acme_models:Missing", "no_such_module:Ours"])
+def test_a_plug_in_that_does_not_load_is_named_with_its_reason(
+    install: Callable[[str], None], value: str
+) -> None:
+    install(f"ours = {value}")
+    assert "ours" in adapters.names()
+    with pytest.raises(AdapterError, match=rf"plug-in 'ours' \({value}\) does not load: .*repair"):
+        adapters.find("ours")

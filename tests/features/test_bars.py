@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.bars import COLUMNS, JUMP_BOUND, Bars, validate_bars
+from features.errors import InputError
+from features.interval import Interval
+
+HOUR = Interval.parse("1h")
+
+
+def _validate(frame: pd.DataFrame, **options: object) -> Bars:
+    options = {"symbol": "SYNTH", "interval": HOUR, **options}
+    return validate_bars(frame, **options)  # type: ignore[arg-type]
+
+
+def _set(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[row, column] = value
+        return frame
+
+    return change
+
+
+def _rows(rows: list[int]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda frame: frame.iloc[rows].reset_index(drop=True)
+
+
+REFUSED = {
+    "unsorted": (
+        _rows([0, 1, 3, 2, 4]),
+        r"times of SYNTH must be strictly increasing: 2024-01-01 02:00 UTC \(row 3\) is earlier "
+        r"than the one before it; sort the bars and remove duplicates",
+    ),
+    "duplicate": (
+        _rows([0, 1, 1, 2]),
+        r"times of SYNTH must be strictly increasing: 2024-01-01 01:00 UTC \(row 2\) is duplicate",
+    ),
+    "nan": (
+        _set("close", 4, np.nan),
+        r"`close` of SYNTH must be finite and positive, got nan at 2024-01-01 04:00 UTC \(row 4\)",
+    ),
+    "inf": (_set("high", 4, np.inf), r"`high` of SYNTH must be finite and positive, got inf at"),
+    "negative price": (_set("low", 2, -1.0), r"`low` of SYNTH must be .* positive, got -1 at"),
+    "zero price": (_set("open", 2, 0.0), r"`open` of SYNTH must be finite and positive, got 0 at"),
+    "negative volume": (
+        _set("volume", 2, -3.0),
+        r"`volume` of SYNTH must be finite and not negative, got -3 at",
+    ),
+    "volume nan": (_set("volume", 2, np.nan), r"`volume` of SYNTH must be finite and not negative"),
+    "high below low": (
+        _set("high", 3, 1.0),
+        r"`high` of SYNTH breaks high >= max\(open, close\) at 2024-01-01 03:00 UTC \(row 3\): "
+        r"open [\d.]+, high 1, low [\d.]+, close [\d.]+; repair the bar",
+    ),
+    "high below close": (
+        lambda f: f.assign(high=np.where(f.index == 5, (f.open + f.close) / 2, f.high)),
+        r"`high` of SYNTH breaks high >= max\(open, close\) at 2024-01-01 05:00",
+    ),
+    "low above open": (
+        lambda f: f.assign(low=np.where(f.index == 5, (f.open + f.close) / 2, f.low)),
+        r"`low` of SYNTH breaks low <= min\(open, close\) at 2024-01-01 05:00",
+    ),
+    "empty": (lambda f: f.iloc[:0], r"bars of SYNTH are empty; give a series with at least one"),
+    "missing columns": (
+        lambda f: f.drop(columns=["low", "volume"]),
+        r"bars of SYNTH lack the column\(s\) low, volume; needed are timestamp, .*found timestamp",
+    ),
+    "text": (lambda f: f.assign(close="x"), r"`close` of SYNTH must be numbers; could not convert"),
+    "time missing": (
+        _set("timestamp", 3, pd.NaT),
+        r"`timestamp` of SYNTH is missing in row 3; remove or repair it",
+    ),
+    "time unreadable": (
+        lambda f: f.assign(timestamp="yesterday"),
+        r"`timestamp` of SYNTH must be UTC times or ISO 8601 text, got 'yesterday'",
+    ),
+    "finer bars": (
+        lambda f: f.assign(timestamp=pd.date_range("2024", periods=len(f), freq="15min")),
+        r"bars of SYNTH are not 1h bars: 2024-01-01 00:15 UTC \(row 1\) comes 0 days 00:15:00 "
+        r"after the bar before it; give the interval of the data",
+    ),
+    "coarser bars": (
+        lambda f: f.assign(timestamp=pd.date_range("2024", periods=len(f), freq="4h")),
+        r"bars of SYNTH are not 1h bars: none is nearer than 0 days 04:00:00 to the next",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refuses(case: str, synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    change, text = REFUSED[case]
+    with pytest.raises(InputError, match=text) as caught:
+        _validate(change(synthetic_frame(10)))
+    assert "\n" not in str(caught.value)
+
+
+def test_refuses_daily_bars_as_weekly(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    with pytest.raises(InputError, match="are not 1w bars"):
+        _validate(synthetic_frame(30, interval="1d"), interval=Interval.parse("1w"))
+
+
+def test_accepts_weekly_bars_that_open_on_the_first_trading_day() -> None:
+    times = pd.to_datetime(["2024-01-02", "2024-01-08", "2024-01-16", "2024-01-22", "2024-01-29"])
+    frame = pd.DataFrame({"timestamp": times, **dict.fromkeys(COLUMNS[1:], 1.0)})
+    assert len(_validate(frame, interval=Interval.parse("1w"))) == 5
+
+
+def test_refuses_epoch_numbers(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(10)
+    frame["timestamp"] = 1_700_000_000 + 3_600 * np.arange(10)
+    with pytest.raises(InputError, match=r"`timestamp` of SYNTH must be UTC times or ISO 8601"):
+        _validate(frame)
+
+
+def test_refuses_an_unknown_calendar(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    with pytest.raises(InputError, match=r"`calendar` must be auto, 24/7, 24/5, equity, got 'nys'"):
+        _validate(synthetic_frame(10), calendar="nys")
+
+
+def _split(frame: pd.DataFrame, factor: float, *rows: int) -> pd.DataFrame:
+    for row in rows:
+        frame.loc[row:, ["open", "high", "low", "close"]] /= factor
+    return frame
+
+
+def test_suspected_splits_stop_with_their_dates(
+    synthetic_frame: Callable[..., pd.DataFrame],
+) -> None:
+    frame = _split(synthetic_frame(200, interval="1d"), 2.0, 60, 121)
+    text = (
+        r"bars of SYNTH jump by more than a factor 1\.42 within one bar, as unadjusted splits do: "
+        r"2024-03-01 \(-\d\d%\), 2024-05-01 \(-\d\d%\); adjust the prices, or pass --allow-jumps"
+    )
+    with pytest.raises(InputError, match=text):
+        _validate(frame, interval=Interval.parse("1d"))
+    assert len(_validate(frame, interval=Interval.parse("1d"), allow_jumps=True)) == 200
+
+
+def test_many_suspected_splits_are_counted(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = _split(synthetic_frame(200), 2.0, *range(10, 120, 10))
+    with pytest.raises(InputError, match=r"2024-01-04 .* and 3 more; adjust"):
+        _validate(frame)
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(0.99, False), (1.01, True), (-1.01, True)])
+def test_jump_bound(
+    factor: float, refused: bool, synthetic_frame: Callable[..., pd.DataFrame]
+) -> None:
+    frame = synthetic_frame(10, spread=1e-9)
+    frame = _split(frame, float(np.exp(JUMP_BOUND * factor)), 5)
+    if refused:
+        with pytest.raises(InputError, match="jump by more than"):
+            _validate(frame)
+    else:
+        assert len(_validate(frame)) == 10
+
+
+def test_a_lone_bad_tick_is_no_split(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(10)
+    frame.loc[5, ["open", "high"]] = 300.0
+    assert len(_validate(frame)) == 10
+
+
+def test_drops_a_last_bar_that_is_still_open(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(10)  # the last one opens at 09:00 and closes at 10:00
+    closing = pd.Timestamp("2024-01-01 10:00", tz="UTC")
+    almost = closing - pd.Timedelta(1, "ns")
+    assert len(_validate(frame, now=closing)) == 10
+    assert len(_validate(frame, now=almost)) == 9
+    assert len(_validate(frame, now=almost.as_unit("us"))) == 9
+    assert len(_validate(frame)) == 10
+    # An unfinished bar may hold anything: it is judged only once it is closed.
+    frame.loc[9, "close"] = np.nan
+    assert len(_validate(frame, now=almost)) == 9
+    with pytest.raises(InputError, match=r"one bar only and it is still open; wait"):
+        _validate(frame.iloc[:1], now=pd.Timestamp("2024-01-01 00:30", tz="UTC"))
+
+
+def test_times_in_any_form_are_the_same_bars(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(48)
+    aware = frame["timestamp"]
+    forms = {
+        "aware": aware,
+        "other zone": aware.dt.tz_convert("Asia/Tokyo"),
+        "naive": aware.dt.tz_localize(None),
+        "seconds": aware.dt.tz_localize(None).astype("datetime64[s]"),
+        "text": aware.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "text with offset": aware.dt.tz_convert("Asia/Tokyo").map(lambda t: t.isoformat()),
+        "text without zone": aware.dt.strftime("%Y-%m-%d %H:%M"),
+    }
+    digests = {name: _validate(frame.assign(timestamp=form)).digest for name, form in forms.items()}
+    assert len(set(digests.values())) == 1, digests
+    bars = _validate(frame)
+    pd.testing.assert_index_equal(
+        bars.timestamps, pd.DatetimeIndex(aware, name="timestamp").as_unit("ns"), check_names=True
+    )
+
+
+def test_arrays_and_frame(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(30)
+    bars = _validate(frame.assign(note="ignored", volume=np.arange(30)))
+    for name in COLUMNS[1:]:
+        array = getattr(bars, name)
+        assert array.dtype == np.float64
+        assert array.flags.c_contiguous
+    assert list(bars.to_frame().columns) == list(COLUMNS)
+    again = _validate(bars.to_frame())
+    assert again.digest == bars.digest
+    part = bars.slice(3, 9)
+    assert len(part) == 6
+    assert part.timestamps[0] == frame["timestamp"][3]
+
+
+def test_digest_sees_every_value_and_name(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(30)
+    base = _validate(frame, calendar="24/7").digest
+    assert _validate(frame.copy(), calendar="24/7").digest == base
+    others = [
+        _validate(frame, calendar="24/7", symbol="OTHER").digest,
+        _validate(frame, calendar="equity").digest,
+        _validate(frame.iloc[:-1], calendar="24/7").digest,
+        _validate(
+            frame.assign(timestamp=frame["timestamp"] + pd.Timedelta("1h")), calendar="24/7"
+        ).digest,
+    ]
+    for name in COLUMNS[1:]:
+        changed = frame.copy()
+        # The smallest change there is, away from the bounds that the bar must respect.
+        changed.loc[17, name] = np.nextafter(changed.loc[17, name], 1e9 if name != "low" else 0.0)
+        others.append(_validate(changed, calendar="24/7").digest)
+    assert len({base, *others}) == len(others) + 1
+
+
+def test_segment_start(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(20).drop(index=[5, 10, 11, 12]).reset_index(drop=True)
+    bars = _validate(frame, calendar="24/7")
+    assert np.flatnonzero(bars.missing).tolist() == [5, 9]
+    assert bars.missing[[5, 9]].tolist() == [1, 3]
+    assert bars.segment_start(0).tolist() == [0] * 5 + [5] * 4 + [9] * 7
+    assert bars.segment_start(1).tolist() == [0] * 9 + [9] * 7
+    assert bars.segment_start(2).tolist() == [0] * 9 + [9] * 7
+    assert bars.segment_start(3).tolist() == [0] * 16
+
+
+def test_sample_bars_are_fit_for_use(sample_bars: Callable[[str, str], Bars]) -> None:
+    euro = sample_bars("EURUSD", "1h")
+    assert (len(euro), euro.calendar, euro.periods_per_year) == (6_225, "24/5", 6_240)
+    assert str(euro.timestamps[0]) == "2017-01-01 22:00:00+00:00"
+    share = sample_bars("GOOGL", "1d")
+    assert (len(share), share.calendar, share.periods_per_year) == (2_335, "equity", 252)
+    # The holidays of nine years, none of them longer than two days.
+    assert (share.missing > 0).sum() > 60
+    assert share.missing.max() == 2

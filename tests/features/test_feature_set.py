@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.bars import Bars
+from features.catalogue import BUILT_IN, FeatureKind, plug_ins
+from features.errors import InputError
+from features.feature_set import FeatureSet, load_config, rebuild
+from features.interval import Interval
+from features.signature import FeatureSignature
+
+HOUR, DAY = Interval.parse("1h"), Interval.parse("1d")
+
+
+def _build(**options: object) -> FeatureSet:
+    return FeatureSet.build(**{"interval": HOUR, "kinds": BUILT_IN, **options})  # type: ignore[arg-type]
+
+
+def test_default_set() -> None:
+    features = _build()
+    assert 45 <= len(features.names) <= 60
+    assert len(set(features.names)) == len(features.names)
+    assert features.names[:4] == ("ret_1", "ret_2", "ret_3", "ret_6")
+    assert features.names[-4:] == ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
+    assert features.memory == max(column.memory for column in features.columns) == 21 * 14
+    assert {kind.group for kind in BUILT_IN} == {
+        *("returns", "volatility", "volume", "oscillators", "trend", "time")
+    }
+
+
+def test_time_of_day_is_left_out_for_bars_of_a_day_or_longer() -> None:
+    for text in ("1d", "1w", "24h"):
+        daily = _build(interval=Interval.parse(text))
+        assert set(_build().names) - set(daily.names) == {"hour_sin", "hour_cos"}
+        assert "weekday_sin" in daily.names
+
+
+def test_order_is_the_catalogues_however_groups_are_given() -> None:
+    one, other = _build(groups=["trend", "returns"]), _build(groups=["returns", "trend"])
+    assert one.names == other.names
+    assert one.names == tuple(n for n in _build().names if n in one.names)
+    assert {column.kind.group for column in one.columns} == {"returns", "trend"}
+
+
+def test_windows() -> None:
+    features = _build(groups=["returns"], windows={"ret": [5, 1], "autocorr": []})
+    assert features.names == ("ret_5", "ret_1", "open_gap")
+    assert features.memory == 5
+
+
+def test_matrix(synthetic_bars: Callable[..., Bars]) -> None:
+    bars, features = synthetic_bars(400), _build()
+    matrix = features.compute(bars)
+    assert matrix.dtype == np.float32
+    assert matrix.shape == (400, len(features.names))
+    assert matrix.flags.f_contiguous
+    some = _build(groups=["trend"])
+    columns = [features.names.index(name) for name in some.names]
+    np.testing.assert_array_equal(some.compute(bars), matrix[:, columns])
+    np.testing.assert_array_equal(matrix, features.compute(bars))
+
+
+def test_warmed_up_counts_from_the_start_and_from_wide_gaps(
+    synthetic_bars: Callable[..., Bars],
+) -> None:
+    features = _build(groups=["returns"], windows={"ret": [3], "autocorr": []})
+    bars = synthetic_bars(20)
+    bars.missing[10] = 2
+    expected = np.arange(20) >= 3
+    np.testing.assert_array_equal(features.warmed_up(bars, max_gap_bars=2), expected)
+    expected[10:13] = False
+    np.testing.assert_array_equal(features.warmed_up(bars, max_gap_bars=1), expected)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"groups": ["trends"]}, r"unknown groups: 'trends'; did you mean 'trend'\?"),
+        ({"groups": ["xyzzy"]}, r"unknown groups: 'xyzzy'; known are oscillators, returns, time"),
+        ({"windows": {"rsj": [3]}}, r"unknown windows: 'rsj'; did you mean 'rsi'\?"),
+        ({"windows": {"open_gap": [3]}}, r"unknown windows: 'open_gap'"),
+        ({"window": {"ret": [3]}}, r"unknown keys of the features file: 'window'; did you mean 'w"),
+        ({"windows": {"ret": [0]}}, r"windows of 'ret' must be whole bars from 1 to 5000, got 0"),
+        ({"windows": {"ret": [5_001]}}, r"whole bars from 1 to 5000, got 5001"),
+        ({"windows": {"ret": [1.5]}}, r"whole bars from 1 to 5000, got 1\.5"),
+        ({"windows": {"ret": [True]}}, r"whole bars from 1 to 5000, got True"),
+        ({"windows": {"ret": ["12"]}}, r"whole bars from 1 to 5000, got '12'"),
+        ({"windows": {"ret": 12}}, r"windows of 'ret' must be a list of bars, got 12"),
+        ({"windows": [12]}, r"`windows` must map feature names to lists, got \[12\]"),
+        ({"groups": "trend"}, r"`groups` must be a list of names, got 'trend'"),
+        ({"groups": [1]}, r"`groups` must be a list of names, got \[1\]"),
+        ({"groups": []}, r"no feature is left; name at least one group or window"),
+        ({"windows": {"ret": [5, 5]}}, r"features must have different names, got 'ret_5' twice"),
+    ],
+)
+def test_bad_configuration(config: dict, text: str) -> None:
+    with pytest.raises(InputError, match=text) as caught:
+        FeatureSet.from_config(config, interval=HOUR)
+    assert "\n" not in str(caught.value)
+
+
+def test_configuration_file(tmp_path: Path) -> None:
+    path = tmp_path / "features.yaml"
+    path.write_text("groups: [returns, time]\nwindows:\n  ret: [4, 8]\n  autocorr: []\n")
+    features = FeatureSet.from_config(load_config(path), interval=DAY)
+    assert features.names == ("ret_4", "ret_8", "open_gap", "weekday_sin", "weekday_cos")
+    path.write_text("{}")
+    assert FeatureSet.from_config(load_config(path), interval=HOUR).names == _build().names
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (None, r"`features` file '.*features\.yaml' cannot be read: "),
+        ("groups: [", r"`features` file '.*' cannot be read: "),
+        ("- ret", r"`features` file '.*' must be a mapping with `groups` and `windows`"),
+        ("", r"`features` file '.*' must be a mapping"),
+        ("!!python/object/apply:os.getcwd []", r"`features` file '.*' cannot be read: "),
+    ],
+)
+def test_unreadable_configuration_file(text: str | None, error: str, tmp_path: Path) -> None:
+    path = tmp_path / "features.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=error):
+        load_config(path)
+
+
+def test_names_given_twice_are_refused() -> None:
+    twin = FeatureKind("ret", "mine", BUILT_IN[0].compute, BUILT_IN[0].memory, ({"window": 2},))
+    with pytest.raises(InputError, match=r"features must have different names, got 'ret_2' twice"):
+        _build(kinds=[*BUILT_IN, twin])
+
+
+def test_a_formula_of_another_length_is_refused(synthetic_bars: Callable[..., Bars]) -> None:
+    short = FeatureKind("short", "mine", lambda bars: bars.close[1:], lambda: 0)
+    text = r"feature 'short' must give one value a bar: shape \(30,\), got \(29,\)"
+    with pytest.raises(InputError, match=text):
+        _build(kinds=[short]).compute(synthetic_bars(30))
+
+
+# --- plug-ins: a real distribution on the path -----------------------------------------------
+
+PLUG_IN = """
+import numpy as np
+from features.catalogue import FeatureKind
+
+
+def squeeze(bars, window):
+    return np.log(bars.high / bars.low) - np.log(bars.high / bars.low)
+
+
+SQUEEZE = FeatureKind("squeeze", "foreign", squeeze, lambda window: window, ({"window": 7},))
+PAIR = (SQUEEZE, FeatureKind("jump", "foreign", lambda bars: bars.close * 0, lambda: 0))
+NUMBER = 3
+CLASH = FeatureKind("ret", "foreign", squeeze, lambda window: window, ({"window": 1},))
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """``installed("squeeze = barwright_squeeze:SQUEEZE")``: what pip would leave behind."""
+
+    def install(line: str) -> None:
+        info = tmp_path / "barwright_squeeze-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: barwright-squeeze\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[barwright.features]\n{line}\n")
+        (tmp_path / "barwright_squeeze.py").write_text(PLUG_IN)
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    yield install
+    sys.modules.pop("barwright_squeeze", None)
+
+
+def test_plug_in(installed: Callable[[str], None], synthetic_bars: Callable[..., Bars]) -> None:
+    before = FeatureSet.build(interval=HOUR)
+    installed("squeeze = barwright_squeeze:SQUEEZE")
+    assert [kind.name for kind in plug_ins()] == ["squeeze"]
+    features = FeatureSet.build(interval=HOUR)
+    assert features.names == (*before.names, "squeeze_7")
+    assert (features.compute(synthetic_bars(40))[:, -1] == 0).all()
+    alone = FeatureSet.from_config({"groups": ["foreign"]}, interval=HOUR)
+    assert alone.names == ("squeeze_7",)
+    other = FeatureSet.from_config({"windows": {"squeeze": [3, 4]}}, interval=HOUR)
+    assert other.names[-2:] == ("squeeze_3", "squeeze_4")
+    assert rebuild(features.signature).names == features.names
+
+
+def test_plug_in_of_several_kinds(installed: Callable[[str], None]) -> None:
+    installed("pair = barwright_squeeze:PAIR")
+    assert FeatureSet.build(interval=HOUR).names[-2:] == ("squeeze_7", "jump")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "odd = barwright_squeeze:NOTHING",
+            r"feature plug-in 'odd' \(barwright_squeeze:NOTHING\) does not load: .*; repair or un",
+        ),
+        ("odd = no_such_module:X", r"feature plug-in 'odd' \(no_such_module:X\) does not load: No"),
+        ("odd = barwright_squeeze:NUMBER", r"plug-in 'odd' must be a FeatureKind or a tuple"),
+        ("odd = barwright_squeeze:__doc__", r"plug-in 'odd' must be a FeatureKind or a tuple"),
+        ("odd = barwright_squeeze:__name__", r"plug-in 'odd' must be a FeatureKind or a tuple"),
+        ("odd = barwright_squeeze:CLASH", r"features must have different names, got 'ret_1' twice"),
+    ],
+)
+def test_bad_plug_in(line: str, text: str, installed: Callable[[str], None]) -> None:
+    installed(line)
+    with pytest.raises(InputError, match=text):
+        FeatureSet.build(interval=HOUR)
+
+
+# --- rebuild ---------------------------------------------------------------------------------
+
+
+def test_rebuild(synthetic_bars: Callable[..., Bars]) -> None:
+    features = _build(groups=["trend", "time"], windows={"adx": [5]})
+    again = rebuild(FeatureSignature.from_json(features.signature.to_json()))
+    assert again.names == features.names
+    assert again.signature == features.signature
+    bars = synthetic_bars(200)
+    np.testing.assert_array_equal(again.compute(bars), features.compute(bars))
+
+
+def test_rebuild_keeps_a_foreign_order() -> None:
+    signature = _build(groups=["returns"]).signature
+    turned = FeatureSignature(signature.entries[::-1])
+    assert rebuild(turned).names == signature.names[::-1]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("kind", "gone", r"features of kind gone are not known here; install the plug-in"),
+        (
+            "formula",
+            "0" * 12,
+            r"features of this installation do not match:\n  formula changed: re",
+        ),
+        ("memory", 99, r"re-parameterised: ret_1 from ret\(window=1\) memory 99 to .* memory 1$"),
+        ("name", "other", r"added: ret_1\n  missing: other"),
+        ("params", {"span": 1}, r"ret"),
+        ("params", {}, r"ret"),
+    ],
+)
+def test_rebuild_refuses_what_is_not_the_same_here(field: str, value: object, text: str) -> None:
+    data = _build(groups=["returns"]).signature.to_json()
+    data["features"][0][field] = value
+    with pytest.raises(InputError, match=text):
+        rebuild(FeatureSignature.from_json(data))

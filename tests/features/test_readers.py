@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import InputError
+from features.readers import read_table
+
+TIMES = pd.date_range("2024-01-30", periods=6, freq="h", tz="UTC")
+
+
+def _csv(path: Path, times: object, header: str = "time,open,high,low,close,volume") -> Path:
+    rows = [f"{time},1.5,2.5,0.5,2,{10 * row}" for row, time in enumerate(times)]  # type: ignore[arg-type, var-annotated]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "renamed"),
+    [
+        ("timestamp,open,high,low,close,volume", ""),
+        ("Timestamp,Open,High,Low,Close,Volume", ""),
+        ("Date,Open,High,Low,Close,Vol", "read Date as timestamp, Vol as volume"),
+        ("open_time,o,h,l,c,v", "read open_time as timestamp, o as open"),
+        ("<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>", "read <DATE> as timestamp, <OPEN> as open"),
+        (" Open Time , open , high , low , close , volume ", "as timestamp"),
+    ],
+)
+def test_usual_column_names(header: str, renamed: str, tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", TIMES.strftime("%Y-%m-%dT%H:%M:%SZ"), header)
+    frame, understood = read_table(path)
+    assert list(frame.columns) == ["timestamp", "open", "high", "low", "close", "volume"]
+    assert frame.iloc[3, 1:].tolist() == [1.5, 2.5, 0.5, 2, 30]
+    assert (frame["timestamp"] == TIMES).all()
+    assert understood.startswith("a.csv: 6 rows, times ISO 8601 with offset, converted to UTC")
+    assert renamed in understood
+    assert ("; read " in understood) == bool(renamed)
+
+
+def test_columns_may_stand_anywhere_and_others_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("volume,trades,close,low,high,open,date\n7,99,2,0.5,2.5,1.5,2024-01-30\n")
+    frame, understood = read_table(path)
+    row = frame.loc[0, ["open", "high", "low", "close", "volume"]]
+    assert row.tolist() == [1.5, 2.5, 0.5, 2, 7]
+    assert understood.endswith("; read date as timestamp; ignored trades")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_epoch_numbers(unit: str, suffix: str, tmp_path: Path) -> None:
+    numbers = TIMES.tz_localize(None).astype(f"datetime64[{unit}]").astype(np.int64)
+    path = _csv(tmp_path / "a.csv", numbers)
+    if suffix == ".parquet":
+        pd.read_csv(path).to_parquet(path := tmp_path / "a.parquet")
+    frame, understood = read_table(path)
+    assert (frame["timestamp"] == TIMES).all()
+    assert f"times epoch {unit}" in understood
+
+
+@pytest.mark.parametrize(
+    "times", [["1706572800", "170657280000"], ["12", "13"], ["-1706572800", "1706572800"]]
+)
+def test_epoch_numbers_of_no_one_unit(times: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv: times like .* are no epoch seconds"):
+        read_table(_csv(tmp_path / "a.csv", times))
+
+
+@pytest.mark.parametrize(
+    ("times", "understood"),
+    [
+        (TIMES.strftime("%Y-%m-%dT%H:%M:%SZ"), "ISO 8601 with offset, converted to UTC"),
+        (TIMES.strftime("%Y-%m-%d %H:%M:%S+00:00"), "ISO 8601 with offset, converted to UTC"),
+        (
+            TIMES.tz_convert("Asia/Tokyo").strftime("%Y-%m-%dT%H:%M:%S+09:00"),
+            "ISO 8601 with offset, converted to UTC",
+        ),
+        (
+            TIMES.tz_convert("America/New_York").strftime("%Y-%m-%d %H:%M:%S%z"),
+            "ISO 8601 with offset, converted to UTC",
+        ),
+        (TIMES.strftime("%Y-%m-%d %H:%M"), "ISO 8601 without zone, read as UTC"),
+        (TIMES.strftime("%Y%m%dT%H%M"), "ISO 8601 without zone, read as UTC"),
+        (TIMES.strftime("%d.%m.%Y %H:%M:%S.000"), "day-first (30.01.2024 00:00:00.000)"),
+        (TIMES.strftime("%m/%d/%Y %H:%M"), "month-first (01/30/2024 00:00), without zone"),
+    ],
+    ids=["Z", "+00:00", "+09:00", "-0500", "naive", "basic", "day-first", "month-first"],
+)
+def test_text_times(times: pd.Index, understood: str, tmp_path: Path) -> None:
+    frame, said = read_table(_csv(tmp_path / "a.csv", times))
+    assert (frame["timestamp"] == TIMES).all()
+    assert understood in said
+
+
+def test_offsets_may_change_within_a_file(tmp_path: Path) -> None:
+    # Local time over the change to summer time; one hour is there with both offsets.
+    times = pd.date_range("2024-10-26 22:00", periods=6, freq="h", tz="UTC")
+    local = times.tz_convert("Europe/Berlin").strftime("%Y-%m-%dT%H:%M:%S%z")
+    frame, _ = read_table(_csv(tmp_path / "a.csv", local))
+    assert (frame["timestamp"] == times).all()
+
+
+@pytest.mark.parametrize(
+    ("times", "understood"),
+    [
+        # Each date could be read both ways; only one way gives an ascending series.
+        (["01/02/2024", "02/02/2024", "03/02/2024", "01/03/2024"], "day-first"),
+        (["01/02/2024", "01/03/2024", "01/04/2024", "02/01/2024"], "month-first"),
+    ],
+)
+def test_order_tells_day_from_month(times: list[str], understood: str, tmp_path: Path) -> None:
+    frame, said = read_table(_csv(tmp_path / "a.csv", times))
+    assert understood in said
+    assert frame["timestamp"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize(
+    ("times", "text"),
+    [
+        (["01/02/2024", "02/03/2024"], r"times like '01/02/2024' can be read either way; write"),
+        (["30.01.2024", "29.01.2024"], r"can be neither day-first nor month-first in order"),
+        (["13.01.2024", "01.13.2024"], r"can be neither day-first nor month-first in order"),
+        (["01/02/24", "01/03/24"], r"times like '01/02/24' are not understood; write ISO 8601"),
+        (["soon", "later"], r"times like 'soon' are not understood; write ISO 8601"),
+        (["2024-01-30", ""], r"the time in row 1 is missing; remove or repair the row"),
+    ],
+)
+def test_times_that_cannot_be_told(times: list[str], text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=text):
+        read_table(_csv(tmp_path / "a.csv", times))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".csv"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", None])
+def test_round_trip(suffix: str, zone: str | None, tmp_path: Path) -> None:
+    times = TIMES.tz_convert(zone) if zone else TIMES.tz_localize(None)
+    values = {"open": 0.1, "high": 0.3, "low": 0.1, "close": 0.1 + 0.2, "volume": 1e9 / 3}
+    frame = pd.DataFrame({"timestamp": times, **values})
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        getattr(frame, f"to_{suffix[1:]}")(path)
+    read, _ = read_table(path)
+    assert (read["timestamp"] == TIMES).all()
+    assert read["timestamp"].dt.tz is not None
+    assert read.iloc[0, 1:].to_dict() == pytest.approx(values, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", ["timestamp", "Date", None])
+def test_times_in_the_index(name: str | None, tmp_path: Path) -> None:
+    values = dict.fromkeys(["open", "high", "low", "close", "volume"], 1.0)
+    frame = pd.DataFrame(values, index=TIMES.rename(name))
+    frame.to_parquet(tmp_path / "a.parquet")
+    read, _ = read_table(tmp_path / "a.parquet")
+    assert (read["timestamp"] == TIMES).all()
+
+
+def test_times_in_the_index_and_in_a_column(tmp_path: Path) -> None:
+    values = dict.fromkeys(["open", "high", "low", "close", "volume"], 1.0)
+    frame = pd.DataFrame({"timestamp": TIMES, **values}, index=TIMES)
+    frame.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet"):
+        read_table(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".csv"])
+def test_empty_file(suffix: str, tmp_path: Path) -> None:
+    (path := tmp_path / f"a{suffix}").touch()
+    with pytest.raises(InputError, match=rf"^a\{suffix} cannot be read: it is empty; write"):
+        read_table(path)
+
+
+def test_a_header_alone_holds_no_bars(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv holds no bars; give a file with at least one"):
+        read_table(_csv(tmp_path / "a.csv", []))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".csv"])
+def test_unreadable_file_is_one_line(suffix: str, tmp_path: Path) -> None:
+    (path := tmp_path / f"a{suffix}").write_bytes(b"\xff\xfe\x00 no table \x00" * 9)
+    with pytest.raises(InputError, match=rf"^a\{suffix} cannot be read: ") as caught:
+        read_table(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_column_is_named_with_those_found(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", ["2024-01-30"], "time,open,high,low,price,size")
+    text = r"a\.csv: no column for close, volume; found time, open, high, low, price, size; name"
+    with pytest.raises(InputError, match=text):
+        read_table(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "time,open,high,low,close,volume,last",
+        "date,open,high,low,close,volume,time",
+        "time,open,high,low,close,volume,close",
+    ],
+)
+def test_a_column_there_twice_is_refused(header: str, tmp_path: Path) -> None:
+    (path := tmp_path / "a.csv").write_text(f"{header}\n2024-01-30,1,1,1,1,1,2024-01-30\n")
+    with pytest.raises(InputError, match=r"a\.csv: both '.*' and '.*' look like the "):
+        read_table(path)
+
+
+def test_nothing_is_sorted_or_repaired(tmp_path: Path) -> None:
+    times = ["2024-01-30T02:00Z", "2024-01-30T01:00Z", "2024-01-30T01:00Z"]
+    frame, _ = read_table(_csv(tmp_path / "a.csv", times))
+    assert frame["timestamp"].dt.hour.tolist() == [2, 1, 1]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import features
+from features.errors import InputError
+from features.sources import FolderSource, SampleSource, check_symbol, open_source
+
+
+@pytest.mark.parametrize("symbol", ["EURUSD", "BTC-USD", "BRK.B", "a", "7203.T", "X_1", "x" * 64])
+def test_symbols_that_are_names(symbol: str) -> None:
+    assert check_symbol(symbol) == symbol
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        *("../../x", "a/b", "a\\b", "..", ".hidden", "", " ", "a b", "a..b", "-x", "x" * 65),
+        *("a\n", "a\x00", "/etc/passwd", "é", "*"),
+    ],
+)
+@pytest.mark.parametrize("source", ["sample", "folder"])
+def test_symbols_that_are_no_names(symbol: str, source: str, tmp_path: Path) -> None:
+    opened = open_source("sample" if source == "sample" else str(tmp_path))
+    with pytest.raises(InputError, match=r"`symbols` must be letters, digits, .* not a path$"):
+        opened.read(symbol, "1h")
+
+
+def test_a_symbol_cannot_leave_the_folder(
+    tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]
+) -> None:
+    synthetic_frame(5).to_parquet(tmp_path / "x_1h.parquet")
+    (inner := tmp_path / "bars").mkdir()
+    with pytest.raises(InputError, match="not a path"):
+        FolderSource(inner).read("../x", "1h")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "csv"])
+def test_folder(suffix: str, tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(50)
+    path = tmp_path / f"SYNTH_1h.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        getattr(frame, f"to_{suffix}")(path)
+    raw = open_source(str(tmp_path)).read("SYNTH", "1h")
+    pd.testing.assert_frame_equal(raw.frame, frame, check_dtype=False, rtol=1e-15)
+    assert raw.understood.startswith(f"SYNTH_1h.{suffix}: 50 rows, times ")
+
+
+def test_two_formats_of_one_symbol_are_refused(
+    tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]
+) -> None:
+    frame = synthetic_frame(5)
+    frame.to_parquet(tmp_path / "SYNTH_1h.parquet")
+    frame.to_csv(tmp_path / "SYNTH_1h.csv")
+    text = r"SYNTH is there more than once: SYNTH_1h\.parquet, SYNTH_1h\.csv; keep one"
+    with pytest.raises(InputError, match=text):
+        FolderSource(tmp_path).read("SYNTH", "1h")
+
+
+def test_an_unknown_symbol_is_told_what_there_is(
+    tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]
+) -> None:
+    with pytest.raises(InputError, match=r"no bars of SYNTH at 1h in .*; the folder has no bars"):
+        FolderSource(tmp_path).read("SYNTH", "1h")
+    for number in range(12):
+        synthetic_frame(2).to_parquet(tmp_path / f"S{number:02}_1h.parquet")
+    text = r"\(looked for SYNTH_1h\.parquet\|\.csv\|\.feather\); it has S00_1h, .*S09_1h, \.\.\.;"
+    with pytest.raises(InputError, match=text):
+        FolderSource(tmp_path).read("SYNTH", "1h")
+    with pytest.raises(InputError, match=r"no bars of S00 at 4h"):
+        FolderSource(tmp_path).read("S00", "4h")
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"`source` is not a folder: '.*nowhere'; give a folder"):
+        FolderSource(tmp_path / "nowhere").read("SYNTH", "1h")
+
+
+@pytest.mark.parametrize("text", ["", "sqlite:///x.db", "s3://bucket", "ccxt:binance"])
+def test_sources_of_later_versions(text: str) -> None:
+    with pytest.raises(InputError, match=r"`source` must be a folder or `sample`, got"):
+        open_source(text)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "interval", "rows", "first", "said"),
+    [
+        ("EURUSD", "1h", 6_225, "2017-01-01 22:00", "day-first (01.01.2017 22:00:00.000)"),
+        ("GOOGL", "1d", 2_335, "2009-05-22", "ISO 8601 without zone"),
+    ],
+)
+def test_sample(symbol: str, interval: str, rows: int, first: str, said: str) -> None:
+    raw = SampleSource().read(symbol, interval)
+    assert len(raw.frame) == rows
+    assert raw.frame["timestamp"][0] == pd.Timestamp(first, tz="UTC")
+    assert raw.frame["timestamp"].is_monotonic_increasing
+    assert raw.understood.startswith("sample bars of gym-anytrading: ")
+    assert said in raw.understood
+
+
+@pytest.mark.parametrize(("symbol", "interval"), [("BTCUSDT", "1h"), ("EURUSD", "1d")])
+def test_sample_says_what_it_has(symbol: str, interval: str) -> None:
+    text = rf"the sample has no {symbol} at {interval}, only EURUSD at 1h, GOOGL at 1d; pick"
+    with pytest.raises(InputError, match=text):
+        SampleSource().read(symbol, interval)
+
+
+def test_sample_imports_no_reinforcement_learning() -> None:
+    code = (
+        "import sys; from features.sources import open_source; "
+        "open_source('sample').read('GOOGL', '1d'); "
+        "print([m for m in ('gymnasium', 'gym_anytrading', 'mlflow', 'torch') if m in sys.modules])"
+    )
+    root = Path(next(iter(features.__path__))).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,118 @@
+"""Deaths at any point: one task fails, nothing is half registered, a rerun carries on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+FICKLE = '''
+from adapters.lgbm import LightGBMAdapter
+
+class Fickle(LightGBMAdapter):
+    """Scores differently once it was loaded: what verification exists for."""
+    name = "fickle"
+    _loaded = False
+
+    def predict(self, X, position=None):
+        return super().predict(X, position) * (0.5 if self._loaded else 1.0)
+
+    @classmethod
+    def load(cls, path):
+        model = super().load(path)
+        model._loaded = True
+        return model
+'''
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Worker processes of a running command."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
+def busy_workers(
+    process: subprocess.Popen[str], count: int, seconds: float = 120
+) -> list[psutil.Process]:
+    """Wait until so many workers have worked for a while."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            busy = [w for w in workers_of(process) if w.cpu_times().user > 3.0]
+        except psutil.Error:
+            continue
+        if len(busy) >= count:
+            return busy
+        time.sleep(0.1)
+    raise TimeoutError("the workers never got busy")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols) -> None:
+    # More folds than usual: the kill must come while both are at work.
+    process = workspace.start(
+        "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
+        "--n-splits", "4", "--wf-splits", "6", "--embargo", "20", "--max-workers", "2",
+    )  # fmt: skip
+    busy_workers(process, 2)[0].send_signal(signal.SIGKILL)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 1, out + err
+    assert "its worker process died" in " ".join(out.split())
+    registered = [s for s in ("FIRST", "SECOND") if workspace.versions(f"lightgbm-{s}")]
+    assert len(registered) == 1
+    states = sorted(run.info.status for run in workspace.runs() if run.data.tags["kind"] != "command")
+    assert states == ["FAILED", "FINISHED"]
+
+
+@pytest.mark.slow
+def test_a_killed_command_registers_nothing_and_the_rerun_carries_on(workspace) -> None:
+    arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "2")
+    process = workspace.start("-m", "trainer", "train", *arguments)
+    orphans = busy_workers(process, 1)
+    process.kill()
+    process.communicate()
+    assert [run.info.status for run in workspace.runs()] == ["RUNNING"]
+    assert workspace.versions("lightgbm-EURUSD") == []
+    _, alive = psutil.wait_procs(orphans, timeout=60)
+    assert alive == [], "workers must not outlive their command"
+    again = workspace.train(*arguments)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert workspace.versions("lightgbm-EURUSD") == ["1"]
+    states = sorted(run.info.status for run in workspace.runs())
+    assert states == ["FINISHED", "FINISHED", "KILLED"]
+
+
+@pytest.mark.slow
+def test_a_candidate_that_decides_differently_when_loaded_is_not_registered(
+    workspace, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "plugin"
+    (plugin / "fickle-1.0.dist-info").mkdir(parents=True)
+    (plugin / "fickle.py").write_text(FICKLE)
+    (plugin / "fickle-1.0.dist-info" / "METADATA").write_text("Name: fickle\nVersion: 1.0\n")
+    (plugin / "fickle-1.0.dist-info" / "entry_points.txt").write_text(
+        "[barwright.adapters]\nfickle = fickle:Fickle\n"
+    )
+    done = workspace.train(
+        "--symbols", "EURUSD", "--source", "sample", "--models", "fickle,lightgbm",
+        "--n-splits", "2", "--wf-splits", "2",
+        PYTHONPATH=str(plugin),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    text = " ".join(done.stdout.split())
+    assert "does not pass verification" in text
+    assert "the model decides differently here" in text
+    assert workspace.versions("fickle-EURUSD") == []
+    assert workspace.versions("lightgbm-EURUSD") == ["1"]
+    states = {run.info.run_name: run.info.status for run in workspace.runs()}
+    assert states["fickle-EURUSD"] == "FAILED"

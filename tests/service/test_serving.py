@@ -1,0 +1,151 @@
+"""Everyone who loads a version decides the same: trader, foreign consumer, HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import requests
+from mlflow.artifacts import download_artifacts
+
+from features.sources import open_source
+from trainer.flavor import data_folder, load_model
+
+LAST = 400
+MODEL = "models:/lightgbm-EURUSD@latest"
+FOREIGN = """
+import json, sys
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model("models:/lightgbm-EURUSD@latest")
+bars = pd.read_parquet(sys.argv[1])
+frames = {
+    "aware": bars,
+    "naive": bars.assign(timestamp=bars["timestamp"].dt.tz_localize(None)),
+    "text": bars.assign(timestamp=bars["timestamp"].astype(str)),
+    "shuffled columns": bars[["volume", "close", "open", "low", "high", "timestamp"]],
+    "whole volumes": bars.assign(volume=bars["volume"].round().astype("int64")),
+}
+out = {k: model.predict(f, params={"last": int(sys.argv[2])}).to_dict("records") for k, f in frames.items()}
+loaded = [n for n in ("torch", "dask", "stable_baselines3") if n in sys.modules]
+import features
+print(json.dumps({"decisions": out, "loaded": loaded, "code": features.__file__}))
+"""
+
+
+@pytest.fixture(scope="module")
+def bars() -> pd.DataFrame:
+    return open_source("sample").read("EURUSD", "1h").frame
+
+
+@pytest.fixture(scope="module")
+def traded(trained) -> list[dict[str, object]]:
+    """What trader.py says, as JSON."""
+    done = trained.trade("--model", MODEL, "--source", "sample", "--last", str(LAST), "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["version"], answer["symbol"]) == ("1", "EURUSD")
+    return list(answer["decisions"])
+
+
+def test_the_compared_decisions_are_not_all_the_same(traded) -> None:
+    assert len(traded) == LAST
+    assert len({row["position"] for row in traded}) > 1, "free trading should find positions"
+
+
+@pytest.mark.slow
+def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(
+    trained, traded, bars, tmp_path
+) -> None:
+    """Own requirements only, no barwright, empty folder, pickle forbidden."""
+    folder = Path(download_artifacts(MODEL, tracking_uri=trained.uri))
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "-r", str(folder / "requirements.txt")], check=True
+    )
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    bars.to_parquet(tmp_path / "bars.parquet")
+    (tmp_path / "consumer.py").write_text(FOREIGN)
+    done = subprocess.run(
+        [python, str(tmp_path / "consumer.py"), str(tmp_path / "bars.parquet"), str(LAST)],
+        cwd=empty,
+        env={
+            **{k: v for k, v in trained.environment.items() if k != "PYTHONPATH"},
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["loaded"] == []
+    assert "/code/features/" in answer["code"], "the code that ran must be the model's own"
+    decided = answer["decisions"]
+    for name in ("aware", "naive", "text", "shuffled columns"):
+        assert decided[name] == traded, name
+    assert len(decided["whole volumes"]) == LAST
+
+
+def test_http_serving_decides_bit_for_bit_as_the_trader(trained, traded, bars, serve) -> None:
+    tools = Path(sys.executable).parent
+    address = serve(
+        [str(tools / "mlflow"), "models", "serve", "-m", MODEL, "--env-manager", "local"],
+        {**trained.environment, "PATH": f"{tools}:{os.environ['PATH']}", "MLFLOW_MODELS_WORKERS": "1"},
+        "/ping",
+    )
+    table = bars.tail(1_000).assign(timestamp=lambda f: f["timestamp"].astype(str))
+    asked = {"dataframe_split": table.to_dict("split", index=False), "params": {"last": LAST}}
+    answer = requests.post(f"{address}/invocations", json=asked, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictions"] == traded
+    short = requests.post(
+        f"{address}/invocations",
+        json={"dataframe_split": table.tail(10).to_dict("split", index=False)},
+        timeout=60,
+    )
+    assert short.status_code == 400
+    assert "needs at least 295 bars" in short.text
+
+
+def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:
+    """A version whose shipped code is poisoned: the trader decides, and the poison never runs."""
+    proof = tmp_path / "ran"
+    folder = Path(download_artifacts(MODEL, tracking_uri=trained.uri, dst_path=str(tmp_path / "m")))
+    for source in (folder / "code").rglob("*.py"):
+        source.write_text(f"open({str(proof)!r}, 'w').close()\n" + source.read_text())
+    (folder / "code" / "sitecustomize.py").write_text(f"open({str(proof)!r}, 'w').close()\n")
+    done = trained.trade("--model", str(folder), "--source", "sample", "--json")
+    assert done.returncode == 0, done.stderr
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("name", ["model.bin", "features.json", "manifest.json"])
+def test_an_altered_download_is_refused(trained, tmp_path, name: str) -> None:
+    folder = Path(download_artifacts(MODEL, tracking_uri=trained.uri, dst_path=str(tmp_path / "m")))
+    path = data_folder(folder) / name
+    content = bytearray(path.read_bytes())
+    spot = content.index(b"0.", len(content) // 2) + 2 if name != "features.json" else 40
+    content[spot] ^= 1
+    path.write_bytes(bytes(content))
+    done = trained.trade("--model", str(folder), "--source", "sample")
+    assert done.returncode == 1, done.stdout
+    assert name in done.stderr or "decides differently" in done.stderr or "golden" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_load_model_is_the_trading_model(trained, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.uri)
+    import mlflow
+
+    mlflow.set_tracking_uri(trained.uri)
+    model = load_model(MODEL)
+    assert model.contract.symbol == "EURUSD"
+    assert model.required_bars == 295

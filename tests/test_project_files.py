@@ -1,0 +1,243 @@
+"""The project's own files agree: MLproject with the CLI, environments with pyproject, compose."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from scripts import sync_env
+from trainer.__main__ import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+# MLproject entry point -> command of the CLI.
+COMMANDS = {"main": "train", "trade": "trade"}
+# What a project run has no use for: how a person wants to see it, and what a caller of `trade`
+# believes of the model, which knows its own symbol and interval.
+LEFT_OUT = {"train": {"--debug"}, "trade": {"--debug", "--json", "--symbol", "--interval"}}
+
+
+def options_of(command: str) -> dict[str, click.Parameter]:
+    return {
+        option: parameter
+        for parameter in cli.commands[command].params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+
+
+def default_of(command: str, option: str) -> str:
+    """Return the option's default as a string; none, or a required option, is the empty one."""
+    parameter = options_of(command)[option]
+    default = parameter.get_default(click.Context(cli.commands[command]))
+    known = isinstance(default, str | int | float) and not isinstance(default, bool)
+    return str(default) if known else ""
+
+
+def flag(parameter: str) -> str:
+    return "--" + parameter.replace("_", "-")
+
+
+# --- MLproject and the command line ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry_point", COMMANDS)
+def test_every_parameter_is_an_option_with_the_same_default(entry_point: str) -> None:
+    command = COMMANDS[entry_point]
+    declared = MLPROJECT["entry_points"][entry_point]["parameters"]
+    assert set(map(flag, declared)) <= set(options_of(command))
+    assert {name: spec.get("default", "") for name, spec in declared.items()} == {
+        name: default_of(command, flag(name)) for name in declared
+    }
+
+
+@pytest.mark.parametrize("entry_point", COMMANDS)
+def test_every_option_is_a_parameter(entry_point: str) -> None:
+    declared = MLPROJECT["entry_points"][entry_point]["parameters"]
+    command = COMMANDS[entry_point]
+    assert set(options_of(command)) - LEFT_OUT[command] == set(map(flag, declared))
+
+
+@pytest.mark.parametrize("entry_point", COMMANDS)
+def test_every_parameter_is_a_string_and_handed_on_once(entry_point: str) -> None:
+    entry = MLPROJECT["entry_points"][entry_point]
+    words = shlex.split(entry["command"])
+    assert words[:4] == ["python", "-m", "trainer", COMMANDS[entry_point]]
+    handed_on = dict(zip(words[4::2], words[5::2], strict=True))
+    assert handed_on == {flag(name): f"{{{name}}}" for name in entry["parameters"]}
+    for name, spec in entry["parameters"].items():
+        # Unquoted, YAML reads `on` as true and 10 as a number.
+        assert spec["type"] == "string", name
+        assert isinstance(spec.get("default", ""), str), name
+
+
+# --- environments ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["python_env.yaml", "conda.yaml"])
+def test_environment_file_is_what_pyproject_and_constraints_say(name: str) -> None:
+    expected = sync_env.render(
+        (ROOT / "pyproject.toml").read_text(), (ROOT / "constraints.txt").read_text()
+    )
+    assert (ROOT / name).read_text() == expected[name], "run `python scripts/sync_env.py`"
+
+
+def test_mlproject_uses_the_environment_file() -> None:
+    assert MLPROJECT["python_env"] == "python_env.yaml"
+    environment = yaml.safe_load((ROOT / "python_env.yaml").read_text())
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())
+    assert environment["dependencies"] == conda["dependencies"][-1]["pip"]
+
+
+def test_constraints_pin_every_requirement_of_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = sync_env.tested_versions((ROOT / "constraints.txt").read_text())
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    for line in (line for group in groups for line in group):
+        assert sync_env.normalized(re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0]) in pins, line
+
+
+def test_constraints_name_no_place() -> None:
+    text = (ROOT / "constraints.txt").read_text()
+    assert not re.search(r"@|://|^-|\+", re.sub(r"#.*", "", text), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("numpy>=2", r"constraints.txt line 2 must be `name==version`, got 'numpy>=2'"),
+        ("-e .", r"constraints.txt line 2 must be `name==version`, got '-e .'"),
+    ],
+)
+def test_anything_but_a_pin_is_refused(line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        sync_env.tested_versions(f"# comment\n{line}\n")
+
+
+def test_a_dependency_without_a_pin_is_refused() -> None:
+    pyproject = "[project]\ndependencies = ['numpy>=2']\noptional-dependencies = {sample = []}\n"
+    with pytest.raises(ValueError, match="must pin every dependency, 'numpy' is missing"):
+        sync_env.pinned_requirements(pyproject, "pip==1\n")
+
+
+def test_check_tells_a_changed_file_from_an_equal_one(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name in (
+        "pyproject.toml",
+        "constraints.txt",
+        "python_env.yaml",
+        "conda.yaml",
+        "scripts/sync_env.py",
+    ):
+        shutil.copy(ROOT / name, tmp_path / name)
+    check = [sys.executable, str(tmp_path / "scripts/sync_env.py"), "--check"]
+    equal = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert (equal.returncode, equal.stdout) == (0, "")
+
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text(re.sub(r"(?m)^numpy==.*$", "numpy==9.9", constraints.read_text()))
+    changed = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert changed.returncode == 1
+    assert "+  - numpy==9.9" in changed.stdout
+
+
+# --- docker compose --------------------------------------------------------------------------
+
+
+def variables(text: str) -> dict[str, str]:
+    """Return each `${NAME...}` of a compose file with what follows the name."""
+    return dict(re.findall(r"(?<!\$)\$\{(\w+)([^}]*)\}", text))
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def services() -> list[tuple[str, dict[str, Any]]]:
+    return list(COMPOSE["services"].items())
+
+
+def test_compose_file_follows_the_compose_specification() -> None:
+    # The schema ships in check-jsonschema, so neither an engine nor a network is needed.
+    command = ["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    result = subprocess.run(
+        [sys.executable, *command, str(ROOT / "docker-compose.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_compose_and_the_example_env_name_the_same_variables() -> None:
+    used = variables((ROOT / "docker-compose.yml").read_text())
+    assert set(used) == set(example())
+    for name, value in example().items():
+        if used[name].startswith(":-"):
+            assert value == used[name][2:], f"{name}: default of compose"
+        else:
+            assert used[name] == f":?set {name} in .env"
+
+
+def test_no_secret_is_in_the_files() -> None:
+    for name, value in example().items():
+        if re.search("PASSWORD|SECRET|TOKEN", name):
+            assert value == "", f"{name} must be empty in .env.example, so that it must be chosen"
+    for service, spec in services():
+        for name, value in spec.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|ACCESS_KEY|_STORE_URI", name):
+                assert ":?" in value, f"{service}: {name} must come from .env"
+
+
+def test_every_port_is_bound_to_this_machine() -> None:
+    ports = [(service, port) for service, spec in services() for port in spec.get("ports", [])]
+    assert ports
+    for service, port in ports:
+        assert str(port).startswith("127.0.0.1:"), f"{service}: {port}"
+
+
+def test_every_server_has_a_health_check_and_keeps_its_data_in_a_named_volume() -> None:
+    for service, spec in services():
+        if "profiles" in spec:  # runs to its end: only the trainer
+            assert service == "trainer"
+            continue
+        assert spec["healthcheck"]["test"], service
+        for volume in spec.get("volumes", []):
+            assert volume.split(":")[0] in COMPOSE["volumes"], f"{service}: {volume}"
+    for service, spec in services():
+        for other, condition in spec.get("depends_on", {}).items():
+            assert condition == {"condition": "service_healthy"}, f"{service} on {other}"
+
+
+def test_the_server_answers_to_named_hosts_only() -> None:
+    command = COMPOSE["services"]["mlflow"]["command"]
+    (hosts,) = [word for word in command if word.startswith("--allowed-hosts=")]
+    assert hosts.removeprefix("--allowed-hosts=").split(",") == [
+        "localhost:*",
+        "127.0.0.1:*",
+        "mlflow:5000",
+    ]
+
+
+def test_the_trainer_is_started_with_known_options() -> None:
+    command = COMPOSE["services"]["trainer"]["command"]
+    assert command[:4] == ["python", "-m", "trainer", "train"]
+    assert {word.split("=")[0] for word in command[4:]} <= set(options_of("train"))
+
+
+def test_images_carry_exact_tags() -> None:
+    for service, spec in services():
+        assert re.search(r":[\w.-]*\d", spec["image"]), service
+        assert not spec["image"].endswith(":latest"), service

@@ -1,0 +1,150 @@
+"""Every rule of a run's settings says, in one line, which option broke it and what was given."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from trainer.config import TrainConfig, option_name
+from trainer.errors import TrainerError
+
+SAMPLE = {"symbols": "EURUSD", "source": "sample"}
+
+
+def parse(**changes: Any) -> TrainConfig:
+    return TrainConfig.parse({**SAMPLE, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"fee_bps": -1}, "`--fee-bps` must be greater than or equal to 0, got -1; see --help"),
+        ({"fee_bps": "abc"}, "`--fee-bps` must be a valid number, got 'abc'; see --help"),
+        ({"fee_bps": "nan"}, "`--fee-bps` must be a finite number, got 'nan'"),
+        ({"fee_bps": "inf"}, "`--fee-bps` must be a finite number, got 'inf'"),
+        ({"slippage_bps": 1001}, "`--slippage-bps` must be less than or equal to 1000, got 1001"),
+        ({"n_splits": 1}, "`--n-splits` must be greater than or equal to 2, got 1"),
+        ({"n_splits": "2.5"}, "`--n-splits` must be a valid integer, got '2.5'"),
+        ({"wf_splits": 1}, "`--wf-splits` must be greater than or equal to 2, got 1"),
+        ({"embargo": -1}, "`--embargo` must be greater than or equal to 0, got -1"),
+        ({"horizon": 0}, "`--horizon` must be greater than or equal to 1, got 0"),
+        ({"max_gap_bars": -1}, "`--max-gap-bars` must be greater than or equal to 0, got -1"),
+        ({"max_workers": 0}, "`--max-workers` must be greater than or equal to 1, got 0"),
+        ({"seed": -1}, "`--seed` must be greater than or equal to 0, got -1"),
+        ({"seed": 2**31}, "`--seed` must be less than 2147483648, got 2147483648"),
+        ({"task": "up"}, "`--task` must be 'direction', 'forward_return' or 'triple_barrier', got"),
+        ({"calibration": "x"}, "`--calibration` must be 'platt', 'isotonic', 'none' or 'auto', "),
+        ({"calendar": "x"}, "`--calendar` must be 'auto', '24/7', '24/5' or 'equity', got 'x'"),
+        ({"allow_short": "maybe"}, "`--allow-short` must be on or off, got 'maybe'"),
+        ({"cache": "5"}, "`--cache` must be on or off, got '5'"),
+        ({"interval": "1x"}, "`interval` must be a count and one of m, h, d, w, got '1x'; write"),
+        ({"source": ""}, "`source` must be a folder or `sample`, got ''"),
+        ({"source": "s3://bars"}, "`source` must be a folder or `sample`, got 's3://bars'; save"),
+        (
+            {"symbols": "../../x"},
+            "`symbols` must be letters, digits, .* got '../../x'; give the in",
+        ),
+        ({"symbols": "a/b"}, "`symbols` must be letters, digits, .* got 'a/b'"),
+        ({"symbols": "A,B,A"}, "`--symbols` names 'A' twice; name it once"),
+        ({"symbols": ""}, "`--symbols` must name at least one, got none; for example --symbols EU"),
+        ({"symbols": " , "}, "`--symbols` must name at least one, got none"),
+        ({"models": ""}, "`--models` must name at least one, got none; for example lightgbm"),
+        ({"models": "lightgmb"}, "there is no model 'lightgmb'; did you mean 'lightgbm'?"),
+        ({"models": "x"}, "there is no model 'x'; known are lightgbm"),
+        ({"models": "lightgbm,lightgbm"}, "`--models` names 'lightgbm' twice; name it once"),
+        ({"params": "gru.hidden=3"}, "`--params` sets 'gru', which is not trained; models are li"),
+        ({"params": "lightgbm.num_leafs=3"}, "no hyperparameter 'num_leafs'; did you mean 'num_l"),
+        ({"params": "lightgbm.num_leaves=abc"}, "'num_leaves' of lightgbm must be int, got 'abc'"),
+        ({"params": "num_leaves=3"}, "`--params` must read model.name=value, got 'num_leaves=3'"),
+        ({"params": "lightgbm.num_leaves"}, "`--params` must read model.name=value, got 'lightgb"),
+        ({"params": "lightgbm.=3"}, "`--params` must read model.name=value, got 'lightgbm.=3'"),
+        ({"horizn": 3}, "there is no option 'horizn'; did you mean 'horizon'?"),
+        ({"zzz": 3}, "there is no option 'zzz'$"),
+        (
+            {"task": "forward_return", "calibration": "none"},
+            "`--calibration` none needs scores that are probabilities, .*; use platt, isotonic or",
+        ),
+    ],
+    ids=lambda value: (
+        " ".join(f"{k}={v!r}" for k, v in value.items()) if isinstance(value, dict) else ""
+    ),
+)
+def test_every_rule_names_option_rule_and_value_in_one_line(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TrainerError) as caught:
+        parse(**changes)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert re.search(said.replace("?", r"\?"), text), text
+
+
+def test_every_mistake_gets_its_own_line() -> None:
+    with pytest.raises(TrainerError) as caught:
+        parse(fee_bps=-1, n_splits=1)
+    lines = str(caught.value).splitlines()
+    assert [line.split()[0] for line in sorted(lines)] == ["`--fee-bps`", "`--n-splits`"]
+
+
+def test_symbols_must_be_given() -> None:
+    with pytest.raises(TrainerError, match="^`--symbols` must be given; see --help$"):
+        TrainConfig.parse({})
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("on", True), ("off", False), ("true", True), ("false", False), (True, True), (False, False)],
+)
+def test_switches_read_on_and_off(given: object, taken: bool) -> None:
+    config = parse(cache=given, allow_short=given, allow_jumps=given)
+    assert (config.cache, config.allow_short, config.allow_jumps) == (taken,) * 3
+
+
+def test_names_are_read_from_comma_separated_text() -> None:
+    config = parse(symbols=" BTCUSDT, ETHUSDT ,,SOL-PERP_1.x ")
+    assert config.symbols == ("BTCUSDT", "ETHUSDT", "SOL-PERP_1.x")
+    assert parse(symbols=["A", "B"]).symbols == ("A", "B")
+
+
+def test_params_are_read_by_model_with_their_types() -> None:
+    text = "lightgbm.num_leaves=7, lightgbm.learning_rate=5e-2,lightgbm.max_bin=31,"
+    params = parse(params=text).params
+    assert params == {"lightgbm": {"num_leaves": 7, "learning_rate": 0.05, "max_bin": 31}}
+    assert type(params["lightgbm"]["num_leaves"]) is int
+    assert type(params["lightgbm"]["learning_rate"]) is float
+    assert parse(params="").params == {}
+    assert parse(params={"lightgbm": {"num_leaves": 7}}).params == {"lightgbm": {"num_leaves": 7}}
+
+
+def test_text_from_the_command_line_gives_numbers() -> None:
+    config = parse(fee_bps="2.5", n_splits="3", seed="7", embargo="0")
+    assert (config.fee_bps, config.n_splits, config.seed, config.embargo) == (2.5, 3, 7, 0)
+
+
+def test_settings_are_frozen_and_read_back_equal() -> None:
+    config = parse(symbols="A,B", params="lightgbm.num_leaves=7", cache="off")
+    assert TrainConfig.parse(config.model_dump(mode="json")) == config
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 1  # type: ignore[misc]
+
+
+def test_a_fits_seed_depends_on_symbol_model_and_seed_alone() -> None:
+    one, two = parse(symbols="A,B", max_workers=1), parse(symbols="B,A,C", max_workers=8)
+    assert one.seed_of("A", "lightgbm") == two.seed_of("A", "lightgbm")
+    seeds = {
+        config.seed_of(symbol, model)
+        for config in (one, parse(seed=43))
+        for symbol in ("A", "B", "AB")
+        for model in ("lightgbm", "gru")
+    }
+    assert len(seeds) == 12
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    # The same on every machine and in every process: runs of older versions stay repeatable.
+    assert one.seed_of("A", "lightgbm") == 1_011_745_481  # of sha256("42|A|lightgbm")
+
+
+def test_every_option_is_described() -> None:
+    assert all(field.description for field in TrainConfig.model_fields.values())
+    assert option_name("max_gap_bars") == "--max-gap-bars"
