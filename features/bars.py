@@ -18,6 +18,8 @@ FloatArray = npt.NDArray[np.float64]
 PRICES = ("open", "high", "low", "close")
 COLUMNS = ("timestamp", *PRICES, "volume")
 
+_DAY_NS = 86_400 * 10**9
+_WEEK_NS = 7 * _DAY_NS
 #: |log price ratio| of one bar beyond which a split is suspected: a 3-for-2 split gives 0.405,
 #: which leaves room for the day's own move. Largest hourly close move of BTC, ETH, SOL: 0.27.
 JUMP_BOUND = 0.35
@@ -168,6 +170,11 @@ def validate_bars(
 def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if column.dtype.kind in "iufb":
+        raise InputError(
+            f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, got the number "
+            f"{column.iloc[0]!r}; convert it, or read the file through a source"
+        )
     if column.dtype.kind != "M":
         try:
             column = pd.to_datetime(column, utc=True, format="ISO8601").dt.tz_localize(None)
@@ -203,14 +210,17 @@ def _check_order(time_ns: npt.NDArray[np.int64], symbol: str, interval: Interval
             f"times of {symbol} must be strictly increasing: {_when(time_ns, row)} is {what}; "
             "sort the bars and remove duplicates"
         )
-    if (step % interval.ns).any() and interval.ns < 7 * 86_400 * 10**9:
-        row = int(np.flatnonzero(step % interval.ns)[0]) + 1
+    # A week opens on its first trading day: a holiday moves it by up to three days.
+    weekly = interval.ns >= _WEEK_NS
+    odd = step < interval.ns - 3 * _DAY_NS if weekly else step % interval.ns != 0
+    if odd.any():
+        row = int(np.flatnonzero(odd)[0]) + 1
         raise InputError(
             f"bars of {symbol} are not {interval.text} bars: {_when(time_ns, row)} comes "
             f"{pd.Timedelta(int(step[row - 1]))} after the bar before it; "
             "give the interval of the data"
         )
-    if len(step) and step.min() > interval.ns:
+    if len(step) and step.min() > interval.ns and not weekly:
         raise InputError(
             f"bars of {symbol} are not {interval.text} bars: none is nearer than "
             f"{pd.Timedelta(int(step.min()))} to the next; give the interval of the data"

@@ -27,10 +27,7 @@ from features.signature import FeatureSignature
 FORMAT_VERSION = 1
 
 #: What reading raises when a file is not there, or its bytes or JSON are not what was written.
-_UNREADABLE = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError),
-    pa.ArrowException,
-)
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException)
 
 
 class CacheMismatchError(InputError):
@@ -126,12 +123,11 @@ class FeatureCache:
             metadata = json.loads(self.metadata_path(key).read_text())
             stored = FeatureSignature.from_json(metadata["signature"])
             lines = signature.diff(stored)
-            # Mapped, not read: the pages are hashed and decoded where they lie.
-            with pa.memory_map(str(self.data_path(key))) as file, ThreadPoolExecutor(1) as pool:
-                raw = file.read_buffer()
+            path = self.data_path(key)
+            with ThreadPoolExecutor(1) as pool:
                 # Half of the work is the digest, and neither half needs the interpreter's lock.
-                digest = pool.submit(_digest, raw)
-                matrix = None if lines else _decode(raw, signature.names, n)
+                digest = pool.submit(_file_digest, path)
+                matrix = None if lines else _decode(path, signature.names, n)
                 whole = metadata["file_digest"] == digest.result() and metadata["rows"] == n
         except _UNREADABLE as error:
             raise _DamagedError from error
@@ -162,8 +158,7 @@ class FeatureCache:
                 # Features hardly repeat a value: dictionaries only cost time. LZ4 reads fastest.
                 pq.write_table(table, file, compression="lz4", use_dictionary=False)
                 file.flush()
-                with pa.memory_map(file.name) as written:
-                    file_digest = _digest(written.read_buffer())
+                file_digest = _file_digest(Path(file.name))
             metadata = _describe(key, signature, matrix, file_digest)
             with _replacing(self.metadata_path(key)) as file:
                 file.write(json.dumps(metadata, indent=1).encode())
@@ -174,23 +169,23 @@ class FeatureCache:
             ) from error
 
 
-def _decode(raw: pa.Buffer, names: Sequence[str], n: int) -> Matrix:
-    """Matrix of a parquet file, straight into feature-major storage: one column a time.
+def _decode(path: Path, names: Sequence[str], n: int) -> Matrix:
+    """Matrix of a parquet file, straight into feature-major storage: one column at a time.
 
     Raises
     ------
     _DamagedError
         If the file has another number of rows.
     """
-    file = pq.ParquetFile(pa.BufferReader(raw))
-    if file.metadata.num_rows != n:
-        raise _DamagedError
     out = np.empty((len(names), n), dtype=np.float32)
-    for row, name in zip(out, names, strict=True):
-        position = 0
-        for chunk in file.read(columns=[name], use_threads=False).column(0).chunks:
-            row[position : position + len(chunk)] = chunk.to_numpy()
-            position += len(chunk)
+    with pq.ParquetFile(path) as file:
+        if file.metadata.num_rows != n:
+            raise _DamagedError
+        for row, name in zip(out, names, strict=True):
+            position = 0
+            for chunk in file.read(columns=[name], use_threads=False).column(0).chunks:
+                row[position : position + len(chunk)] = chunk.to_numpy()
+                position += len(chunk)
     return out.T
 
 
@@ -218,8 +213,9 @@ def _describe(
     }
 
 
-def _digest(raw: pa.Buffer) -> str:
-    return hashlib.sha256(raw).hexdigest()
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

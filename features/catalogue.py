@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
 from features import indicators as ind
 from features.errors import InputError
+from features.series import FloatArray
 
 ENTRY_POINT_GROUP = "barwright.features"
 
@@ -35,14 +36,17 @@ class FeatureKind:
         One column for each.
     intraday_only : bool
         Left out for bars of a day or longer.
+    shortest : int
+        Shortest window that the formula is defined for.
     """
 
     name: str
     group: str
-    compute: Callable[..., ind.FloatArray]
+    compute: Callable[..., FloatArray]
     memory: Callable[..., int]
     params: tuple[Params, ...] = ({},)
     intraday_only: bool = False
+    shortest: int = 2
 
     @property
     def windowed(self) -> bool:
@@ -52,9 +56,7 @@ class FeatureKind:
     def with_windows(self, windows: list[int]) -> FeatureKind:
         """Return the same kind for other windows."""
         params: tuple[Params, ...] = tuple({"window": w} for w in windows)
-        return FeatureKind(
-            self.name, self.group, self.compute, self.memory, params, self.intraday_only
-        )
+        return replace(self, params=params)
 
 
 def _windows(*windows: int) -> tuple[Params, ...]:
@@ -94,7 +96,9 @@ def _none(**_: object) -> int:
 
 
 BUILT_IN: tuple[FeatureKind, ...] = (
-    FeatureKind("ret", "returns", ind.log_return, _same, _windows(1, 2, 3, 6, 12, 24, 48)),
+    FeatureKind(
+        "ret", "returns", ind.log_return, _same, _windows(1, 2, 3, 6, 12, 24, 48), shortest=1
+    ),
     FeatureKind("open_gap", "returns", ind.open_gap, _one),
     FeatureKind("autocorr", "returns", ind.autocorrelation, _next, _windows(48)),
     FeatureKind("vol", "volatility", ind.volatility, _same, _windows(12, 24, 72)),
@@ -110,7 +114,7 @@ BUILT_IN: tuple[FeatureKind, ...] = (
     FeatureKind("rsi", "oscillators", ind.rsi, _wilder, _windows(6, 14)),
     FeatureKind("stoch", "oscillators", ind.stochastic, _same, _windows(14, 48)),
     FeatureKind("close_place", "oscillators", ind.close_place, _none),
-    FeatureKind("bop", "oscillators", ind.balance_of_power, _same, _windows(1, 14)),
+    FeatureKind("bop", "oscillators", ind.balance_of_power, _same, _windows(1, 14), shortest=1),
     FeatureKind("upper_wick", "oscillators", ind.upper_wick, _none),
     FeatureKind("lower_wick", "oscillators", ind.lower_wick, _none),
     FeatureKind("aroon", "oscillators", ind.aroon, _same, _windows(25)),
@@ -143,8 +147,10 @@ def plug_ins() -> tuple[FeatureKind, ...]:
                 f"feature plug-in {point.name!r} ({point.value}) does not load: {error}; "
                 "repair or uninstall it"
             ) from error
-        kinds = (loaded,) if isinstance(loaded, FeatureKind) else tuple(loaded)
-        if not all(isinstance(kind, FeatureKind) for kind in kinds):
+        kinds = (loaded,) if isinstance(loaded, FeatureKind) else loaded
+        if not isinstance(kinds, tuple | list) or not all(
+            isinstance(kind, FeatureKind) for kind in kinds
+        ):
             raise InputError(
                 f"feature plug-in {point.name!r} must be a FeatureKind or a tuple of them; "
                 "see docs/features.md"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from features.bars import Bars, validate_bars
 from features.cache import FeatureCache
@@ -156,6 +157,8 @@ class DatasetBuilder:
             allow_jumps=self.allow_jumps,
             now=pd.Timestamp.now("UTC"),
         )
+        # Reading leaves several times the bars' size with Arrow; the matrix needs the room.
+        pa.default_memory_pool().release_unused()
         matrix, outcome = self._features(bars)
         labels = make_labels(self.label, bars.open, bars.high, bars.low, bars.close)
         ahead = forward_return(bars.open)

@@ -15,8 +15,8 @@ import yaml
 from features.bars import Bars
 from features.catalogue import BUILT_IN, FeatureKind, Params, plug_ins
 from features.errors import InputError
-from features.indicators import BarSeries
 from features.interval import Interval
+from features.series import BarSeries
 from features.signature import FeatureEntry, FeatureSignature, formula_digest
 
 Matrix = npt.NDArray[np.float32]
@@ -95,7 +95,7 @@ class FeatureSet:
                 continue
             chosen = kind
             if kind.name in windows:
-                chosen = kind.with_windows(_check_windows(kind.name, windows[kind.name]))
+                chosen = kind.with_windows(_check_windows(kind, windows[kind.name]))
             columns.extend(Column(chosen, params) for params in chosen.params)
         names = [column.name for column in columns]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -201,6 +201,14 @@ def rebuild(
             "install the plug-in that the model was trained with"
         )
     built = FeatureSet(tuple(Column(by_name[e.kind], e.params) for e in signature.entries))
+    for column in built.columns:
+        try:
+            _ = column.memory
+        except TypeError as error:
+            raise InputError(
+                f"{column.kind.name!r} has no parameters {column.params} here; use the version "
+                "that the model was trained with, or train again"
+            ) from error
     signature.require(built.signature, where="this installation")
     return built
 
@@ -233,12 +241,17 @@ def _check_known(what: str, given: Sequence[str] | Mapping[str, Any], known: lis
             raise InputError(f"unknown {what}: {name!r}; {hint}")
 
 
-def _check_windows(name: str, windows: object) -> list[int]:
+def _check_windows(kind: FeatureKind, windows: object) -> list[int]:
     if not isinstance(windows, list | tuple):
-        raise InputError(f"windows of {name!r} must be a list of bars, got {windows!r}")
+        raise InputError(f"windows of {kind.name!r} must be a list of bars, got {windows!r}")
     for window in windows:
-        if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= MAX_WINDOW:
+        if (
+            isinstance(window, bool)
+            or not isinstance(window, int)
+            or not kind.shortest <= window <= MAX_WINDOW
+        ):
             raise InputError(
-                f"windows of {name!r} must be whole bars from 1 to {MAX_WINDOW}, got {window!r}"
+                f"windows of {kind.name!r} must be whole bars from {kind.shortest} to "
+                f"{MAX_WINDOW}, got {window!r}"
             )
     return list(windows)

@@ -7,110 +7,24 @@ filled. Multiplying all prices, or all volumes, by a constant changes no value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-
 import numpy as np
 import numpy.typing as npt
 import talib
 
-FloatArray = npt.NDArray[np.float64]
+from features.series import (
+    FLAT,
+    BarSeries,
+    FloatArray,
+    difference,
+    log_change,
+    mean,
+    ratio,
+    z_score,
+)
 
-#: Spread of log returns below which a series is flat: running sums leave residues of 1e-11.
-FLAT = 1e-9
 #: e^-16 is 1e-7: bars after which Wilder's smoothing has forgotten its start, in units of window.
 WILDER_MEMORY = 16
 NS_PER_HOUR = 3_600_000_000_000
-
-
-class BarSeries:
-    """One series of bars with the intermediate results that several features share.
-
-    Parameters
-    ----------
-    time_ns : int64 array of shape (n,)
-        Bar open times, nanoseconds since 1970 UTC.
-    open, high, low, close, volume : float64 arrays of shape (n,)
-        Validated bars.
-    """
-
-    def __init__(
-        self,
-        time_ns: npt.NDArray[np.int64],
-        open: FloatArray,
-        high: FloatArray,
-        low: FloatArray,
-        close: FloatArray,
-        volume: FloatArray,
-    ) -> None:
-        self.time_ns = time_ns
-        self.open, self.high, self.low, self.close = open, high, low, close
-        self.volume = volume
-        self._memo: dict[Hashable, FloatArray] = {}
-
-    def __len__(self) -> int:
-        return len(self.close)
-
-    def memo(self, key: Hashable, compute: Callable[[], FloatArray]) -> FloatArray:
-        """Return the result remembered under `key`, computing it the first time."""
-        if key not in self._memo:
-            self._memo[key] = compute()
-        return self._memo[key]
-
-    @property
-    def log_close(self) -> FloatArray:
-        """Natural logarithm of the close."""
-        return self.memo("log_close", lambda: np.log(self.close))
-
-    @property
-    def log_return(self) -> FloatArray:
-        """Close-to-close log return over one bar; NaN in the first row."""
-        return self.memo("log_return", lambda: difference(self.log_close, 1))
-
-    @property
-    def log_range(self) -> FloatArray:
-        """Log of high over low, at least 0."""
-        return self.memo("log_range", lambda: np.log(self.high / self.low))
-
-    def volatility(self, window: int) -> FloatArray:
-        """Root mean square of the last `window` log returns; NaN where the market stood still."""
-        return self.memo(("volatility", window), lambda: root_mean_square(self.log_return, window))
-
-
-def difference(values: FloatArray, lag: int) -> FloatArray:
-    """Change over `lag` rows; NaN in the first `lag`."""
-    out = np.full(len(values), np.nan)
-    out[lag:] = values[lag:] - values[:-lag]
-    return out
-
-
-def mean(values: FloatArray, window: int) -> FloatArray:
-    """Mean of the last `window` rows; `values` may be NaN in its first rows only."""
-    if window == 1:
-        return values
-    result: FloatArray = talib.SMA(values, window)
-    return result
-
-
-def root_mean_square(values: FloatArray, window: int) -> FloatArray:
-    """Root of the mean square of the last `window` rows; NaN where it is below `FLAT`."""
-    square = np.maximum(mean(values * values, window), 0.0)
-    return np.where(square > FLAT * FLAT, np.sqrt(square), np.nan)
-
-
-def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    """Quotient; NaN where the denominator is not positive."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(denominator > 0, numerator / denominator, np.nan)
-
-
-def z_score(values: FloatArray, window: int) -> FloatArray:
-    """Distance from the mean of the last `window` rows in their standard deviations.
-
-    NaN where the deviation is less than 1e-6 of the mean: such a window is constant.
-    """
-    average = mean(values, window)
-    spread: FloatArray = talib.STDDEV(values, window)
-    return ratio(values - average, np.where(spread > 1e-6 * np.abs(average), spread, 0.0))
 
 
 # --- returns ---------------------------------------------------------------------------------
@@ -118,7 +32,7 @@ def z_score(values: FloatArray, window: int) -> FloatArray:
 
 def log_return(bars: BarSeries, window: int) -> FloatArray:
     """Log return of the close over `window` bars."""
-    return difference(bars.log_close, window)
+    return log_change(bars.close, window)
 
 
 def open_gap(bars: BarSeries) -> FloatArray:
@@ -186,12 +100,19 @@ def downside_share(bars: BarSeries, window: int) -> FloatArray:
 
 def volume_z(bars: BarSeries, window: int) -> FloatArray:
     """Z-score of the volume within the last `window` bars."""
-    return z_score(bars.volume, window)
+    return np.where(_traded(bars, window), z_score(bars.volume, window), np.nan)
+
+
+def _traded(bars: BarSeries, window: int) -> npt.NDArray[np.bool_]:
+    """Whether the window has any volume: running sums of zeros leave residues, maxima do not."""
+    traded: npt.NDArray[np.bool_] = talib.MAX(bars.volume, window) > 0
+    return traded
 
 
 def volume_ratio(bars: BarSeries, window: int) -> FloatArray:
     """Mean volume of `window` bars as a share of that of four times as many, in [0, 4]."""
-    return ratio(mean(bars.volume, window), mean(bars.volume, 4 * window))
+    share = ratio(mean(bars.volume, window), mean(bars.volume, 4 * window))
+    return np.where(_traded(bars, 4 * window), np.clip(share, 0.0, 4.0), np.nan)
 
 
 def money_flow(bars: BarSeries, window: int) -> FloatArray:
@@ -203,16 +124,17 @@ def money_flow(bars: BarSeries, window: int) -> FloatArray:
     typical = bars.memo("typical", lambda: (bars.high + bars.low + bars.close) / 3.0)
     value = typical * bars.volume
     signed = np.sign(difference(typical, 1)) * value
-    return np.clip(ratio(mean(signed, window), mean(value, window)), -1.0, 1.0)
+    share = np.clip(ratio(mean(signed, window), mean(value, window)), -1.0, 1.0)
+    return np.where(_traded(bars, window), share, np.nan)
 
 
 # --- oscillators -----------------------------------------------------------------------------
 
 
 def rsi(bars: BarSeries, window: int) -> FloatArray:
-    """Relative strength index (Wilder 1978), moved to [-1, 1]."""
-    result: FloatArray = talib.RSI(bars.close, window) / 50.0 - 1.0
-    return result
+    """Relative strength index (Wilder 1978), moved to [-1, 1]; 0 where the close stood still."""
+    top, bottom = talib.MAX(bars.close, window), talib.MIN(bars.close, window)
+    return np.where(top == bottom, 0.0, talib.RSI(bars.close, window) / 50.0 - 1.0)
 
 
 def stochastic(bars: BarSeries, window: int) -> FloatArray:
@@ -276,7 +198,7 @@ def mean_cross(bars: BarSeries, window: int) -> FloatArray:
 def efficiency(bars: BarSeries, window: int) -> FloatArray:
     """Net move over the path walked in `window` bars, signed (Kaufman 1995), in [-1, 1]."""
     path = mean(np.abs(bars.log_return), window) * window
-    moved = difference(bars.log_close, window)
+    moved = log_change(bars.close, window)
     return np.clip(ratio(moved, np.where(path > FLAT, path, 0.0)), -1.0, 1.0)
 
 

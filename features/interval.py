@@ -12,6 +12,8 @@ from features.errors import InputError
 
 _UNIT_SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DAY_NS = 86_400 * 10**9
+_WEEK_NS = 7 * _DAY_NS
+_FX_WEEK_NS = (4 * 24 + 22) * 3_600 * 10**9
 
 #: Trading calendars and the hours that one of their days trades.
 CALENDARS = ("24/7", "24/5", "equity")
@@ -116,9 +118,11 @@ def missing_bars(
     if calendar == "24/7" or interval.ns > _DAY_NS:
         missing[late] = (after - before) // interval.ns - 1
     elif calendar == "24/5" or not interval.intraday:
-        per_day = _DAY_NS // min(interval.ns, _DAY_NS)
-        slot_before, open_before = _weekday_slot(before, interval.ns, per_day)
-        slot_after, _ = _weekday_slot(after, interval.ns, per_day)
+        # Brokers close between Friday 22:00 and Monday 00:00 UTC, each at an hour of its own:
+        # bars there are welcome, and never missed.
+        open_ns = _FX_WEEK_NS if interval.intraday else 5 * _DAY_NS
+        slot_before, open_before = _week_slot(before, interval.ns, open_ns)
+        slot_after, _ = _week_slot(after, interval.ns, open_ns)
         missing[late] = np.maximum(slot_after - slot_before - open_before, 0)
     else:
         day = time_ns // _DAY_NS
@@ -135,12 +139,15 @@ def _dates(time_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
     return (time_ns // _DAY_NS).astype("datetime64[D]")
 
 
-def _weekday_slot(
-    time_ns: npt.NDArray[np.int64], step_ns: int, per_day: int
+def _week_slot(
+    time_ns: npt.NDArray[np.int64], step_ns: int, open_ns: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Count weekday bar slots before each time, and tell whether it stands in one itself."""
-    dates = _dates(time_ns)
-    working = np.is_busday(dates)
-    within = np.where(working, time_ns % _DAY_NS // step_ns, 0)
-    days = np.busday_count(np.datetime64("1970-01-01"), dates)
-    return (days * per_day + within).astype(np.int64), working.astype(np.int64)
+    """Count the slots of open weeks before each time, and tell whether it stands in one.
+
+    A week opens on Monday 00:00 UTC for `open_ns`.
+    """
+    since_monday = time_ns + 3 * _DAY_NS  # 1970 began on a Thursday
+    week, within = since_monday // _WEEK_NS, since_monday % _WEEK_NS // step_ns
+    per_week = open_ns // step_ns
+    slot = week * per_week + np.minimum(within, per_week)
+    return slot.astype(np.int64), (within < per_week).astype(np.int64)

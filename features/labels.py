@@ -138,7 +138,8 @@ def _triple_barrier(
     square = np.concatenate([[0.0], np.cumsum(np.nan_to_num(step) ** 2)])
     width = np.full(n, np.nan)
     w = spec.volatility_window
-    width[w:] = np.sqrt(np.maximum(square[w + 1 :] - square[1 : n - w + 1], 0.0) / w)
+    if n > w:
+        width[w:] = np.sqrt(np.maximum(square[w + 1 :] - square[1 : n - w + 1], 0.0) / w)
     width = width * np.sqrt(horizon) * spec.barrier_width
     entry = np.concatenate([open_[1:], [np.nan]])
     upper, lower = entry * np.exp(width), entry * np.exp(-width)

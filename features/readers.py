@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, str]:
     raw = _load(path)
     picked: dict[str, str] = {}
     for column in map(str, raw.columns):
-        key = column.strip().strip("<>").lower().replace(" ", "_")
+        # pandas calls the second column of one name "name.1": a duplicate may not pass unseen.
+        key = re.sub(r"\.\d+$", "", column).strip().strip("<>").lower().replace(" ", "_")
         for name, aliases in _NAMES.items():
             if key in aliases:
                 if name in picked:
@@ -96,7 +98,8 @@ def _load(path: Path) -> pd.DataFrame:
         ) from error
     if isinstance(frame.index, pd.DatetimeIndex):
         name = str("timestamp" if frame.index.name is None else frame.index.name)
-        frame = frame.rename_axis(index=name).reset_index()
+        # Kept as a column too, as some writers do: the column is the one that counts.
+        frame = frame.rename_axis(index=name).reset_index(drop=name in frame.columns)
     return frame
 
 

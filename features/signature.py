@@ -10,7 +10,7 @@ import json
 import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from features.errors import InputError
@@ -67,12 +67,17 @@ class FeatureSignature:
         InputError
             If the format is another or a field is missing.
         """
+        if not isinstance(data, dict):
+            raise InputError(f"the feature signature is damaged: {data!r}; train again")
         if data.get("format") != FORMAT_VERSION:
             raise InputError(
                 f"the feature signature has format {data.get('format')!r}, this version reads "
                 f"{FORMAT_VERSION}; use the barwright version that wrote it, or train again"
             )
         try:
+            for entry in data["features"]:
+                if not (isinstance(entry["name"], str) and isinstance(entry["params"], dict)):
+                    raise TypeError(f"no feature: {entry}")
             return cls(tuple(FeatureEntry(**entry) for entry in data["features"]))
         except (KeyError, TypeError) as error:
             raise InputError(f"the feature signature is damaged: {error}; train again") from error
@@ -142,11 +147,19 @@ def _collect(item: object, seen: dict[str, str]) -> None:
     if key in seen:
         return
     seen[key] = _normalised_source(item)
+    for cell in item.__closure__ or ():
+        if isinstance(cell.cell_contents, FunctionType):
+            _collect(cell.cell_contents, seen)
+        else:
+            seen[f"{key} holds {len(seen)}"] = repr(cell.cell_contents)
     package = item.__module__.partition(".")[0]
     for name in sorted(_names(item.__code__)):
         value = item.__globals__.get(name)
-        if isinstance(value, int | float | str | tuple) and not isinstance(value, bool):
+        if isinstance(value, int | float | str | tuple):
             seen[f"{item.__module__}.{name}"] = repr(value)
+        elif isinstance(value, ModuleType) and value.__name__.partition(".")[0] == package:
+            for member in sorted(_names(item.__code__)):
+                _collect(getattr(value, member, None), seen)
         elif str(getattr(value, "__module__", "")).partition(".")[0] == package:
             _collect(value, seen)
     for annotation in item.__annotations__.values():
@@ -169,8 +182,20 @@ def _normalised_source(function: FunctionType) -> str:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError):
         # No source (a frozen or generated function): its byte code is the next best witness.
-        return hashlib.sha256(function.__code__.co_code).hexdigest()
+        code = function.__code__
+        return repr((code.co_code, _plain_constants(code), code.co_names))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+def _plain_constants(code: CodeType) -> list[object]:
+    """Constants of a function and of those inside it; a code object's repr has an address."""
+    found: list[object] = []
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found += [constant.co_code, *_plain_constants(constant)]
+        else:
+            found.append(constant)
+    return found

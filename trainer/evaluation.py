@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.metrics import base_rate_log_loss, baselines, probability_metrics
+from trainer.sample import BarAxis, Sample
 from trainer.splits import PurgedWalkForward, plan_digest
-from trainer.training import BarAxis, Procedure, Sample
+from trainer.training import Procedure
 
 #: Share of the rows (in whole blocks, about) that only trains: the first procedure needs folds
 #: longer than the embargo, and should not be the weakest by lack of rows alone.

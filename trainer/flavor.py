@@ -17,7 +17,8 @@ from mlflow.models.signature import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 
 from trainer.errors import TrainerError
-from trainer.model import MANIFEST, TradingModel, golden_frame
+from trainer.manifest import MANIFEST, golden_frame
+from trainer.model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
 #: Packages shipped with each model, so that consumers without barwright can serve it.

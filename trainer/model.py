@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -22,18 +19,25 @@ from features.interval import Interval
 from features.signature import FeatureSignature
 from trainer.calibration import Calibrator, calibrator_from_json
 from trainer.errors import TrainerError
+from trainer.manifest import (
+    FILES,
+    MANIFEST,
+    agrees,
+    check_digests,
+    golden_frame,
+    plain,
+    read_json,
+    sha256,
+    write_json,
+)
 from trainer.threshold import Threshold
 
 #: Layout of the files below. When it changes: raise it, keep reading the old one, and add a
 #: stored model of the old format to tests/data.
 FORMAT_VERSION = 1
-#: Scores may differ by this much between machines (last bits of floating point); decisions not.
-SCORE_TOLERANCE = 1e-6
 #: Decisions replayed at load.
 GOLDEN_ROWS = 5
 
-FILES = ("model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json")
-MANIFEST = "manifest.json"
 OUTPUT = ("timestamp", "score", "probability", "position")
 
 
@@ -173,19 +177,19 @@ class TradingModel:
         folder.mkdir(parents=True, exist_ok=True)
         self.adapter.save(folder / "model.bin")
         threshold = {"threshold": self.threshold.to_json()}
-        _write_json(folder / "calibrator.json", {**self.calibrator.to_json(), **threshold})
-        _write_json(folder / "metrics.json", metrics)
-        _write_json(folder / "features.json", self.features.signature.to_json())
+        write_json(folder / "calibrator.json", {**self.calibrator.to_json(), **threshold})
+        write_json(folder / "metrics.json", metrics)
+        write_json(folder / "features.json", self.features.signature.to_json())
         snapshot = {"contract": asdict(self.contract), "config": config}
-        _write_json(folder / "config_snapshot.json", snapshot)
+        write_json(folder / "config_snapshot.json", snapshot)
         used, decided = self._golden(bars)
         manifest = {
             "format": FORMAT_VERSION,
-            "files": {name: _sha256(folder / name) for name in FILES},
+            "files": {name: sha256(folder / name) for name in FILES},
             "golden": {
                 "bars": {"time_ns": used.time_ns.tolist()}
                 | {name: getattr(used, name).tolist() for name in COLUMNS[1:]},
-                "decisions": [_plain(row) for row in decided.to_dict("records")],
+                "decisions": [plain(row) for row in decided.to_dict("records")],
             },
             "written_with": {
                 "python": platform.python_version(),
@@ -194,7 +198,7 @@ class TradingModel:
                 "TA-Lib": version("TA-Lib"),
             },
         }
-        _write_json(folder / MANIFEST, manifest)
+        write_json(folder / MANIFEST, manifest)
 
     def _golden(self, bars: Bars) -> tuple[Bars, pd.DataFrame]:
         """Return the latest bars whose decisions rest on finite scores, and those decisions."""
@@ -221,21 +225,21 @@ class TradingModel:
         InputError
             If the features differ from this installation's: with a readable diff.
         """
-        manifest = _read_json(folder / MANIFEST)
+        manifest = read_json(folder / MANIFEST)
         if manifest.get("format") != FORMAT_VERSION:
             raise TrainerError(
                 f"the model has format {manifest.get('format')!r}, this version reads "
                 f"{FORMAT_VERSION}; use the barwright version that wrote it"
             )
-        _check_digests(folder, manifest)
+        check_digests(folder, manifest)
         try:
-            contract = Contract(**_read_json(folder / "config_snapshot.json")["contract"])
-            calibration = _read_json(folder / "calibrator.json")
+            contract = Contract(**read_json(folder / "config_snapshot.json")["contract"])
+            calibration = read_json(folder / "calibrator.json")
             threshold = Threshold.from_json(calibration.pop("threshold"))
             calibrator = calibrator_from_json(calibration)
         except (KeyError, TypeError) as error:
             raise TrainerError(f"the model's files are damaged: {error}; train again") from error
-        signature = FeatureSignature.from_json(_read_json(folder / "features.json"))
+        signature = FeatureSignature.from_json(read_json(folder / "features.json"))
         features = rebuild(signature)
         try:
             adapter = adapters.find(contract.model).load(folder / "model.bin")
@@ -250,12 +254,12 @@ class TradingModel:
         expected = manifest["golden"]["decisions"]
         if not expected:
             raise TrainerError("the model has no golden rows to be proven by; train again")
-        found = [_plain(row) for row in self.decide(frame, last=len(expected)).to_dict("records")]
+        found = [plain(row) for row in self.decide(frame, last=len(expected)).to_dict("records")]
         for want, have in zip(expected, found, strict=True):
             lines = [
                 f"{name} {want[name]!r} became {have[name]!r}"
                 for name in OUTPUT
-                if not _agrees(want[name], have[name])
+                if not agrees(want[name], have[name])
             ]
             if lines:
                 raise TrainerError(
@@ -263,77 +267,3 @@ class TradingModel:
                     f"{', '.join(lines)} (written with {manifest.get('written_with')}); "
                     "use the libraries it was written with, or train again"
                 )
-
-
-def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:
-    """Bars of a manifest's golden rows, as `TradingModel.decide` takes them.
-
-    Raises
-    ------
-    TrainerError
-        If they are not there or damaged.
-    """
-    try:
-        stored = manifest["golden"]["bars"]
-        times = np.asarray(stored["time_ns"], dtype=np.int64).view("datetime64[ns]")
-        frame = pd.DataFrame({name: stored[name] for name in COLUMNS[1:]})
-        frame.insert(0, "timestamp", pd.DatetimeIndex(times, tz="UTC"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise TrainerError(f"the golden rows are damaged: {error}; train again") from error
-    return frame
-
-
-def sha256_of(folder: Path) -> str:
-    """Digest of a saved model: that of its manifest, which holds those of all other files."""
-    return _sha256(folder / MANIFEST)
-
-
-def _check_digests(folder: Path, manifest: dict[str, Any]) -> None:
-    listed = manifest.get("files")
-    if not isinstance(listed, dict) or set(listed) != set(FILES):
-        raise TrainerError("the model's manifest does not list its files; train again")
-    for name, digest in listed.items():
-        if not (folder / name).is_file():
-            raise TrainerError(f"the model lacks {name}; download or train it again")
-        if _sha256(folder / name) != digest:
-            raise TrainerError(
-                f"{name} is not what was saved: its SHA-256 differs from the manifest's; "
-                "download or train the model again"
-            )
-
-
-def _agrees(want: object, have: object) -> bool:
-    if isinstance(want, float) and isinstance(have, float):
-        return math.isclose(want, have, rel_tol=0.0, abs_tol=SCORE_TOLERANCE)
-    return want == have
-
-
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """JSON values of one decision; NaN becomes None."""
-    score, probability = float(row["score"]), float(row["probability"])
-    return {
-        "timestamp": pd.Timestamp(row["timestamp"]).isoformat(),
-        "score": None if math.isnan(score) else score,
-        "probability": None if math.isnan(probability) else probability,
-        "position": int(row["position"]),
-    }
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise TrainerError(f"the model lacks {path.name}; download or train it again") from error
-    except ValueError as error:
-        raise TrainerError(f"{path.name} of the model is damaged: {error}; train again") from error
-    if not isinstance(data, dict):
-        raise TrainerError(f"{path.name} of the model is damaged: no object; train again")
-    return data

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,13 @@ from features.feature_set import FeatureSet, load_config
 from features.interval import Interval
 from features.labels import LabelSpec
 from features.sources import open_source
+from trainer import results
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.evaluation import WalkForward, walk_forward
+from trainer.evaluation import walk_forward
 from trainer.model import Contract, TradingModel
-from trainer.training import FOLD_METRICS, Fitted, Procedure, Sample
+from trainer.sample import Sample
+from trainer.training import Fitted, Procedure
 
 #: Errors whose text is meant for the user.
 USER_ERRORS = (InputError, AdapterError, TrainerError)
@@ -177,12 +178,15 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
     fitted = procedure.run(sample)
     clock.lap("production")
     report("saving", 0, 1)
-    metrics = _metrics(evidence, fitted)
+    metrics = results.metrics(evidence, fitted)
     model = _assemble(task, config, builder, data, fitted)
     model.save(
         folder,
         bars=data.meta.bars,
-        metrics={"metrics": _finite(metrics), "blocks": [_finite(b) for b in evidence.blocks]},
+        metrics={
+            "metrics": results.finite(metrics),
+            "blocks": [results.finite(block) for block in evidence.blocks],
+        },
         config={
             # Where bars, cache and workers are does not change a model: left out, so that equal
             # models are equal files.
@@ -212,9 +216,9 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         folder=folder,
         metrics=metrics,
         fold_metrics=fitted.fold_metrics,
-        tables={"walk_forward": evidence.blocks, "threshold": _curve(fitted)},
-        params=_params(config, task, data, fitted, evidence, artifacts),
-        data=_facts(data),
+        tables={"walk_forward": evidence.blocks, "threshold": results.curve(fitted)},
+        params=results.params(config, task.model, data, fitted, evidence, artifacts),
+        data=results.facts(data),
         importance=dict(zip(data.feature_names, map(float, gains), strict=True)) if gains else {},
         seconds={**clock.laps, "fits": fits.seconds},
         requirements=adapter_class.requirements,
@@ -240,78 +244,6 @@ def _assemble(
     return TradingModel(
         contract, builder.features, fitted.adapter, fitted.calibrator, fitted.threshold
     )
-
-
-def _metrics(evidence: WalkForward, fitted: Fitted) -> dict[str, float]:
-    metrics = {f"wf_{name}": float(value) for name, value in evidence.metrics.items()}
-    for name in FOLD_METRICS:
-        values = [fold[name] for fold in fitted.fold_metrics if math.isfinite(fold[name])]
-        if values:
-            average = sum(values) / len(values)
-            spread = math.sqrt(sum((v - average) ** 2 for v in values) / len(values))
-            metrics |= {
-                f"val_{name}_mean": average,
-                f"val_{name}_std": spread,
-                f"val_{name}_min": min(values),
-            }
-    return metrics
-
-
-def _params(
-    config: TrainConfig,
-    task: Task,
-    data: Dataset,
-    fitted: Fitted,
-    evidence: WalkForward,
-    artifacts: dict[str, Any],
-) -> dict[str, Any]:
-    return {
-        **config.model_dump(exclude={"symbols", "models", "params", "experiment"}),
-        "model": task.model,
-        "symbol": task.symbol,
-        "calendar": data.meta.calendar,
-        "threshold": fitted.threshold.value,
-        "calibrator": fitted.calibrator.kind,
-        "feature_signature": data.meta.signature.digest,
-        "data_digest": data.meta.data_digest,
-        "fold_plan": fitted.plan_digest,
-        "walk_forward_plan": evidence.plan_digest,
-        **{f"{task.model}.{name}": value for name, value in artifacts["params"].items()},
-    }
-
-
-def _facts(data: Dataset) -> dict[str, Any]:
-    meta = data.meta
-    return {
-        "symbol": meta.symbol,
-        "interval": meta.interval,
-        "bars": len(meta.bars),
-        "rows": len(data.y),
-        "first": meta.bars.timestamps[0].isoformat(),
-        "last": meta.bars.timestamps[-1].isoformat(),
-        "dropped": meta.dropped,
-        "gaps": meta.gaps,
-        "cache": meta.cache,
-        "understood": meta.understood,
-        "digest": meta.data_digest,
-        "label": asdict(meta.label),
-    }
-
-
-def _curve(fitted: Fitted) -> list[dict[str, Any]]:
-    search = fitted.search
-    columns = zip(search.candidates, search.net_sharpe, search.n_trades, strict=True)
-    return [
-        {"threshold": float(t), "val_net_sharpe": float(s), "trades": int(k)} for t, s, k in columns
-    ]
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no NaN: an undefined figure is null."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
 
 
 class _Clock:

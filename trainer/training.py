@@ -9,69 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import Batch, ModelAdapter
-from features.dataset import Dataset, take_rows
+from adapters.base import ModelAdapter
 from trainer.calibration import Calibrator, fit_calibrator
 from trainer.metrics import performance, probability_metrics
+from trainer.sample import BarAxis, FloatArray, IntArray, Sample, score_rows
 from trainer.splits import PurgedKFold, plan_digest, purged_tail
 from trainer.threshold import Threshold, ThresholdSearch, optimise_threshold
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 #: Share of a fit's latest rows that early stopping watches.
 TAIL_FRACTION = 0.15
 #: Probability metrics of a fold, then its performance after costs.
 FOLD_METRICS = ("log_loss", "brier", "roc_auc", "net_sharpe", "gross_sharpe", "turnover")
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Labelled rows in time order, with all that the procedure needs of them.
-
-    Attributes
-    ----------
-    X : float32 array of shape (n, f)
-    y : float64 array of shape (n,)
-        What the model is fitted to: class, or return.
-    outcome : float64 array of shape (n,)
-        1 where the outcome was a rise, else 0: what probabilities are about.
-    weight, forward_return : float64 arrays of shape (n,)
-    bar, label_end : int64 arrays of shape (n,)
-        Closed label intervals in bar positions.
-    """
-
-    X: npt.NDArray[np.float32]
-    y: FloatArray
-    outcome: FloatArray
-    weight: FloatArray
-    forward_return: FloatArray
-    bar: IntArray
-    label_end: IntArray
-
-    @classmethod
-    def of(cls, data: Dataset) -> Sample:
-        """All rows of a dataset."""
-        meta = data.meta
-        outcome = data.y if meta.label.is_classification else (data.y > 0).astype(float)
-        return cls(
-            data.X, data.y, outcome, meta.sample_weight, meta.forward_return, meta.bar,
-            meta.label_end,
-        )  # fmt: skip
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, rows: IntArray) -> Sample:
-        """Return the rows at these indices, which must increase."""
-        return Sample(
-            take_rows(self.X, rows), self.y[rows], self.outcome[rows], self.weight[rows],
-            self.forward_return[rows], self.bar[rows], self.label_end[rows],
-        )  # fmt: skip
-
-    def batch(self, rows: IntArray) -> Batch:
-        """Return the rows as a model gets them."""
-        return Batch(take_rows(self.X, rows), self.y[rows], self.weight[rows], self.bar[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +133,8 @@ class Procedure:
         scores = np.full(len(sample), np.nan)
         for train, test in folds:
             scores[test] = score_rows(self.fit(sample, train), sample, test)
-        calibrator = self._calibrate(self.calibration, sample, scores, np.arange(len(sample)), folds)
+        everything = np.arange(len(sample))
+        calibrator = self._calibrate(self.calibration, sample, scores, everything, folds)
         probability = np.full(len(sample), np.nan)
         for train, test in folds:
             # The fold's own outcomes may not shape the probabilities that its threshold is
@@ -199,7 +148,7 @@ class Procedure:
             Threshold(None, self.allow_short) if calibrator.is_constant else search.threshold
         )
         return Fitted(
-            self.fit(sample, np.arange(len(sample))),
+            self.fit(sample, everything),
             calibrator,
             threshold,
             search,
@@ -271,35 +220,3 @@ class Procedure:
             slippage_bps=self.slippage_bps,
             periods_per_year=self.periods_per_year,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class BarAxis:
-    """Every bar from the first row to the last: rows that were dropped are flat, not skipped.
-
-    Skipping them would hold a position across an outage without paying for leaving it.
-    """
-
-    offset: IntArray
-    length: int
-
-    @classmethod
-    def of(cls, bar: IntArray) -> BarAxis:
-        """Axis of rows at these bar positions."""
-        return cls(bar - bar[0], int(bar[-1] - bar[0]) + 1)
-
-    def place(self, values: FloatArray, fill: float) -> FloatArray:
-        """Spread row values over the axis, `fill` elsewhere."""
-        out = np.full(self.length, fill)
-        out[self.offset] = values
-        return out
-
-
-def score_rows(adapter: ModelAdapter, sample: Sample, rows: IntArray) -> FloatArray:
-    """Score rows, giving a sequence model the earlier rows that its window reads."""
-    if adapter.lookback == 1:
-        return adapter.predict(take_rows(sample.X, rows), sample.bar[rows])
-    reach = rows[:, None] - np.arange(adapter.lookback)
-    context = np.unique(reach[reach >= 0])
-    scores = adapter.predict(take_rows(sample.X, context), sample.bar[context])
-    return scores[np.searchsorted(context, rows)]

@@ -56,7 +56,7 @@ def main(model_uri: str) -> None:
     import mlflow
 
     from trainer.flavor import data_folder
-    from trainer.model import MANIFEST, golden_frame
+    from trainer.manifest import MANIFEST, golden_frame
 
     folder = Path(mlflow.artifacts.download_artifacts(model_uri))
     manifest = json.loads((data_folder(folder) / MANIFEST).read_text())

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from features.sources import open_source
@@ -57,6 +59,11 @@ class Workspace:
 
     def trade(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run(str(ROOT / "trader.py"), *arguments, **environment)
+
+    def download(self, uri: str, target: Path | None = None) -> Path:
+        """Fetch a model; the registry is asked at this workspace's address."""
+        mlflow.set_tracking_uri(self.uri)
+        return Path(download_artifacts(uri, dst_path=None if target is None else str(target)))
 
     @property
     def client(self) -> MlflowClient:

@@ -123,7 +123,9 @@ def test_an_unreachable_server_says_so_at_once(workspace) -> None:
     )
     assert done.returncode == 1
     assert "http://127.0.0.1:9 cannot be reached" in done.stderr
-    traded = workspace.trade("--model", "models:/x@latest", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    traded = workspace.trade(
+        "--model", "models:/x@latest", MLFLOW_TRACKING_URI="http://127.0.0.1:9"
+    )
     assert traded.returncode == 1
     assert "cannot be reached" in traded.stderr
 
@@ -160,7 +162,8 @@ def test_mlflow_run_with_a_bad_value_fails_and_leaves_nothing_running(workspace)
     root = Path(__file__).resolve().parents[2]
     tools = Path(sys.executable).parent
     done = workspace.run(
-        "-m", "mlflow", "run", str(root), "--env-manager", "local", "--experiment-name", "barwright",
+        "-m", "mlflow", "run", str(root), "--env-manager", "local",
+        "--experiment-name", "barwright",
         "-P", "symbols=EURUSD", "-P", "source=sample", "-P", "fee_bps=abc",
         PATH=f"{tools}:{workspace.environment['PATH']}",
     )  # fmt: skip

@@ -70,14 +70,17 @@ def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols) -> None:
     assert "its worker process died" in " ".join(out.split())
     registered = [s for s in ("FIRST", "SECOND") if workspace.versions(f"lightgbm-{s}")]
     assert len(registered) == 1
-    states = sorted(run.info.status for run in workspace.runs() if run.data.tags["kind"] != "command")
+    states = sorted(
+        run.info.status for run in workspace.runs() if run.data.tags["kind"] != "command"
+    )
     assert states == ["FAILED", "FINISHED"]
 
 
 @pytest.mark.slow
 def test_a_killed_command_registers_nothing_and_the_rerun_carries_on(workspace) -> None:
     arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "2")
-    process = workspace.start("-m", "trainer", "train", *arguments)
+    # More folds at first: the kill must come while the worker is at work.
+    process = workspace.start("-m", "trainer", "train", *arguments[:4], "--wf-splits", "20")
     orphans = busy_workers(process, 1)
     process.kill()
     process.communicate()

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import requests
-from mlflow.artifacts import download_artifacts
 
 from features.sources import open_source
 from trainer.flavor import data_folder, load_model
@@ -31,7 +30,8 @@ frames = {
     "shuffled columns": bars[["volume", "close", "open", "low", "high", "timestamp"]],
     "whole volumes": bars.assign(volume=bars["volume"].round().astype("int64")),
 }
-out = {k: model.predict(f, params={"last": int(sys.argv[2])}).to_dict("records") for k, f in frames.items()}
+last = {"last": int(sys.argv[2])}
+out = {k: model.predict(f, params=last).to_dict("records") for k, f in frames.items()}
 loaded = [n for n in ("torch", "dask", "stable_baselines3") if n in sys.modules]
 import features
 print(json.dumps({"decisions": out, "loaded": loaded, "code": features.__file__}))
@@ -63,7 +63,7 @@ def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(
     trained, traded, bars, tmp_path
 ) -> None:
     """Own requirements only, no barwright, empty folder, pickle forbidden."""
-    folder = Path(download_artifacts(MODEL, tracking_uri=trained.uri))
+    folder = trained.download(MODEL)
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
     subprocess.run(
@@ -97,8 +97,22 @@ def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(
 def test_http_serving_decides_bit_for_bit_as_the_trader(trained, traded, bars, serve) -> None:
     tools = Path(sys.executable).parent
     address = serve(
-        [str(tools / "mlflow"), "models", "serve", "-m", MODEL, "--env-manager", "local"],
-        {**trained.environment, "PATH": f"{tools}:{os.environ['PATH']}", "MLFLOW_MODELS_WORKERS": "1"},
+        [
+            str(tools / "mlflow"),
+            "models",
+            "serve",
+            "-m",
+            MODEL,
+            "--env-manager",
+            "local",
+            "--workers",
+            "1",
+        ],
+        {
+            **trained.environment,
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "MLFLOW_MODELS_WORKERS": "1",
+        },
         "/ping",
     )
     table = bars.tail(1_000).assign(timestamp=lambda f: f["timestamp"].astype(str))
@@ -118,7 +132,7 @@ def test_http_serving_decides_bit_for_bit_as_the_trader(trained, traded, bars, s
 def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:
     """A version whose shipped code is poisoned: the trader decides, and the poison never runs."""
     proof = tmp_path / "ran"
-    folder = Path(download_artifacts(MODEL, tracking_uri=trained.uri, dst_path=str(tmp_path / "m")))
+    folder = trained.download(MODEL, tmp_path / "m")
     for source in (folder / "code").rglob("*.py"):
         source.write_text(f"open({str(proof)!r}, 'w').close()\n" + source.read_text())
     (folder / "code" / "sitecustomize.py").write_text(f"open({str(proof)!r}, 'w').close()\n")
@@ -129,7 +143,7 @@ def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["model.bin", "features.json", "manifest.json"])
 def test_an_altered_download_is_refused(trained, tmp_path, name: str) -> None:
-    folder = Path(download_artifacts(MODEL, tracking_uri=trained.uri, dst_path=str(tmp_path / "m")))
+    folder = trained.download(MODEL, tmp_path / "m")
     path = data_folder(folder) / name
     content = bytearray(path.read_bytes())
     spot = content.index(b"0.", len(content) // 2) + 2 if name != "features.json" else 40
@@ -141,8 +155,7 @@ def test_an_altered_download_is_refused(trained, tmp_path, name: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_load_model_is_the_trading_model(trained, monkeypatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.uri)
+def test_load_model_is_the_trading_model(trained) -> None:
     import mlflow
 
     mlflow.set_tracking_uri(trained.uri)

@@ -9,8 +9,6 @@ import pytest
 
 from trainer.flavor import data_folder
 
-from mlflow.artifacts import download_artifacts
-
 
 def test_a_verified_version_is_registered_and_latest_names_it(trained) -> None:
     version = trained.client.get_model_version_by_alias("lightgbm-EURUSD", "latest")
@@ -51,9 +49,8 @@ def test_data_notes_and_tables_are_in_the_run(trained) -> None:
     assert len(child.data.params["fold_plan"]) == 64
 
 
-def test_the_model_holds_the_named_files_and_no_pickle(trained, monkeypatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.uri)
-    folder = Path(download_artifacts("models:/lightgbm-EURUSD@latest", tracking_uri=trained.uri))
+def test_the_model_holds_the_named_files_and_no_pickle(trained) -> None:
+    folder = trained.download("models:/lightgbm-EURUSD@latest")
     data = data_folder(folder)
     assert {path.name for path in data.iterdir()} == {
         "model.bin",
@@ -87,17 +84,14 @@ def _models(place, symbols: list[str]) -> dict[str, bytes]:
     found = {}
     for symbol in symbols:
         uri = f"models:/lightgbm-{symbol}@latest"
-        data = data_folder(Path(download_artifacts(uri, tracking_uri=place.uri)))
+        data = data_folder(place.download(uri))
         for name in ("model.bin", "metrics.json", "manifest.json"):
             found[f"{symbol}/{name}"] = (data / name).read_bytes()
     return found
 
 
 @pytest.mark.slow
-def test_same_seed_gives_the_same_bytes_whatever_the_workers(
-    workspace, two_symbols, monkeypatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.uri)
+def test_same_seed_gives_the_same_bytes_whatever_the_workers(workspace, two_symbols) -> None:
     symbols = ["FIRST", "SECOND"]
     results = []
     for workers, cache, order in (("1", "on", symbols), ("2", "off", symbols[::-1])):

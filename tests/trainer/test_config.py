@@ -89,7 +89,7 @@ def test_every_mistake_gets_its_own_line() -> None:
 
 
 def test_symbols_must_be_given() -> None:
-    with pytest.raises(TrainerError, match="^`--symbols` must be given; see --help$"):
+    with pytest.raises(TrainerError, match=r"^`--symbols` must be given; see --help$"):
         TrainConfig.parse({})
 
 

@@ -25,7 +25,9 @@ from features.labels import LabelSpec, make_labels
 from features.sources import open_source
 from trainer.calibration import PlattCalibrator, fit_calibrator
 from trainer.errors import TrainerError
-from trainer.model import FILES, MANIFEST, Contract, TradingModel, sha256_of
+from trainer.manifest import FILES, MANIFEST
+from trainer.manifest import sha256 as file_digest
+from trainer.model import Contract, TradingModel
 from trainer.threshold import Threshold
 
 HOUR = Interval.parse("1h")
@@ -173,7 +175,7 @@ def test_bars_that_do_not_fit_the_contract_are_refused(
         model.decide(quarter)
     with pytest.raises(InputError, match="strictly increasing"):
         model.decide(frame.iloc[::-1])
-    with pytest.raises(InputError, match="strictly increasing.*duplicate"):
+    with pytest.raises(InputError, match=r"strictly increasing.*duplicate"):
         model.decide(frame.iloc[np.r_[:300, 299:600]])
     with pytest.raises(InputError, match="volume"):
         model.decide(frame.drop(columns="volume"))
@@ -260,11 +262,11 @@ def test_real_bars_with_every_feature_survive_the_disk(tmp_path: Path) -> None:
 def test_saving_twice_gives_equal_files(trained: tuple[TradingModel, Bars], tmp_path: Path) -> None:
     for name in ("a", "b"):
         trained[0].save(tmp_path / name, bars=trained[1], metrics={"m": 1.5}, config={"k": "v"})
-    assert sha256_of(tmp_path / "a") == sha256_of(tmp_path / "b")
+    assert file_digest(tmp_path / "a" / MANIFEST) == file_digest(tmp_path / "b" / MANIFEST)
     TradingModel.load(tmp_path / "a").save(
         tmp_path / "c", bars=trained[1], metrics={"m": 1.5}, config={"k": "v"}
     )
-    assert sha256_of(tmp_path / "c") == sha256_of(tmp_path / "a")
+    assert file_digest(tmp_path / "c" / MANIFEST) == file_digest(tmp_path / "a" / MANIFEST)
 
 
 def test_every_file_is_text_and_none_a_pickle(folder: Path) -> None:
@@ -378,7 +380,7 @@ def test_columns_swapped_in_the_stored_features_are_refused(folder: Path) -> Non
         entries[1], entries[4] = entries[4], entries[1]
 
     edit(folder, "features.json", swap)
-    with pytest.raises(TrainerError, match="decides differently here at 2024-.*: score "):
+    with pytest.raises(TrainerError, match=r"decides differently here at 2024-.*: score "):
         TradingModel.load(folder)
 
 
@@ -428,7 +430,7 @@ def test_a_tampered_calibrator_or_threshold_with_a_valid_digest_is_still_caught(
     folder: Path,
 ) -> None:
     edit(folder, "calibrator.json", lambda data: data.update(b=data["b"] + 0.01))
-    with pytest.raises(TrainerError, match="decides differently.*probability"):
+    with pytest.raises(TrainerError, match=r"decides differently.*probability"):
         TradingModel.load(folder)
 
 

@@ -1,0 +1,1 @@
+"""What Barwright costs, measured against bare libraries: ``python -m benchmarks [NAME ...]``."""

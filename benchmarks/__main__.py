@@ -1,0 +1,49 @@
+"""Command line of the benchmarks; the modules are imported once one thread has been set."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+NAMES = ("features", "cache", "memory", "latency", "kfold", "overhead")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, metavar="[NAME ...]", type=click.Choice(NAMES))
+@click.option("--quick", is_flag=True, help="Small sizes: shows that it runs, not how fast.")
+@click.option("--runs", type=click.IntRange(1), help="Timed rounds, instead of each one's own.")
+@click.option("--source", default="", help="Real bars: a folder with BTCUSDT_1h, or `sample`.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
+def main(
+    names: tuple[str, ...], quick: bool, runs: int | None, source: str, json_path: Path | None
+) -> None:
+    """Measure NAMEs (all by default): features, cache, memory, latency, kfold, overhead."""
+    for variable in _THREADS:
+        os.environ[variable] = "1"
+    from rich.console import Console
+
+    from benchmarks.measure import Options, machine
+
+    console = Console(width=110, highlight=False)
+    about = machine()
+    for key, value in about.items():
+        console.print(f"{key}: {value}")
+    if quick:
+        console.print("--quick: small sizes, the times mean nothing")
+    reports = []
+    for name in names or NAMES:
+        report = import_module(f"benchmarks.{name}").run(Options(quick, runs, source))
+        report.show(console)
+        reports.append(report.to_json())
+    if json_path:
+        results = {"machine": about, "quick": quick, "benchmarks": reports}
+        json_path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -1,0 +1,110 @@
+"""One series of bars with what several features share, and the rolling primitives on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import numpy as np
+import numpy.typing as npt
+import talib
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Spread of log returns below which a series is flat: running sums leave residues of 1e-11.
+FLAT = 1e-9
+
+
+class BarSeries:
+    """One series of bars with the intermediate results that several features share.
+
+    Parameters
+    ----------
+    time_ns : int64 array of shape (n,)
+        Bar open times, nanoseconds since 1970 UTC.
+    open, high, low, close, volume : float64 arrays of shape (n,)
+        Validated bars.
+    """
+
+    def __init__(
+        self,
+        time_ns: npt.NDArray[np.int64],
+        open: FloatArray,
+        high: FloatArray,
+        low: FloatArray,
+        close: FloatArray,
+        volume: FloatArray,
+    ) -> None:
+        self.time_ns = time_ns
+        self.open, self.high, self.low, self.close = open, high, low, close
+        self.volume = volume
+        self._memo: dict[Hashable, FloatArray] = {}
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+    def memo(self, key: Hashable, compute: Callable[[], FloatArray]) -> FloatArray:
+        """Return the result remembered under `key`, computing it the first time."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return self._memo[key]
+
+    @property
+    def log_return(self) -> FloatArray:
+        """Close-to-close log return over one bar; NaN in the first row."""
+        return self.memo("log_return", lambda: log_change(self.close, 1))
+
+    @property
+    def log_range(self) -> FloatArray:
+        """Log of high over low, at least 0."""
+        return self.memo("log_range", lambda: np.log(self.high / self.low))
+
+    def volatility(self, window: int) -> FloatArray:
+        """Root mean square of the last `window` log returns; NaN where the market stood still."""
+        return self.memo(("volatility", window), lambda: root_mean_square(self.log_return, window))
+
+
+def difference(values: FloatArray, lag: int) -> FloatArray:
+    """Change over `lag` rows; NaN in the first `lag`."""
+    out = np.full(len(values), np.nan)
+    out[lag:] = values[lag:] - values[:-lag]
+    return out
+
+
+def log_change(values: FloatArray, lag: int) -> FloatArray:
+    """Log of the ratio over `lag` rows; NaN in the first `lag`.
+
+    Of the ratio, not a difference of logs: so a factor on all values changes not one bit.
+    """
+    out = np.full(len(values), np.nan)
+    out[lag:] = np.log(values[lag:] / values[:-lag])
+    return out
+
+
+def mean(values: FloatArray, window: int) -> FloatArray:
+    """Mean of the last `window` rows; `values` may be NaN in its first rows only."""
+    if window == 1:
+        return values
+    result: FloatArray = talib.SMA(values, window)
+    return result
+
+
+def root_mean_square(values: FloatArray, window: int) -> FloatArray:
+    """Root of the mean square of the last `window` rows; NaN where it is below `FLAT`."""
+    square = np.maximum(mean(values * values, window), 0.0)
+    return np.where(square > FLAT * FLAT, np.sqrt(square), np.nan)
+
+
+def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Quotient; NaN where the denominator is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
+def z_score(values: FloatArray, window: int) -> FloatArray:
+    """Distance from the mean of the last `window` rows in their standard deviations.
+
+    NaN where the deviation is less than 1e-6 of the mean: such a window is constant.
+    """
+    average = mean(values, window)
+    spread: FloatArray = talib.STDDEV(values, window)
+    return ratio(values - average, np.where(spread > 1e-6 * np.abs(average), spread, 0.0))

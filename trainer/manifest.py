@@ -1,0 +1,94 @@
+"""What proves a saved model: its files' digests, and golden rows with their decisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.bars import COLUMNS
+from trainer.errors import TrainerError
+
+#: Scores may differ by this much between machines (last bits of floating point); decisions not.
+SCORE_TOLERANCE = 1e-6
+FILES = ("model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json")
+MANIFEST = "manifest.json"
+
+
+def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:
+    """Bars of a manifest's golden rows, as `TradingModel.decide` takes them.
+
+    Raises
+    ------
+    TrainerError
+        If they are not there or damaged.
+    """
+    try:
+        stored = manifest["golden"]["bars"]
+        times = np.asarray(stored["time_ns"], dtype=np.int64).view("datetime64[ns]")
+        frame = pd.DataFrame({name: stored[name] for name in COLUMNS[1:]})
+        frame.insert(0, "timestamp", pd.DatetimeIndex(times, tz="UTC"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainerError(f"the golden rows are damaged: {error}; train again") from error
+    return frame
+
+
+def check_digests(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise `TrainerError` naming the first file that is missing or is not what was saved."""
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or set(listed) != set(FILES):
+        raise TrainerError("the model's manifest does not list its files; train again")
+    for name, digest in listed.items():
+        if not (folder / name).is_file():
+            raise TrainerError(f"the model lacks {name}; download or train it again")
+        if sha256(folder / name) != digest:
+            raise TrainerError(
+                f"{name} is not what was saved: its SHA-256 differs from the manifest's; "
+                "download or train the model again"
+            )
+
+
+def agrees(want: object, have: object) -> bool:
+    """Compare golden values: numbers within `SCORE_TOLERANCE`, everything else exactly."""
+    if isinstance(want, float) and isinstance(have, float):
+        return math.isclose(want, have, rel_tol=0.0, abs_tol=SCORE_TOLERANCE)
+    return want == have
+
+
+def plain(row: dict[Any, Any]) -> dict[str, Any]:
+    """JSON values of one decision; NaN becomes None."""
+    score, probability = float(row["score"]), float(row["probability"])
+    return {
+        "timestamp": pd.Timestamp(row["timestamp"]).isoformat(),
+        "score": None if math.isnan(score) else score,
+        "probability": None if math.isnan(probability) else probability,
+        "position": int(row["position"]),
+    }
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write an object the same way every time: sorted keys, no NaN."""
+    path.write_text(json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object, or raise `TrainerError` saying that the file is missing or damaged."""
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise TrainerError(f"the model lacks {path.name}; download or train it again") from error
+    except ValueError as error:
+        raise TrainerError(f"{path.name} of the model is damaged: {error}; train again") from error
+    if not isinstance(data, dict):
+        raise TrainerError(f"{path.name} of the model is damaged: no object; train again")
+    return data
