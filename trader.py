@@ -111,7 +111,7 @@ def decide(
     from features.sources import open_source
     from trainer.errors import TrainerError
     from trainer.flavor import load_model
-    from trainer.tracking import DEFAULT_URI, check_reachable
+    from trainer.tracking import DEFAULT_URI, check_reachable, shown
 
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     check_reachable(uri)
@@ -119,10 +119,10 @@ def decide(
     try:
         resolved, version = resolve(model_uri)
         model = load_model(resolved)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise TrainerError(
-            f"{model_uri} cannot be loaded from {uri}: {reason}; train it first, or set "
+            f"{model_uri} cannot be loaded from {shown(uri)}: {reason}; train it first, or set "
             "MLFLOW_TRACKING_URI"
         ) from error
     contract = model.contract

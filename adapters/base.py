@@ -67,12 +67,13 @@ class ModelAdapter(ABC):
 
     Notes
     -----
-    Subclasses set `name`, `defaults` and, if they read earlier rows, `lookback`. Third parties
-    offer one through the entry-point group ``barwright.adapters``.
+    Subclasses set `name`, `defaults`, `requirements` and, if they read earlier rows, `lookback`.
+    Third parties offer one through the entry-point group ``barwright.adapters``.
     """
 
     name: ClassVar[str]
     defaults: ClassVar[Mapping[str, Value]] = {}
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "auto")
     #: Distributions that a served model needs beyond those of the packages themselves.
     requirements: ClassVar[tuple[str, ...]] = ()
 
@@ -86,6 +87,10 @@ class ModelAdapter(ABC):
     ) -> None:
         if task not in ("classification", "regression"):
             raise AdapterError(f"`task` must be classification or regression, got {task!r}")
+        if device not in self.devices:
+            raise AdapterError(
+                f"{self.name} runs on {' or '.join(self.devices)}, got device {device!r}"
+            )
         self.task: Task = task
         self.seed = seed
         self.device = device
@@ -189,13 +194,14 @@ def check_rows(X: npt.NDArray[np.float32], n_features: int | None = None) -> Non
         raise AdapterError("`X` must be finite; drop rows with NaN or infinity before")
 
 
-def check_batch(batch: Batch) -> None:
+def check_batch(batch: Batch, task: Task) -> None:
     """Refuse a batch that cannot be fitted on.
 
     Raises
     ------
     AdapterError
-        If it has no rows, arrays of different length, or values that are not finite.
+        If it has no rows, arrays of different length, values that are not finite, classes other
+        than 0 and 1, weights that are not positive, or positions that do not increase.
     """
     if not len(batch):
         raise AdapterError("there are no rows to fit on; give more bars or fewer splits")
@@ -205,6 +211,12 @@ def check_batch(batch: Batch) -> None:
             raise AdapterError(f"`{name}` and `y` must have the same length")
     if not (np.isfinite(batch.y).all() and np.isfinite(batch.weight).all()):
         raise AdapterError("`y` and `weight` must be finite; drop rows without a label before")
+    if task == "classification" and not np.isin(batch.y, (0.0, 1.0)).all():
+        raise AdapterError("`y` must be class 0 or 1; use the task regression for returns")
+    if not (batch.weight > 0).all():
+        raise AdapterError("`weight` must be positive; leave rows out instead of weighting them 0")
+    if not (np.diff(batch.position) > 0).all():
+        raise AdapterError("`position` must be strictly increasing; sort the rows by time")
 
 
 def not_fitted(model: str) -> AdapterError:

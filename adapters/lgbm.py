@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -25,6 +26,8 @@ _OBJECTIVES: dict[Task, tuple[str, str]] = {
     "classification": ("binary", "binary_logloss"),
     "regression": ("regression", "l2"),
 }
+#: Begins the last line of a stored model.
+_DIGEST = "sha256:"
 #: What makes two fits equal bit for bit (LightGBM documentation, `deterministic`).
 _FIXED: dict[str, Value] = {
     "deterministic": True,
@@ -61,9 +64,9 @@ class LightGBMAdapter(ModelAdapter):
 
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:
         """Fit; with `valid`, stop when its loss stops falling and keep the best round."""
-        check_batch(train)
+        check_batch(train, self.task)
         if valid is not None:
-            check_batch(valid)
+            check_batch(valid, self.task)
             check_rows(valid.X, train.X.shape[1])
         params: dict[str, Any] = {**self.params, **_FIXED, "seed": self.seed}
         rounds, patience = params.pop("num_boost_round"), params.pop("early_stopping_rounds")
@@ -76,13 +79,15 @@ class LightGBMAdapter(ModelAdapter):
                 lgb.early_stopping(patience, verbose=False),
                 lgb.record_evaluation(curves),
             ]
-        booster = lgb.train(
-            params,
-            data,
-            num_boost_round=rounds,
-            valid_sets=[data.create_valid(valid.X, valid.y, weight=valid.weight)] if valid else [],
-            callbacks=callbacks,
-        )
+        watched = [data.create_valid(valid.X, valid.y, weight=valid.weight)] if valid else []
+        try:
+            booster = lgb.train(
+                params, data, num_boost_round=rounds, valid_sets=watched, callbacks=callbacks
+            )
+        except (lgb.basic.LightGBMError, ValueError) as error:
+            raise AdapterError(
+                f"LightGBM cannot fit {len(train)} rows with these hyperparameters: {error}"
+            ) from error
         # From its own text, so that what is scored now is what will be loaded later.
         text = booster.model_to_string(num_iteration=booster.best_iteration or None)
         self._booster = lgb.Booster(model_str=text)
@@ -110,16 +115,21 @@ class LightGBMAdapter(ModelAdapter):
         }
 
     def save(self, path: Path) -> None:
-        """Write LightGBM's text."""
-        path.write_text(self._fitted().model_to_string())
+        """Write LightGBM's text, and a last line with its digest."""
+        text = self._fitted().model_to_string()
+        path.write_text(f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read LightGBM's text."""
+        """Read what `save` wrote."""
         try:
-            text = path.read_text()
-            if "\nend of parameters\n" not in text:  # LightGBM's parser ends the whole process here
-                raise AdapterError(f"{path.name} holds no LightGBM model: it is cut short")
+            text, _, digest = path.read_text().rpartition(_DIGEST)
+            # Before parsing: on an altered text LightGBM's parser may end the whole process.
+            if digest.strip() != hashlib.sha256(text.encode()).hexdigest():
+                raise AdapterError(
+                    f"{path.name} holds no LightGBM model, or is cut short or altered; "
+                    "download or train it again"
+                )
             booster = lgb.Booster(model_str=text)
         except (OSError, UnicodeDecodeError, lgb.basic.LightGBMError) as error:
             raise AdapterError(f"{path.name} holds no LightGBM model: {error}") from error

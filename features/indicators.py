@@ -118,8 +118,7 @@ def volume_ratio(bars: BarSeries, window: int) -> FloatArray:
 def money_flow(bars: BarSeries, window: int) -> FloatArray:
     """Share of traded value on rising less falling typical prices, in [-1, 1].
 
-    Chaikin's money-flow index on a scale that does not depend on the size of the trades:
-    `talib.MFI` returns 0 below a traded value of 1.
+    The money-flow index, undefined where nothing was traded: `talib.MFI` gives a number there.
     """
     typical = bars.memo("typical", lambda: (bars.high + bars.low + bars.close) / 3.0)
     value = typical * bars.volume

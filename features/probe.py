@@ -22,10 +22,10 @@ def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) ->
 
     - prefix: the features of ``bars[a : t + 1]`` equal those of ``bars[a : t + 1 + m]`` at row t,
       bit for bit - later bars change nothing;
-    - memory: computed from the declared memory alone, row t agrees to `TOLERANCE` - so live and
-      batch decide alike;
-    - scale: with all prices times 4 and all volumes times 8, row t is the same bit for bit - a
-      price level cannot hide in a feature. (Powers of two are exact in floating point.)
+    - memory: computed from the declared memory alone, row t agrees to `TOLERANCE` of the
+      feature's size on the sampled rows - so live and batch decide alike;
+    - scale: with all prices times 4 and all volumes times 8, row t agrees as closely - a price
+      level cannot hide in a feature.
 
     Parameters
     ----------
@@ -47,21 +47,19 @@ def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) ->
     if len(bars) <= memory:
         return
     picked = np.unique(np.linspace(memory, len(bars) - 1, rows).astype(int))
+    # In units of each feature: returns of a quiet market are small, and still must not differ.
+    allowed = TOLERANCE * np.fmax.reduce(np.abs(matrix[picked]), axis=0, initial=0.0)
     broken: dict[str, str] = {}
     for t in map(int, picked):
         start = t - memory
         alone = bars.slice(start, t + 1)
         short = features.compute(alone)[-1]
         longer = features.compute(bars.slice(start, min(t + 1 + memory, len(bars))))[memory]
-        _note(broken, features, _differ(short, longer), "uses later bars")
-        far = ~np.isclose(short, matrix[t], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        _note(broken, features, _differ(short, longer, 0.0), "uses later bars")
+        far = _differ(short, matrix[t], allowed)
         _note(broken, features, far, "needs more than its memory, or uses the whole series")
-        _note(
-            broken,
-            features,
-            _differ(features.compute(_scaled(alone))[-1], short),
-            "depends on the level of price or volume",
-        )
+        levels = _differ(features.compute(_scaled(alone))[-1], short, allowed)
+        _note(broken, features, levels, "depends on the level of price or volume")
     if broken:
         listed = "; ".join(f"{name} {why}" for name, why in broken.items())
         raise InputError(f"features of {bars.symbol} cannot be trusted: {listed}; repair them")
@@ -72,8 +70,12 @@ def _scaled(bars: Bars) -> Bars:
     return replace(bars, **prices, volume=bars.volume * 8.0)
 
 
-def _differ(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    differ: npt.NDArray[np.bool_] = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+def _differ(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], allowed: npt.NDArray[np.float32] | float
+) -> npt.NDArray[np.bool_]:
+    """Tell where two rows differ by more than is allowed, or in being undefined."""
+    near = (np.abs(a - b) <= allowed) | (a == b) | (np.isnan(a) & np.isnan(b))
+    differ: npt.NDArray[np.bool_] = np.logical_not(near)
     return differ
 
 

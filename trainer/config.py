@@ -175,15 +175,18 @@ def option_name(field: str) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    lines = []
+    # One line a field: a union of types would otherwise say of each why it was not that one.
+    lines: dict[str, str] = {}
     for item in error.errors():
         field = str(item["loc"][0])
         if item["type"] == "missing":
-            lines.append(f"`{option_name(field)}` must be given; see --help")
+            lines.setdefault(field, f"`{option_name(field)}` must be given; see --help")
             continue
-        rule = item["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+        rule = item["msg"].replace("Input should", "must").replace("String should", "must")
+        rule = rule.replace("Value error, ", "")
         if rule.startswith("must be a valid boolean"):
             rule = "must be on or off"
         rule = rule.split(", unable")[0]
-        lines.append(f"`{option_name(field)}` {rule}, got {item['input']!r}; see --help")
-    return "\n".join(lines)
+        text = f"`{option_name(field)}` {rule}, got {item['input']!r}; see --help"
+        lines.setdefault(field, text)
+    return "\n".join(lines.values())

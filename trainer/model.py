@@ -243,10 +243,10 @@ class TradingModel:
         features = rebuild(signature)
         try:
             adapter = adapters.find(contract.model).load(folder / "model.bin")
+            model = cls(contract, features, adapter, calibrator, threshold)
+            model._replay(manifest)
         except AdapterError as error:
             raise TrainerError(str(error)) from error
-        model = cls(contract, features, adapter, calibrator, threshold)
-        model._replay(manifest)
         return model
 
     def _replay(self, manifest: dict[str, Any]) -> None:

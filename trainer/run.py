@@ -15,7 +15,7 @@ from trainer.engine import Listener, run_tasks
 from trainer.errors import TrainerError
 from trainer.registry import register_verified
 from trainer.task import Outcome, Task, TrainedModel
-from trainer.tracking import Tracking, describe, open_tracking
+from trainer.tracking import Tracking, describe, open_tracking, shown
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def train(config: TrainConfig, *, listen: Listener, finished: Callable[[Result],
         for outcome in run_tasks(tasks, config, Path(workspace), listen):
             results[outcome.task] = _record(tracking, outcome)
             finished(results[outcome.task])
-        summary = Summary([results[t] for t in tasks], tracking.uri, tracking.compare_link())
+        summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())
         if summary.failed:
             tracking.fail()
         return summary

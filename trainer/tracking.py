@@ -7,6 +7,7 @@ import fcntl
 import logging
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -118,7 +119,7 @@ class Tracking:
             f"#/experiments/{self.experiment_id}/runs?searchFilter=tags.kind='candidate'"
             "&orderByKey=metrics.`wf_net_sharpe`&orderByAsc=false&compareRunsMode=CHART"
         )
-        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        base = shown(self.uri) if self.uri.startswith("http") else "http://127.0.0.1:5000"
         return f"{base.rstrip('/')}/{fragment}"
 
 
@@ -148,9 +149,9 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
             client = MlflowClient()
             experiment_id = _experiment(client, experiment)
         _close_orphans(client, experiment_id)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise TrainerError(f"MLflow at {uri} cannot be used: {reason}") from error
+        raise TrainerError(f"MLflow at {shown(uri)} cannot be used: {reason}") from error
     # `mlflow run` has opened the run already and says so in MLFLOW_RUN_ID.
     resumed = os.environ.get("MLFLOW_RUN_ID")
     with mlflow.start_run(
@@ -185,9 +186,14 @@ def check_reachable(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=_CONNECT_SECONDS).raise_for_status()
     except requests.RequestException as error:
         raise TrainerError(
-            f"the MLflow server {uri} cannot be reached ({type(error).__name__}); start it, or "
+            f"the MLflow server {shown(uri)} cannot be reached ({type(error).__name__}); start it, or "
             "set MLFLOW_TRACKING_URI to another one"
         ) from error
+
+
+def shown(uri: str) -> str:
+    """Return an address without its password."""
+    return re.sub(r"(?<=://)([^:/@]+):[^@]*@", r"\1:***@", uri)
 
 
 def describe(trained: TrainedModel) -> str:

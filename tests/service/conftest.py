@@ -57,6 +57,9 @@ class Workspace:
     def train(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run("-m", "trainer", "train", *arguments, **environment)
 
+    def train_quickly(self, symbol: str) -> subprocess.CompletedProcess[str]:
+        return self.train("--symbols", symbol, "--source", "sample", *QUICK)
+
     def trade(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run(str(ROOT / "trader.py"), *arguments, **environment)
 
@@ -79,6 +82,11 @@ class Workspace:
 
 
 @pytest.fixture
+def make_workspace() -> type[Workspace]:
+    return Workspace
+
+
+@pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
 
@@ -88,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Real EURUSD bars, trained once with free trading; version 1 is registered."""
     folder = tmp_path_factory.mktemp("trained")
     place = Workspace(folder, f"sqlite:///{folder}/mlflow.db")
-    done = place.train("--symbols", "EURUSD", "--source", "sample", *QUICK)
+    done = place.train_quickly("EURUSD")
     assert done.returncode == 0, done.stdout + done.stderr
     return place
 

@@ -141,17 +141,17 @@ def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("name", ["model.bin", "features.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.bin", "features.json", "calibrator.json"])
 def test_an_altered_download_is_refused(trained, tmp_path, name: str) -> None:
     folder = trained.download(MODEL, tmp_path / "m")
     path = data_folder(folder) / name
     content = bytearray(path.read_bytes())
-    spot = content.index(b"0.", len(content) // 2) + 2 if name != "features.json" else 40
+    spot = len(content) // 2
     content[spot] ^= 1
     path.write_bytes(bytes(content))
     done = trained.trade("--model", str(folder), "--source", "sample")
     assert done.returncode == 1, done.stdout
-    assert name in done.stderr or "decides differently" in done.stderr or "golden" in done.stderr
+    assert name in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, Workspace
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-def test_train_and_trade_through_a_server(tmp_path, serve, store: str, request) -> None:
+def test_train_and_trade_through_a_server(
+    tmp_path, make_workspace, serve, store: str, request
+) -> None:
     tools = Path(sys.executable).parent
     backend = (
         f"sqlite:///{tmp_path}/server.db"
@@ -28,8 +29,8 @@ def test_train_and_trade_through_a_server(tmp_path, serve, store: str, request) 
         {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
         "/health",
     )  # fmt: skip
-    place = Workspace(tmp_path, address)
-    done = place.train("--symbols", "EURUSD", "--source", "sample", *QUICK)
+    place = make_workspace(tmp_path, address)
+    done = place.train_quickly("EURUSD")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{address}/#/experiments/" in done.stdout
     assert place.versions("lightgbm-EURUSD") == ["1"]
@@ -40,8 +41,8 @@ def test_train_and_trade_through_a_server(tmp_path, serve, store: str, request) 
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_train_straight_into_postgresql(tmp_path, postgres: str) -> None:
-    place = Workspace(tmp_path, postgres.rsplit("/", 1)[0] + "/template1")
-    done = place.train("--symbols", "EURUSD", "--source", "sample", *QUICK)
+def test_train_straight_into_postgresql(tmp_path, make_workspace, postgres: str) -> None:
+    place = make_workspace(tmp_path, postgres.rsplit("/", 1)[0] + "/template1")
+    done = place.train_quickly("EURUSD")
     assert done.returncode == 0, done.stdout + done.stderr
     assert place.versions("lightgbm-EURUSD") == ["1"]

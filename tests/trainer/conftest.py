@@ -85,7 +85,7 @@ class SpyAdapter(ModelAdapter):
         return int(self.params["lookback"])
 
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:
-        check_batch(train)
+        check_batch(train, self.task)
         tail = np.arange(0) if valid is None else valid.position
         self._record = Seen(train.position, tail)
         self.seen.append(self._record)
