@@ -186,8 +186,8 @@ def check_reachable(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=_CONNECT_SECONDS).raise_for_status()
     except requests.RequestException as error:
         raise TrainerError(
-            f"the MLflow server {shown(uri)} cannot be reached ({type(error).__name__}); start it, or "
-            "set MLFLOW_TRACKING_URI to another one"
+            f"the MLflow server {shown(uri)} cannot be reached ({type(error).__name__}); start "
+            "it, or set MLFLOW_TRACKING_URI to another one"
         ) from error
 
 
