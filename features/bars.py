@@ -169,7 +169,8 @@ def validate_bars(
 
 def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        values = column.to_numpy(dtype="datetime64[ns]")  # in UTC, whatever the zone
+        return _present(values, symbol)
     if column.dtype.kind in "iufb":
         raise InputError(
             f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, got the number "
@@ -183,14 +184,23 @@ def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
                 f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, "
                 f"got {column.iloc[0]!r}; convert it, or read the file through a source"
             ) from error
-    values = column.to_numpy()
+    return _present(column.to_numpy(), symbol)
+
+
+def _present(values: npt.NDArray[np.datetime64], symbol: str) -> npt.NDArray[np.int64]:
+    """Return times as nanoseconds; none may be missing or beyond what nanoseconds can count."""
     if np.isnat(values).any():
         row = int(np.flatnonzero(np.isnat(values))[0])
         raise InputError(f"`timestamp` of {symbol} is missing in row {row}; remove or repair it")
-    return values.astype("datetime64[ns]").view(np.int64)
+    exact = values.astype("datetime64[ns]")
+    if (exact.astype(values.dtype) != values).any():
+        raise InputError(f"`timestamp` of {symbol} must lie between 1678 and 2262; repair it")
+    return exact.view(np.int64)
 
 
 def _floats(column: pd.Series, symbol: str, name: str) -> FloatArray:
+    if column.dtype == np.float64:
+        return np.ascontiguousarray(column.to_numpy())
     try:
         return np.ascontiguousarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     except (ValueError, TypeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ class FeatureSet:
         """Column names, in order."""
         return tuple(column.name for column in self.columns)
 
-    @property
+    @cached_property
     def memory(self) -> int:
         """Bars before a row that any of its features may depend on: the warm-up."""
         return max(column.memory for column in self.columns)

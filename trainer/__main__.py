@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -110,6 +111,8 @@ def _fail(error: Exception, *, status: int, debug: bool) -> None:
 
 def main() -> None:
     """Entry point of the `barwright` script."""
+    # What is traded is nobody else's business; who wants MLflow's telemetry can switch it on.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     cli(prog_name="barwright")
 
 

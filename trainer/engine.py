@@ -63,7 +63,10 @@ def run_tasks(
             host="tls://127.0.0.1",
             # Anyone on the machine could otherwise hand our workers code to run.
             security=Security.temporary(),
-            dashboard_address=None,
+            # No dashboard; what is left of its server stays on this machine, on any free port.
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             memory_limit=0,
         ) as cluster,
         Client(cluster) as client,

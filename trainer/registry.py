@@ -8,7 +8,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from trainer.verify import verify
+from trainer.verify import Verifier
 
 
 def register_verified(
@@ -18,7 +18,7 @@ def register_verified(
     *,
     tags: Mapping[str, str],
     description: str,
-    environment: dict[str, str],
+    verifier: Verifier,
 ) -> ModelVersion:
     """Verify a candidate in a fresh process, then register it as the newest version.
 
@@ -36,15 +36,15 @@ def register_verified(
         Tags of the version.
     description : str
         For people, in markdown.
-    environment : dict of str to str
-        Environment of the verifying process.
+    verifier : Verifier
+        Loads the candidate in a process that never saw it.
 
     Raises
     ------
     TrainerError
         If the candidate does not pass verification.
     """
-    verify(model_uri, tracking_uri=mlflow.get_tracking_uri(), environment=environment)
+    verifier.verify(model_uri)
     # One call, with its tags: a crash leaves a whole version or none.
     version = mlflow.register_model(model_uri, name, tags=dict(tags))
     client.update_model_version(name, version.version, description)

@@ -16,6 +16,7 @@ from trainer.errors import TrainerError
 from trainer.registry import register_verified
 from trainer.task import Outcome, Task, TrainedModel
 from trainer.tracking import Tracking, describe, open_tracking, shown
+from trainer.verify import Verifier
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,10 @@ def train(config: TrainConfig, *, listen: Listener, finished: Callable[[Result],
     with (
         open_tracking(config.experiment, config.model_dump()) as tracking,
         tempfile.TemporaryDirectory(prefix="barwright-") as workspace,
+        Verifier(tracking.uri, os.environ, len(tasks)) as verifier,
     ):
         for outcome in run_tasks(tasks, config, Path(workspace), listen):
-            results[outcome.task] = _record(tracking, outcome)
+            results[outcome.task] = _record(tracking, verifier, outcome)
             finished(results[outcome.task])
         summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())
         if summary.failed:
@@ -86,7 +88,7 @@ def train(config: TrainConfig, *, listen: Listener, finished: Callable[[Result],
         return summary
 
 
-def _record(tracking: Tracking, outcome: Outcome) -> Result:
+def _record(tracking: Tracking, verifier: Verifier, outcome: Outcome) -> Result:
     """Log a task's outcome, and verify and register its candidate."""
     clock = time.perf_counter()
     seconds: dict[str, float] = {}
@@ -102,7 +104,7 @@ def _record(tracking: Tracking, outcome: Outcome) -> Result:
                 outcome.task.name,
                 tags=_version_tags(run_id, outcome.trained),
                 description=describe(outcome.trained),
-                environment=dict(os.environ),
+                verifier=verifier,
             )
             seconds["verify"] = time.perf_counter() - clock - seconds["log"]
             return Result(outcome, str(version.version), seconds)

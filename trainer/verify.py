@@ -2,66 +2,124 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from trainer.errors import TrainerError
 
 _TIMEOUT_SECONDS = 300
 
 
-def verify(model_uri: str, *, tracking_uri: str, environment: dict[str, str]) -> None:
-    """Load a logged model in a process that never saw it, the way consumers do.
+class Verifier:
+    """Processes that wait, libraries imported, for a candidate that they have never seen.
+
+    Importing takes longer than verifying: the next process is started before it is needed, so
+    that it imports while models are being fitted. Each one verifies a single candidate.
 
     Parameters
     ----------
-    model_uri : str
-        ``models:/m-...``.
     tracking_uri : str
-        Where it was logged.
-    environment : dict of str to str
-        Environment of the process; pickle is forbidden there whatever it says.
-
-    Raises
-    ------
-    TrainerError
-        If it cannot be loaded, or decides its golden rows differently: with the reason.
+        Where candidates are logged.
+    environment : mapping of str to str
+        Environment of the processes; pickle is forbidden there whatever it says.
+    count : int
+        Candidates to expect: no process is started beyond them.
     """
-    root = str(Path(__file__).resolve().parent.parent)
-    path = environment.get("PYTHONPATH")
-    process = subprocess.run(
-        [sys.executable, "-m", "trainer.verify", model_uri],
-        env={
+
+    def __init__(self, tracking_uri: str, environment: Mapping[str, str], count: int) -> None:
+        root = str(Path(__file__).resolve().parent.parent)
+        path = environment.get("PYTHONPATH")
+        self._environment = {
             **environment,
             "PYTHONPATH": f"{root}:{path}" if path else root,
             "MLFLOW_TRACKING_URI": tracking_uri,
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "MLFLOW_RUN_ID": "",
-        },
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
-    if process.returncode:
-        lines = [line for line in process.stderr.splitlines() if line.strip()]
-        reason = lines[-1] if lines else f"exit status {process.returncode}"
-        raise TrainerError(f"the candidate {model_uri} does not pass verification: {reason}")
+        }
+        self._left = count
+        self._waiting: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._prepare()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._waiting is not None:
+            # Nothing on its standard input, and the end of it: the process leaves by itself.
+            self._waiting.communicate()
+
+    def verify(self, model_uri: str) -> None:
+        """Load a logged model in a process that never saw it, the way consumers do.
+
+        Parameters
+        ----------
+        model_uri : str
+            ``models:/m-...``.
+
+        Raises
+        ------
+        TrainerError
+            If it cannot be loaded, or decides its golden rows differently: with the reason.
+        """
+        process = self._waiting or self._start()
+        self._waiting = None
+        try:
+            _, printed = process.communicate(model_uri, timeout=_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            _, printed = process.communicate()
+            printed += f"\nno answer within {_TIMEOUT_SECONDS} s"
+        self._prepare()
+        if process.returncode:
+            lines = [line for line in printed.splitlines() if line.strip()]
+            reason = lines[-1] if lines else f"exit status {process.returncode}"
+            raise TrainerError(f"the candidate {model_uri} does not pass verification: {reason}")
+
+    def _prepare(self) -> None:
+        if self._left > 0 and self._waiting is None:
+            self._left -= 1
+            self._waiting = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "trainer.verify"],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
-def main(model_uri: str) -> None:
-    """Load `model_uri` as a pyfunc and compare its golden decisions; raise if they differ."""
+def main() -> None:
+    """Read a URI from standard input, load the model, raise unless its golden rows are equal."""
     import mlflow
 
     from trainer.flavor import data_folder
     from trainer.manifest import MANIFEST, golden_frame
 
+    with contextlib.suppress(ImportError):
+        import lightgbm  # noqa: F401 - what most candidates need, imported while waiting
+
+    model_uri = sys.stdin.read().strip()
+    if not model_uri:
+        return
     folder = Path(mlflow.artifacts.download_artifacts(model_uri))
     manifest = json.loads((data_folder(folder) / MANIFEST).read_text())
-    # Loading replays the golden rows; predicting goes through MLflow's own schema as well.
-    served = mlflow.pyfunc.load_model(str(folder))
+    # Loading replays the golden rows; predicting goes through MLflow's own schema as well. That
+    # requirements match is certain here: they were pinned from this very environment.
+    served = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
     expected = manifest["golden"]["decisions"]
     decided = served.predict(golden_frame(manifest), params={"last": len(expected)})
     positions = [row["position"] for row in expected]
@@ -72,4 +130,4 @@ def main(model_uri: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
