@@ -86,6 +86,8 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
     for result in summary.results:
         if result.outcome.error:
             console.print(f"[red]{result.outcome.task.name}[/red]: {escape(result.outcome.error)}")
+    for line in _data_lines(summary):
+        console.print(line, highlight=False)
     registered = [r for r in summary.results if r.version is not None]
     if any(r.outcome.trained and not r.outcome.trained.traded for r in registered):
         console.print(
@@ -105,6 +107,23 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
             )
         # soft_wrap: a link that is broken over two lines cannot be opened.
         console.print(f"  compare: {summary.compare_link}", soft_wrap=True, highlight=False)
+
+
+def _data_lines(summary: Summary) -> list[str]:
+    """Say once a symbol how its bars were read, and which rows were not used."""
+    lines: dict[str, str] = {}
+    for result in summary.results:
+        if result.outcome.trained is None:
+            continue
+        data = result.outcome.trained.data
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in data["dropped"].items())
+        gaps = data["gaps"]
+        lines[data["symbol"]] = escape(
+            f"{data['symbol']}: {data['understood']}. {data['rows']:,} of {data['bars']:,} bars "
+            f"used (dropped: {dropped or 'none'}); {gaps['gaps']} gaps, {gaps['missing_bars']} "
+            f"bars missing, longest {gaps['longest']}."
+        )
+    return list(lines.values())
 
 
 def _figures(trained: TrainedModel) -> list[str]:

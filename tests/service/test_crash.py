@@ -97,6 +97,17 @@ def test_a_killed_command_registers_nothing_and_the_rerun_carries_on(workspace) 
 
 
 @pytest.mark.slow
+def test_two_commands_may_open_an_empty_database_at_once(workspace) -> None:
+    arguments = ("-m", "trainer", "train", "--source", "sample", "--n-splits", "2")
+    first = workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
+    second = workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
+    for process in (first, second):
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, out + err
+    assert workspace.versions("lightgbm-EURUSD") == ["1", "2"]
+
+
+@pytest.mark.slow
 def test_a_candidate_that_decides_differently_when_loaded_is_not_registered(
     workspace, tmp_path: Path
 ) -> None:
