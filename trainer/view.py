@@ -91,7 +91,8 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
     registered = [r for r in summary.results if r.version is not None]
     if any(r.outcome.trained and not r.outcome.trained.traded for r in registered):
         console.print(
-            "flat: no threshold paid for its costs out of fold, so the model will not trade."
+            "flat: out of fold no threshold paid for its costs, or scores did not rank outcomes; "
+            "the model will not trade."
         )
     if registered:
         name = registered[0].outcome.task.name
