@@ -203,8 +203,8 @@ def describe(trained: TrainedModel) -> str:
     verdict = (
         "The threshold trades."
         if trained.traded
-        else "**Flat**: out of fold no threshold paid for its costs, or scores did not rank outcomes. "
-        "This model does not trade."
+        else "**Flat**: out of fold no threshold paid for its costs, or scores did not rank "
+        "outcomes. This model does not trade."
     )
     return (
         f"{verdict}\n\n"
