@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -79,16 +80,20 @@ def train(debug: bool, **values: str | None) -> None:
     # Behind the checks: these imports take seconds, and a typing mistake should not.
     from rich.console import Console
 
-    from trainer.run import train as run
-    from trainer.view import ProgressView, print_summary
+    from trainer.engine import Engine
 
     # Without a terminal nothing says how wide a line may be; a table needs this much.
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
     try:
-        with ProgressView(console, config) as view:
-            summary = run(config, listen=view.listen, finished=view.finished)
+        with Engine(config) as engine:
+            # MLflow is imported while the workers start.
+            from trainer.run import train as run
+            from trainer.view import ProgressView, print_summary
+
+            with ProgressView(console, config) as view:
+                summary = run(config, engine, listen=view.listen, finished=view.finished)
     except TrainerError as error:
         _fail(error, status=1, debug=debug)
     print_summary(console, summary, config)
@@ -96,6 +101,7 @@ def train(debug: bool, **values: str | None) -> None:
         for result in summary.results:
             if result.outcome.details:
                 click.echo(result.outcome.details, err=True)
+    gc.freeze()  # nothing to collect for a process that ends; looking takes a second
     sys.exit(1 if summary.failed else 0)
 
 

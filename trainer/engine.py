@@ -6,81 +6,139 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import dask
-from distributed import Client, LocalCluster, as_completed, get_worker
+from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
+import adapters
 from trainer.config import TrainConfig
+from trainer.errors import TrainerError
 from trainer.task import Outcome, Task, run_task
 
 _TOPIC = "barwright-progress"
+_START_SECONDS = 120
 #: Told of progress: (task name, phase, done, total).
 Listener = Callable[[str, str, int, int], None]
 #: One thread a fit: what makes results equal whatever the number of workers (METHOD).
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def run_tasks(
-    tasks: Sequence[Task], config: TrainConfig, workspace: Path, listen: Listener
-) -> Iterator[Outcome]:
-    """Train all tasks on an embedded cluster; yield each outcome as it comes.
+class Engine:
+    """Worker processes of one run; they start, libraries and all, while the caller goes on.
 
     Parameters
     ----------
-    tasks : sequence of Task
     config : TrainConfig
-        ``max_workers`` processes at most, never more than tasks.
-    workspace : pathlib.Path
-        Folder for the models' files, one sub-folder a task.
-    listen : callable
-        Progress.
-
-    Yields
-    ------
-    Outcome
-        One for every task, in the order they end. A worker that dies fails its task only.
+        ``max_workers`` processes at most, never more than tasks; its models are imported by the
+        workers while they start.
     """
-    n_workers = min(config.max_workers, len(tasks))
-    for variable in _THREAD_VARIABLES:
-        os.environ.setdefault(variable, "1")
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    settings = {
-        # A task whose worker died is not tried again: what killed it would kill the next one.
-        "distributed.scheduler.allowed-failures": 0,
-        # Hand out one task a worker: a waiting one must not die with a worker it never ran on.
-        "distributed.scheduler.worker-saturation": 1.0,
-        "distributed.worker.daemon": False,
-    }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
-            host="tls://127.0.0.1",
-            # Anyone on the machine could otherwise hand our workers code to run.
-            security=Security.temporary(),
-            # No dashboard; what is left of its server stays on this machine, on any free port.
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            memory_limit=0,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.subscribe_topic(_TOPIC, lambda event: listen(*event[1]))
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        self._n_workers = min(config.max_workers, len(config.symbols) * len(config.models))
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        for variable in _THREAD_VARIABLES:
+            os.environ.setdefault(variable, "1")
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        settings = {
+            # A task whose worker died is not tried again: what killed it would kill the next one.
+            "distributed.scheduler.allowed-failures": 0,
+            # Hand out one task a worker: a waiting one must not die with a worker it never ran on.
+            "distributed.scheduler.worker-saturation": 1.0,
+            "distributed.worker.daemon": False,
+        }
+        with ExitStack() as opening:
+            opening.enter_context(dask.config.set(settings))
+            cluster = opening.enter_context(
+                LocalCluster(
+                    n_workers=0,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="tls://127.0.0.1",
+                    # Anyone on the machine could otherwise hand our workers code to run.
+                    security=Security.temporary(),
+                    # No dashboard; what is left of its server stays here, on any free port.
+                    dashboard_address="127.0.0.1:0",
+                    worker_dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
+                    memory_limit=0,
+                )
+            )
+            self._client = opening.enter_context(Client(cluster))
+            self._client.register_plugin(_Libraries(self._config.models))
+            cluster.scale(self._n_workers)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def run(self, tasks: Sequence[Task], workspace: Path, listen: Listener) -> Iterator[Outcome]:
+        """Train all tasks; yield each outcome as it comes.
+
+        Parameters
+        ----------
+        tasks : sequence of Task
+        workspace : pathlib.Path
+            Folder for the models' files, one sub-folder a task.
+        listen : callable
+            Progress.
+
+        Yields
+        ------
+        Outcome
+            One for every task, in the order they end. A worker that dies fails its task only.
+
+        Raises
+        ------
+        TrainerError
+            If the workers do not start.
+        """
+        try:
+            # All of them: tasks would pile up on the first one.
+            self._client.wait_for_workers(self._n_workers, timeout=_START_SECONDS)
+        except TimeoutError as error:
+            raise TrainerError(
+                f"{self._n_workers} worker processes did not start within {_START_SECONDS} s; "
+                "free memory or lower --max-workers, then run again"
+            ) from error
+        self._client.subscribe_topic(_TOPIC, lambda event: listen(*event[1]))
+        submit = self._client.submit
         futures = {
-            client.submit(_work, task, config, workspace / task.name, pure=False): task
+            submit(_work, task, self._config, workspace / task.name, pure=False): task
             for task in tasks
         }
         started = time.time()
         for future in as_completed(futures):
-            error = future.exception()
-            yield (future.result() if error is None else _died(futures[future], started, error))
+            failure = future.exception()
+            yield (future.result() if failure is None else _died(futures[future], started, failure))
             future.release()
+
+
+class _Libraries(WorkerPlugin):
+    """Imports what tasks need before the first one comes."""
+
+    def __init__(self, models: Sequence[str]) -> None:
+        self._models = models
+
+    def setup(self, worker: object) -> None:
+        for model in self._models:
+            # What does not import is said by the task that needs it.
+            with suppress(Exception):
+                adapters.find(model)
 
 
 def _work(task: Task, config: TrainConfig, folder: Path) -> Outcome:

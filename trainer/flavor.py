@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ import mlflow
 import mlflow.pyfunc
 import pandas as pd
 import yaml
-from mlflow.models.model import ModelInfo
+from mlflow.models.model import Model, ModelInfo
 from mlflow.models.signature import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 
@@ -49,7 +50,12 @@ SIGNATURE = ModelSignature(
 
 
 def save_model(
-    model_folder: Path, path: Path, *, requirements: Sequence[str] = (), **kwargs: Any
+    model_folder: Path,
+    path: Path | str,
+    *,
+    requirements: Sequence[str] = (),
+    validate_serving_input: bool = True,
+    **kwargs: Any,
 ) -> None:
     """Write a saved `TradingModel` as an MLflow model folder.
 
@@ -61,6 +67,8 @@ def save_model(
         New folder.
     requirements : sequence of str
         Further distributions that serving needs, pinned to the installed version.
+    validate_serving_input : bool
+        For `Model.log`, which hands it on; saving does not look at it.
     **kwargs
         Passed on to `mlflow.pyfunc.save_model`.
     """
@@ -81,7 +89,7 @@ def log_model(
     requirements : sequence of str
         Further distributions that serving needs, pinned to the installed version.
     **kwargs
-        Passed on to `mlflow.pyfunc.log_model`.
+        Passed on to `mlflow.models.Model.log`.
 
     Returns
     -------
@@ -93,8 +101,15 @@ def log_model(
             "`registered_model_name` would register a model that nobody has loaded yet; "
             "log it, verify it, and register it with trainer.registry"
         )
-    info: ModelInfo = mlflow.pyfunc.log_model(
-        name=name, **_pyfunc(model_folder, requirements), **kwargs
+    info: ModelInfo = Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=sys.modules[__name__],
+        # The verifier serves it in a fresh process; MLflow would load it in this one.
+        validate_serving_input=False,
+        model_folder=model_folder,
+        requirements=requirements,
+        **kwargs,
     )
     return info
 

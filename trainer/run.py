@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.config import TrainConfig
-from trainer.engine import Listener, run_tasks
+from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
 from trainer.registry import register_verified
 from trainer.task import Outcome, Task, TrainedModel
@@ -52,12 +52,20 @@ class Summary:
         return any(result.version is None for result in self.results)
 
 
-def train(config: TrainConfig, *, listen: Listener, finished: Callable[[Result], None]) -> Summary:
+def train(
+    config: TrainConfig,
+    engine: Engine,
+    *,
+    listen: Listener,
+    finished: Callable[[Result], None],
+) -> Summary:
     """Train every model for every symbol and register what is sound.
 
     Parameters
     ----------
     config : TrainConfig
+    engine : Engine
+        Open worker processes.
     listen : callable
         Told of progress within tasks.
     finished : callable
@@ -79,7 +87,7 @@ def train(config: TrainConfig, *, listen: Listener, finished: Callable[[Result],
         tempfile.TemporaryDirectory(prefix="barwright-") as workspace,
         Verifier(tracking.uri, os.environ, len(tasks)) as verifier,
     ):
-        for outcome in run_tasks(tasks, config, Path(workspace), listen):
+        for outcome in engine.run(tasks, Path(workspace), listen):
             results[outcome.task] = _record(tracking, verifier, outcome)
             finished(results[outcome.task])
         summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())

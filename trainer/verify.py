@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import subprocess
 import sys
@@ -105,12 +106,14 @@ class Verifier:
 def main() -> None:
     """Read a URI from standard input, load the model, raise unless its golden rows are equal."""
     import mlflow
+    from mlflow import MlflowClient
 
     from trainer.flavor import data_folder
     from trainer.manifest import MANIFEST, golden_frame
 
     with contextlib.suppress(ImportError):
         import lightgbm  # noqa: F401 - what most candidates need, imported while waiting
+    MlflowClient()  # opening a store takes longer than verifying: while waiting, too
 
     model_uri = sys.stdin.read().strip()
     if not model_uri:
@@ -131,3 +134,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    gc.freeze()  # nothing to collect for a process that ends; looking takes half a second
