@@ -136,14 +136,13 @@ def decide(
                 f"{name} {given!r}; load the model of that {name}"
             )
     raw = open_source(source).read(contract.symbol, contract.interval)
-    frame = _closed(raw.frame, pd.Timestamp.now("UTC"), contract.interval)
     facts = {
         "model": model_uri,
         "version": version,
         "symbol": contract.symbol,
         "interval": contract.interval,
     }
-    return model.decide(frame, last=last), facts
+    return model.decide(raw.frame, last=last, now=pd.Timestamp.now("UTC")), facts
 
 
 def resolve(model_uri: str) -> tuple[str, str]:
@@ -155,17 +154,6 @@ def resolve(model_uri: str) -> tuple[str, str]:
         return model_uri, model_uri.rpartition("/")[2]
     version = str(MlflowClient().get_model_version_by_alias(name, alias).version)
     return f"models:/{name}/{version}", version
-
-
-def _closed(frame: pd.DataFrame, now: pd.Timestamp, interval: str) -> pd.DataFrame:
-    """Leave out a last bar that is still open: its close is not known yet."""
-    import pandas as pd
-
-    from features.interval import Interval
-
-    opened = pd.Timestamp(frame["timestamp"].iloc[-1])
-    still_open = opened.value + Interval.parse(interval).ns > now.value
-    return frame.iloc[:-1] if still_open else frame
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import InputError
-from features.interval import CALENDARS, Interval, infer_calendar, missing_bars
+from features.interval import CALENDARS, Interval, infer_calendar, missing_bars, off_grid
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -127,7 +127,8 @@ def validate_bars(
     allow_jumps : bool, default False
         Accept one-bar moves of more than a factor 1.42 (`JUMP_BOUND`), which look like splits.
     now : pandas.Timestamp, optional
-        If given, a last bar that has not closed by then is left out.
+        If given, a last bar that has not closed by then is left out, and times that lie further
+        in the future are refused.
 
     Returns
     -------
@@ -136,9 +137,9 @@ def validate_bars(
     Raises
     ------
     InputError
-        On a missing column, no rows, NaN or infinite values, unsorted or duplicate times,
-        prices that are not positive or out of order within the bar, another interval, or a
-        suspected split.
+        On a missing column, no rows, NaN or infinite values, unsorted, duplicate or future
+        times, prices that are not positive or out of order within the bar, another interval, or
+        a suspected split.
     """
     lacking = [name for name in COLUMNS if name not in frame.columns]
     if lacking:
@@ -155,6 +156,11 @@ def validate_bars(
         values = {name: array[:-1] for name, array in values.items()}
         if not len(time_ns):
             raise InputError(f"bars of {symbol} hold one bar only and it is still open; wait")
+        if time_ns[-1] + interval.ns > now.value:
+            raise InputError(
+                f"bars of {symbol} go on into the future, to {_when(time_ns, len(time_ns) - 1)}; "
+                "give times in UTC, or with their offset"
+            )
     _check_order(time_ns, symbol, interval)
     _check_values(time_ns, values, symbol)
     if not allow_jumps:
@@ -222,7 +228,7 @@ def _check_order(time_ns: npt.NDArray[np.int64], symbol: str, interval: Interval
         )
     # A week opens on its first trading day: a holiday moves it by up to three days.
     weekly = interval.ns >= _WEEK_NS
-    odd = step < interval.ns - 3 * _DAY_NS if weekly else step % interval.ns != 0
+    odd = step < interval.ns - 3 * _DAY_NS if weekly else off_grid(time_ns, interval)
     if odd.any():
         row = int(np.flatnonzero(odd)[0]) + 1
         raise InputError(

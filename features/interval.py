@@ -11,9 +11,11 @@ import numpy.typing as npt
 from features.errors import InputError
 
 _UNIT_SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_DAY_NS = 86_400 * 10**9
+_HOUR_NS = 3_600 * 10**9
+_DAY_NS = 24 * _HOUR_NS
+_YEAR_NS = 365.25 * _DAY_NS
 _WEEK_NS = 7 * _DAY_NS
-_FX_WEEK_NS = (4 * 24 + 22) * 3_600 * 10**9
+_FX_WEEK_NS = (4 * 24 + 22) * _HOUR_NS
 
 #: Trading calendars and the hours that one of their days trades.
 CALENDARS = ("24/7", "24/5", "equity")
@@ -71,6 +73,25 @@ class Interval:
         return days / (self.ns / _DAY_NS) if self.ns == _DAY_NS else 365.25 * _DAY_NS / self.ns
 
 
+def off_grid(time_ns: npt.NDArray[np.int64], interval: Interval) -> npt.NDArray[np.bool_]:
+    """Find steps that are no multiple of the interval, changes of clocks aside.
+
+    Bars of local days, or of local four hours, move by an hour against UTC twice a year.
+
+    Returns
+    -------
+    bool array of shape (n - 1,)
+        One value for each pair of neighbours.
+    """
+    beyond = np.diff(time_ns) % interval.ns
+    off = np.minimum(beyond, interval.ns - beyond)
+    odd = off != 0
+    changes = 2 + 2 * (time_ns[-1] - time_ns[0]) / _YEAR_NS
+    if interval.ns > _HOUR_NS and odd.sum() <= changes:
+        odd &= off != _HOUR_NS
+    return np.asarray(odd)
+
+
 def infer_calendar(time_ns: npt.NDArray[np.int64], interval: Interval) -> str:
     """Tell the calendar from the bars: weekends traded, nights traded, or neither.
 
@@ -87,12 +108,12 @@ def infer_calendar(time_ns: npt.NDArray[np.int64], interval: Interval) -> str:
         ``"24/7"`` if more than 1 % of the bars open on a Saturday, ``"24/5"`` if the bars cover
         the whole day (or Sundays, for daily bars), else ``"equity"``.
     """
-    weekday = (time_ns // _DAY_NS + 3) % 7
+    weekday = (_day(time_ns, interval) + 3) % 7
     if interval.ns > _DAY_NS or (weekday == 5).mean() > 0.01:
         return "24/7"
     if not interval.intraday:
         return "24/5" if (weekday == 6).mean() > 0.01 else "equity"
-    hours = np.unique(time_ns % _DAY_NS // 3_600_000_000_000)
+    hours = np.unique(time_ns % _DAY_NS // _HOUR_NS)
     expected = min(24, _DAY_NS // interval.ns)
     return "24/5" if len(hours) >= expected - 1 else "equity"
 
@@ -116,11 +137,14 @@ def missing_bars(
         return missing
     before, after = time_ns[late - 1], time_ns[late]
     if calendar == "24/7" or interval.ns > _DAY_NS:
-        missing[late] = (after - before) // interval.ns - 1
+        # To the nearest: a day on which clocks change has 23 or 25 hours.
+        missing[late] = (after - before + interval.ns // 2) // interval.ns - 1
     elif calendar == "24/5" or not interval.intraday:
         # Brokers close between Friday 22:00 and Monday 00:00 UTC, each at an hour of its own:
         # bars there are welcome, and never missed.
         open_ns = _FX_WEEK_NS if interval.intraday else 5 * _DAY_NS
+        if not interval.intraday:
+            before, after = (_day(t, interval) * _DAY_NS for t in (before, after))
         slot_before, open_before = _week_slot(before, interval.ns, open_ns)
         slot_after, _ = _week_slot(after, interval.ns, open_ns)
         missing[late] = np.maximum(slot_after - slot_before - open_before, 0)
@@ -133,6 +157,12 @@ def missing_bars(
             same_day, (after - before) // interval.ns - 1, np.maximum(nights, 0) * per_session
         )
     return missing
+
+
+def _day(time_ns: npt.NDArray[np.int64], interval: Interval) -> npt.NDArray[np.int64]:
+    """Days since 1970; of daily bars the nearest one, as local midnights lie around UTC's."""
+    shift = 0 if interval.intraday else _DAY_NS // 2
+    return np.asarray((time_ns + shift) // _DAY_NS)
 
 
 def _dates(time_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:

@@ -121,8 +121,8 @@ def _call(entry: FeatureEntry) -> str:
 def formula_digest(function: Callable[..., Any]) -> str:
     """Fingerprint of what a function computes: 12 hex digits.
 
-    Covers its code and that of the functions, properties and constants of its own package that
-    it reaches; comments, docstrings and layout do not count.
+    Covers its code and that of the functions, properties and constants that it reaches in its
+    own package and in this one; comments, docstrings and layout do not count.
     """
     seen: dict[str, str] = {}
     _collect(function, seen)
@@ -152,20 +152,20 @@ def _collect(item: object, seen: dict[str, str]) -> None:
             _collect(cell.cell_contents, seen)
         else:
             seen[f"{key} holds {len(seen)}"] = repr(cell.cell_contents)
-    package = item.__module__.partition(".")[0]
+    packages = {item.__module__.partition(".")[0], __name__.partition(".")[0]}
     for name in sorted(_names(item.__code__)):
         value = item.__globals__.get(name)
         if isinstance(value, int | float | str | tuple):
             seen[f"{item.__module__}.{name}"] = repr(value)
-        elif isinstance(value, ModuleType) and value.__name__.partition(".")[0] == package:
+        elif isinstance(value, ModuleType) and value.__name__.partition(".")[0] in packages:
             for member in sorted(_names(item.__code__)):
                 _collect(getattr(value, member, None), seen)
-        elif str(getattr(value, "__module__", "")).partition(".")[0] == package:
+        elif str(getattr(value, "__module__", "")).partition(".")[0] in packages:
             _collect(value, seen)
     for annotation in item.__annotations__.values():
         # The series class is reached through the argument, not through a global name.
         owner = item.__globals__.get(annotation) if isinstance(annotation, str) else annotation
-        if inspect.isclass(owner) and owner.__module__.partition(".")[0] == package:
+        if inspect.isclass(owner) and owner.__module__.partition(".")[0] in packages:
             _collect(owner, seen)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any, TypeVar
 
 import click
@@ -60,8 +61,15 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _version() -> str:
+    try:
+        return metadata.version("barwright")
+    except metadata.PackageNotFoundError:  # run from a checkout, as `mlflow run` does
+        return "(not installed: run from its folder)"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="barwright")
+@click.version_option(_version(), prog_name="barwright")
 def cli() -> None:
     """Turn price bars into trading decisions that can be trusted."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainer.errors import TrainerError
 from trainer.metrics import base_rate_log_loss, baselines, probability_metrics
 from trainer.sample import BarAxis, Sample
 from trainer.splits import PurgedWalkForward, plan_digest
@@ -67,7 +68,14 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
     """
     initial = max(1, round(n_splits * INITIAL_TRAIN / (1.0 - INITIAL_TRAIN)))
     splitter = PurgedWalkForward(n_splits + initial - 1, t0=sample.bar, t1=sample.label_end)
-    splits = list(splitter.split())[initial - 1 :]
+    try:
+        splits = list(splitter.split())[initial - 1 :]
+    except TrainerError as error:
+        # The splitter counts the initial blocks as well, and would name a number nobody typed.
+        raise TrainerError(
+            f"`wf_splits`={n_splits} is too many for {len(sample)} usable rows; give more bars, "
+            "or lower --wf-splits or --horizon"
+        ) from error
     probability = np.full(len(sample), np.nan)
     position = np.zeros(len(sample), dtype=np.int8)
     blocks: list[dict[str, Any]] = []

@@ -97,7 +97,9 @@ class TradingModel:
         """Bars that one decision needs, the decided bar included."""
         return self.features.memory + self.adapter.lookback
 
-    def decide(self, frame: pd.DataFrame, last: int = 0) -> pd.DataFrame:
+    def decide(
+        self, frame: pd.DataFrame, last: int = 0, *, now: pd.Timestamp | None = None
+    ) -> pd.DataFrame:
         """Decide at the close of each bar.
 
         Parameters
@@ -106,6 +108,8 @@ class TradingModel:
             Columns timestamp (UTC bar OPEN times), open, high, low, close, volume, oldest first.
         last : int, default 0
             Decide the last so many bars only; 0 for every bar with enough history.
+        now : pandas.Timestamp, optional
+            If given, a last bar that has not closed by then is left out: its close is not known.
 
         Returns
         -------
@@ -125,18 +129,21 @@ class TradingModel:
         if last < 0:
             raise TrainerError(f"`last` must be >= 0 bars, got {last}; use 0 for all")
         needed = self.required_bars + max(last, 1) - 1
-        if len(frame) < needed:
-            raise TrainerError(
-                f"{contract.model}-{contract.symbol} needs at least {needed} bars to decide "
-                f"{max(last, 1)}, got {len(frame)}; give more history"
-            )
         bars = validate_bars(
-            frame.iloc[-needed:] if last else frame,
+            frame.iloc[-needed - (now is not None) :] if last else frame,
             symbol=contract.symbol,
             interval=Interval.parse(contract.interval),
             calendar=contract.calendar,
             allow_jumps=contract.allow_jumps,
+            now=now,
         )
+        if len(bars) < needed:
+            raise TrainerError(
+                f"{contract.model}-{contract.symbol} needs at least {needed} bars to decide "
+                f"{max(last, 1)}, got {len(bars)}; give more history"
+            )
+        if last:
+            bars = bars.slice(len(bars) - needed, len(bars))
         matrix = self.features.compute(bars)
         usable = self.features.warmed_up(bars, max_gap_bars=contract.max_gap_bars)
         usable &= np.isfinite(matrix).all(axis=1)

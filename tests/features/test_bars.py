@@ -256,3 +256,47 @@ def test_sample_bars_are_fit_for_use(sample_bars: Callable[[str, str], Bars]) ->
     # The holidays of nine years, none of them longer than two days.
     assert (share.missing > 0).sum() > 60
     assert share.missing.max() == 2
+
+
+@pytest.mark.parametrize(
+    ("zone", "freq", "text", "calendar"),
+    [
+        ("America/New_York", "B", "1d", "equity"),
+        ("Europe/Berlin", "B", "1d", "equity"),
+        ("Asia/Tokyo", "B", "1d", "equity"),
+        ("Europe/Berlin", "D", "1d", "24/7"),
+    ],
+)
+def test_daily_bars_of_local_midnights_lack_none(
+    zone: str, freq: str, text: str, calendar: str
+) -> None:
+    times = pd.date_range("2022-01-03", "2024-01-05", freq=freq, tz=zone)
+    frame = pd.DataFrame({"timestamp": times, **dict.fromkeys(COLUMNS[1:], 1.0)})
+    bars = _validate(frame, interval=Interval.parse(text))
+    assert bars.calendar == calendar
+    assert bars.missing.sum() == 0
+    lacking = _validate(frame.drop(index=[300]), interval=Interval.parse(text))
+    assert lacking.missing.sum() == lacking.missing[300] == 1
+
+
+def test_four_hour_bars_of_a_broker_move_with_its_clocks() -> None:
+    local = pd.date_range("2024-01-01", "2024-12-31", freq="4h")
+    times = local.tz_localize("Europe/Athens", nonexistent="shift_forward", ambiguous=True)
+    times = times[times.day_of_week < 5]
+    frame = pd.DataFrame({"timestamp": times, **dict.fromkeys(COLUMNS[1:], 1.0)})
+    assert len(_validate(frame, interval=Interval.parse("4h"))) == len(times)
+
+
+def test_hours_that_are_off_more_often_than_clocks_change_are_refused() -> None:
+    times = pd.date_range("2024-01-01", periods=200, freq="3h", tz="UTC")
+    frame = pd.DataFrame({"timestamp": times, **dict.fromkeys(COLUMNS[1:], 1.0)})
+    with pytest.raises(InputError, match="are not 4h bars"):
+        _validate(frame, interval=Interval.parse("4h"))
+
+
+def test_times_in_the_future_are_refused(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+    frame = synthetic_frame(10)
+    now = frame["timestamp"].iloc[8] + pd.Timedelta("1h")
+    assert len(_validate(frame, now=now)) == 9
+    with pytest.raises(InputError, match=r"go on into the future, to 2024-01-01 08:00 UTC .* UTC"):
+        _validate(frame, now=now - pd.Timedelta("1ns"))

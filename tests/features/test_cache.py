@@ -93,6 +93,12 @@ def test_a_second_fetch_reads(entry: Entry) -> None:
     assert entry.data.name.startswith("SYNTH_1h_")
 
 
+def test_an_entry_is_as_readable_as_any_file_of_its_owner(entry: Entry) -> None:
+    (entry.cache.folder / "plain").touch()
+    plain = (entry.cache.folder / "plain").stat().st_mode
+    assert entry.data.stat().st_mode == entry.metadata.stat().st_mode == plain
+
+
 def test_odd_values_come_back_bit_for_bit(entry: Entry) -> None:
     odd = np.asfortranarray(entry.matrix)
     odd[5:9, 2] = np.float32([np.inf, -np.inf, -0.0, 1e-42])

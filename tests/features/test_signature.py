@@ -280,3 +280,12 @@ def test_formula_digests_are_the_same_in_another_process() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == str([formula_digest(kind.compute) for kind in BUILT_IN])
+
+
+def test_a_plug_in_is_another_one_when_it_calls_another_function_of_ours(load: Load) -> None:
+    """So that a changed primitive of `features.series` changes the plug-ins that stand on it."""
+    source = (
+        "from features.series import mean as roll\n\n\ndef f(bars):\n    return roll(bars, 3)\n"
+    )
+    base, other = load(source=source), load(("mean as", "z_score as"), source=source)
+    assert formula_digest(base.f) != formula_digest(other.f)

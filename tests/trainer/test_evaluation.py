@@ -162,6 +162,8 @@ def test_one_seed_gives_equal_results_and_models_share_the_plan(
 def test_too_few_rows_are_refused(synthetic_sample: Any, make_procedure: Any, spy: Factory) -> None:
     with pytest.raises(TrainerError, match="`embargo` must be smaller"):
         walk_forward(synthetic_sample(60), make_procedure(spy()), BLOCKS)
+    with pytest.raises(TrainerError, match=rf"`wf_splits`={BLOCKS} is too many for 9 usable rows"):
+        walk_forward(synthetic_sample(9), make_procedure(spy()), BLOCKS)
 
 
 def net_sharpe(result: WalkForward) -> float:

@@ -120,6 +120,17 @@ def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) ->
 # Decisions
 
 
+def test_a_bar_that_is_still_open_is_not_decided(model: TradingModel, frame: pd.DataFrame) -> None:
+    closing = frame["timestamp"].iloc[-1] + pd.Timedelta("1h")
+    assert model.decide(frame, last=3, now=closing).equals(model.decide(frame, last=3))
+    early = model.decide(frame, last=3, now=closing - pd.Timedelta("1s"))
+    assert early.equals(model.decide(frame.iloc[:-1], last=3))
+    short = frame.iloc[-model.required_bars :]
+    assert len(model.decide(short, last=1, now=closing)) == 1
+    with pytest.raises(TrainerError, match=rf"at least {model.required_bars} bars to decide 1"):
+        model.decide(short, last=1, now=closing - pd.Timedelta("1s"))
+
+
 def test_decisions_have_their_columns_and_follow_the_parts(
     model: TradingModel, frame: pd.DataFrame
 ) -> None:
