@@ -67,8 +67,8 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         If the rows are too few for the blocks or the folds.
     """
     initial = max(1, round(n_splits * INITIAL_TRAIN / (1.0 - INITIAL_TRAIN)))
-    splitter = PurgedWalkForward(n_splits + initial - 1, t0=sample.bar, t1=sample.label_end)
     try:
+        splitter = PurgedWalkForward(n_splits + initial - 1, t0=sample.bar, t1=sample.label_end)
         splits = list(splitter.split())[initial - 1 :]
     except TrainerError as error:
         # The splitter counts the initial blocks as well, and would name a number nobody typed.
