@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@click.command()
+_HELP = """Print a registered model's decisions.
+
+The model is downloaded as data and run by the code installed here: nothing from the registry is
+executed. Its digests, format and golden decisions are checked before it may decide.
+
+\b
+  python trader.py --model models:/lightgbm-EURUSD@latest --source sample --last 5
+"""
+
+
+@click.command(help=_HELP)
 @click.option(
     "--model",
     "model_uri",
@@ -45,14 +55,7 @@ def trade(
     as_json: bool,
     debug: bool,
 ) -> None:
-    r"""Print a registered model's decisions.
-
-    The model is downloaded as data and run by the code installed here: nothing from the registry
-    is executed. Its digests, format and golden decisions are checked before it may decide.
-
-    \b
-      python trader.py --model models:/lightgbm-EURUSD@latest --source sample --last 5
-    """
+    """Print a registered model's decisions; the help text for people is `_HELP`."""
     from adapters.base import AdapterError
     from features.errors import InputError
     from trainer.errors import TrainerError
@@ -78,7 +81,7 @@ def decide(
     last: int = 1,
     symbol: str | None = None,
     interval: str | None = None,
-) -> tuple[pd.DataFrame, dict[str, str]]:
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Load a model and decide the last bars of a source.
 
     Parameters
@@ -96,8 +99,9 @@ def decide(
     -------
     decided : pandas.DataFrame
         timestamp (UTC bar OPEN time), score, probability, position.
-    facts : dict of str to str
-        Which model: uri, version, symbol, interval.
+    facts : dict
+        Which model (uri, version, symbol, interval), how the bars were understood, and how many
+        bars have closed since the last one that was decided.
 
     Raises
     ------
@@ -108,11 +112,17 @@ def decide(
     import pandas as pd
     from mlflow.exceptions import MlflowException
 
+    from features.interval import Interval
     from features.sources import open_source
     from trainer.errors import TrainerError
     from trainer.flavor import load_model
     from trainer.tracking import DEFAULT_URI, check_reachable, shown
 
+    if not model_uri.startswith(("models:/", "runs:/", "file:", "/")):
+        raise TrainerError(
+            f"`--model` must be a model URI, got {model_uri!r}; write for example "
+            f"models:/{model_uri}@latest"
+        )
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     check_reachable(uri)
     mlflow.set_tracking_uri(uri)
@@ -136,13 +146,18 @@ def decide(
                 f"{name} {given!r}; load the model of that {name}"
             )
     raw = open_source(source).read(contract.symbol, contract.interval)
+    now = pd.Timestamp.now("UTC")
+    decided = model.decide(raw.frame, last=last, now=now)
+    step = pd.Timedelta(Interval.parse(contract.interval).ns)
     facts = {
         "model": model_uri,
         "version": version,
         "symbol": contract.symbol,
         "interval": contract.interval,
+        "understood": raw.understood,
+        "bars_late": int((now - decided["timestamp"].iloc[-1]) / step) - 1,
     }
-    return model.decide(raw.frame, last=last, now=pd.Timestamp.now("UTC")), facts
+    return decided, facts
 
 
 def resolve(model_uri: str) -> tuple[str, str]:
@@ -168,7 +183,7 @@ def _plain(row: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _print_table(decided: pd.DataFrame, facts: dict[str, str]) -> None:
+def _print_table(decided: pd.DataFrame, facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -189,6 +204,12 @@ def _print_table(decided: pd.DataFrame, facts: dict[str, str]) -> None:
     console.print(table)
     if any(math.isnan(row["score"]) for row in rows):
         console.print("nan: no decision, the features are undefined or span a gap; flat.")
+    console.print(facts["understood"], highlight=False, markup=False)
+    if facts["bars_late"] > 0:
+        console.print(
+            f"[yellow]old bars[/yellow]: {facts['bars_late']:,} bar lengths have passed since the "
+            "last of them closed; these decisions are history."
+        )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,16 @@ def check_name(name: str) -> str:
     return name
 
 
+def requirements(name: str) -> tuple[str, ...]:
+    """Distributions that serving this model needs: the adapter's own, and its plug-in."""
+    needed = set(find(name).requirements)
+    if name not in _BUILT_IN:
+        (point,) = (p for p in entry_points(group=ENTRY_POINT_GROUP) if p.name == name)
+        if point.dist:
+            needed.add(point.dist.name)
+    return tuple(sorted(needed))
+
+
 def find(name: str) -> type[ModelAdapter]:
     """Import the adapter of that name.
 

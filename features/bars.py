@@ -286,5 +286,5 @@ def _check_jumps(
         raise InputError(
             f"bars of {symbol} jump by more than a factor {np.exp(JUMP_BOUND):.2f} within one "
             f"bar, as unadjusted splits do: {shown}{more}; adjust the prices, or pass "
-            "--allow-jumps if the moves are real"
+            "--allow-jumps on if the moves are real"
         )

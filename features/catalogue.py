@@ -38,6 +38,8 @@ class FeatureKind:
         Left out for bars of a day or longer.
     shortest : int
         Shortest window that the formula is defined for.
+    distribution : str
+        Installed distribution that a plug-in came from; empty for built-in kinds.
     """
 
     name: str
@@ -47,6 +49,7 @@ class FeatureKind:
     params: tuple[Params, ...] = ({},)
     intraday_only: bool = False
     shortest: int = 2
+    distribution: str = ""
 
     @property
     def windowed(self) -> bool:
@@ -136,7 +139,8 @@ def plug_ins() -> tuple[FeatureKind, ...]:
     Raises
     ------
     InputError
-        If an entry point does not load or is neither a `FeatureKind` nor a tuple of them.
+        If an entry point does not load, is neither a `FeatureKind` nor a tuple of them, or takes
+        the name of a built-in kind.
     """
     found: list[FeatureKind] = []
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.name):
@@ -155,5 +159,14 @@ def plug_ins() -> tuple[FeatureKind, ...]:
                 f"feature plug-in {point.name!r} must be a FeatureKind or a tuple of them; "
                 "see docs/features.md"
             )
-        found.extend(kinds)
+        taken = {kind.name for kind in BUILT_IN}
+        for kind in kinds:
+            if kind.name in taken:
+                raise InputError(
+                    f"feature plug-in {point.name!r} ({point.value}) calls a kind {kind.name!r}, "
+                    "which is the name of a built-in one; rename it"
+                )
+            # Served models name it among their requirements.
+            owner = point.dist.name if point.dist else ""
+            found.append(replace(kind, distribution=owner))
     return tuple(found)

@@ -87,7 +87,14 @@ class FeatureSet:
         if groups is not None:
             _check_known("groups", groups, sorted({kind.group for kind in available}))
         windows = windows or {}
-        _check_known("windows", windows, [kind.name for kind in available if kind.windowed])
+        windowed = [kind for kind in available if kind.windowed]
+        _check_known("windows", windows, [kind.name for kind in windowed])
+        for kind in windowed:
+            if kind.name in windows and groups is not None and kind.group not in groups:
+                raise InputError(
+                    f"`windows` sets {kind.name!r} of group {kind.group!r}, which is not among "
+                    f"the groups {', '.join(groups)}; add the group, or leave the windows out"
+                )
         columns: list[Column] = []
         for kind in available:
             if (groups is not None and kind.group not in groups) or (
@@ -130,6 +137,11 @@ class FeatureSet:
         return max(column.memory for column in self.columns)
 
     @property
+    def requirements(self) -> tuple[str, ...]:
+        """Distributions that its plug-ins come from, sorted."""
+        return tuple(sorted({c.kind.distribution for c in self.columns if c.kind.distribution}))
+
+    @property
     def signature(self) -> FeatureSignature:
         """Names, parameters, memory and formulas, comparable and storable."""
         return FeatureSignature(
@@ -163,13 +175,19 @@ class FeatureSet:
         Raises
         ------
         InputError
-            If a feature's array has another length than the bars.
+            If a formula raises, or its array has another length than the bars.
         """
         series = BarSeries(bars.time_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
         # Feature-major storage: each formula writes one contiguous run, parquet reads one back.
         out = np.empty((len(self.columns), len(bars)), dtype=np.float32)
         for row, column in zip(out, self.columns, strict=True):
-            values = column.kind.compute(series, **column.params)
+            try:
+                values = column.kind.compute(series, **column.params)
+            except Exception as error:
+                raise InputError(
+                    f"feature {column.name!r} cannot be computed: {type(error).__name__}: "
+                    f"{error}; repair the formula, or leave it out"
+                ) from error
             if np.shape(values) != row.shape:
                 raise InputError(
                     f"feature {column.name!r} must give one value a bar: shape {row.shape}, "
@@ -199,7 +217,7 @@ def rebuild(
     if unknown:
         raise InputError(
             f"features of kind {', '.join(unknown)} are not known here; "
-            "install the plug-in that the model was trained with"
+            "install the plug-in that the model was trained with: it is in its requirements.txt"
         )
     built = FeatureSet(tuple(Column(by_name[e.kind], e.params) for e in signature.entries))
     for column in built.columns:

@@ -22,7 +22,7 @@ def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) ->
 
     - prefix: the features of ``bars[a : t + 1]`` equal those of ``bars[a : t + 1 + m]`` at row t,
       bit for bit - later bars change nothing;
-    - memory: computed from the declared memory alone, row t agrees to `TOLERANCE` of the
+    - memory: computed from its own declared memory alone, row t agrees to `TOLERANCE` of the
       feature's size on the sampled rows - so live and batch decide alike;
     - scale: with all prices times 4 and all volumes times 8, row t agrees as closely - a price
       level cannot hide in a feature.
@@ -43,23 +43,27 @@ def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) ->
     InputError
         Naming every feature that breaks a law, and the law.
     """
-    memory = features.memory
-    if len(bars) <= memory:
+    if len(bars) <= features.memory:
         return
-    picked = np.unique(np.linspace(memory, len(bars) - 1, rows).astype(int))
-    # In units of each feature: returns of a quiet market are small, and still must not differ.
-    allowed = TOLERANCE * np.fmax.reduce(np.abs(matrix[picked]), axis=0, initial=0.0)
+    picked = np.unique(np.linspace(features.memory, len(bars) - 1, rows).astype(int))
     broken: dict[str, str] = {}
-    for t in map(int, picked):
-        start = t - memory
-        alone = bars.slice(start, t + 1)
-        short = features.compute(alone)[-1]
-        longer = features.compute(bars.slice(start, min(t + 1 + memory, len(bars))))[memory]
-        _note(broken, features, _differ(short, longer, 0.0), "uses later bars")
-        far = _differ(short, matrix[t], allowed)
-        _note(broken, features, far, "needs more than its memory, or uses the whole series")
-        levels = _differ(features.compute(_scaled(alone))[-1], short, allowed)
-        _note(broken, features, levels, "depends on the level of price or volume")
+    for memory in sorted({column.memory for column in features.columns}):
+        places = [i for i, column in enumerate(features.columns) if column.memory == memory]
+        some = FeatureSet(tuple(features.columns[i] for i in places))
+        values = matrix[picked][:, places]
+        # In units of each feature: returns of a quiet market are small, and still may not differ.
+        allowed = TOLERANCE * np.fmax.reduce(np.abs(values), axis=0, initial=0.0)
+        for t, whole in zip(map(int, picked), values, strict=True):
+            start = t - memory
+            alone = bars.slice(start, t + 1)
+            short = some.compute(alone)[-1]
+            later = min(t + 1 + features.memory, len(bars))
+            longer = some.compute(bars.slice(start, later))[memory]
+            _note(broken, some, _differ(short, longer, 0.0), "uses later bars")
+            far = _differ(short, whole, allowed)
+            _note(broken, some, far, "needs more than its memory, or uses the whole series")
+            levels = _differ(some.compute(_scaled(alone))[-1], short, allowed)
+            _note(broken, some, levels, "depends on the level of price or volume")
     if broken:
         listed = "; ".join(f"{name} {why}" for name, why in broken.items())
         raise InputError(f"features of {bars.symbol} cannot be trusted: {listed}; repair them")

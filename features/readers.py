@@ -90,7 +90,7 @@ def _load(path: Path) -> pd.DataFrame:
         elif path.suffix == ".feather":
             frame = pd.read_feather(path)
         else:
-            frame = pd.read_csv(path)
+            frame = pd.read_csv(path, sep=_separator(path))
     except (ValueError, OSError) as error:
         reason = "it is empty" if path.stat().st_size == 0 else str(error).splitlines()[0]
         raise InputError(
@@ -103,9 +103,17 @@ def _load(path: Path) -> pd.DataFrame:
     return frame
 
 
+def _separator(path: Path) -> str:
+    """Comma, semicolon or tab: whichever the header has most of."""
+    with path.open(errors="replace") as file:
+        header = file.readline()
+    return max(",;\t", key=header.count)
+
+
 def _parse_times(column: pd.Series, file: str) -> tuple[pd.Series, str]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return column.dt.tz_convert("UTC"), f"{column.dt.tz} converted to UTC"
+        how = "in UTC" if str(column.dt.tz) == "UTC" else f"{column.dt.tz} converted to UTC"
+        return column.dt.tz_convert("UTC"), how
     if column.dtype.kind == "M":
         return column.dt.tz_localize("UTC"), "without zone, read as UTC"
     if column.dtype.kind in "iuf":

@@ -25,7 +25,11 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 COMMANDS = {"main": "train", "trade": "trade"}
 # What a project run has no use for: how a person wants to see it, and what a caller of `trade`
 # believes of the model, which knows its own symbol and interval.
-LEFT_OUT = {"train": {"--debug"}, "trade": {"--debug", "--json", "--symbol", "--interval"}}
+LEFT_OUT = {
+    # `mlflow run --experiment-name` opens the run, and with it the experiment.
+    "train": {"--debug", "--experiment"},
+    "trade": {"--debug", "--json", "--symbol", "--interval"},
+}
 
 
 def options_of(command: str) -> dict[str, click.Parameter]:

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import click
 from pydantic_core import PydanticUndefined
@@ -47,10 +47,17 @@ def _config_options(command: Command) -> Command:
             name,
             default=default,
             show_default=bool(default),
-            metavar="TEXT" if field.annotation is str else "VALUE",
+            metavar=_metavar(field.annotation),
             help=field.description,
         )(command)
     return command
+
+
+def _metavar(annotation: object) -> str:
+    if get_origin(annotation) is Literal:
+        return f"[{'|'.join(get_args(annotation))}]"
+    names = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "[on|off]"}
+    return names.get(cast(type, annotation), "LIST")
 
 
 def _text(value: object) -> str:

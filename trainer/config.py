@@ -63,7 +63,10 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     symbols: Names = Field(description="Symbols, comma-separated: EURUSD or BTCUSDT,ETHUSDT.")
-    models: Names = Field(("lightgbm",), description="Models to train for each symbol.")
+    models: Names = Field(
+        ("lightgbm",),
+        description=f"Models to train for each symbol: {', '.join(adapters.names())}.",
+    )
     source: str = Field(
         "data/bars",
         description="Where bars come from: a folder of {symbol}_{interval}.parquet|csv|feather "
@@ -86,13 +89,13 @@ class TrainConfig(BaseModel):
     calibration: Literal["platt", "isotonic", "none", "auto"] = Field(
         "platt", description="How scores become probabilities."
     )
-    allow_short: Switch = Field(True, description="Whether positions may be short (on|off).")
+    allow_short: Switch = Field(True, description="Whether positions may be short.")
     features: str = Field("", description="YAML file with `groups` and `windows` of features.")
     params: Params = Field(
         default_factory=dict,
         description="Hyperparameters: lightgbm.num_leaves=7,lightgbm.learning_rate=0.05",
     )
-    cache: Switch = Field(True, description="Feature cache (on|off).")
+    cache: Switch = Field(True, description="Feature cache.")
     cache_folder: str = Field("data/features", description="Folder of the feature cache.")
     calendar: Literal["auto", "24/7", "24/5", "equity"] = Field(
         "auto", description="Trading calendar, for gaps and annualising."
@@ -101,10 +104,12 @@ class TrainConfig(BaseModel):
         24, ge=0, description="Rows that span more missing bars than this are dropped."
     )
     allow_jumps: Switch = Field(
-        False, description="Accept one-bar moves that look like unadjusted splits (on|off)."
+        False, description="Accept one-bar moves that look like unadjusted splits."
     )
     max_workers: int = Field(4, ge=1, le=256, description="Worker processes at most.")
-    seed: int = Field(42, ge=0, lt=2**31, description="Everything random follows from it.")
+    seed: int = Field(
+        42, ge=0, lt=2**31, description="Each symbol and model draws its own seed from it."
+    )
     experiment: str = Field("barwright", min_length=1, description="MLflow experiment.")
 
     @classmethod

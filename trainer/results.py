@@ -52,6 +52,18 @@ def params(
     }
 
 
+def doubts(metrics: dict[str, float]) -> tuple[str, ...]:
+    """Return what a walk-forward says against a model: nothing yet speaks for one."""
+    found = []
+    if not metrics["wf_n_trades"]:
+        found.append("its walk-forward never traded")
+    elif not metrics["wf_net_return"] > 0:
+        found.append("its walk-forward lost after costs")
+    if not metrics["wf_log_loss"] < metrics["wf_base_rate_log_loss"]:
+        found.append("its probabilities were no better than the base rate's")
+    return tuple(found)
+
+
 def facts(data: Dataset) -> dict[str, Any]:
     """Return what the run was trained on: rows, dropped rows and gaps, in plain values."""
     meta = data.meta

@@ -125,7 +125,7 @@ def _version_tags(run_id: str, trained: TrainedModel) -> dict[str, str]:
         "run_id": run_id,
         "data_digest": str(trained.data["digest"]),
         "feature_signature": str(trained.params["feature_signature"]),
-        "trades": "yes" if trained.traded else "no",
+        "trades": "no" if trained.flat_because else "unproven" if trained.doubts else "yes",
         **{
             name: f"{trained.metrics[name]:.4f}"
             for name in ("wf_net_sharpe", "wf_gross_sharpe")

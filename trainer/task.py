@@ -70,8 +70,10 @@ class TrainedModel:
         Wall time by phase.
     requirements : tuple of str
         Distributions that serving needs.
-    traded : bool
-        Whether the production threshold trades at all.
+    flat_because : str
+        Why the production model does not trade; empty if it does.
+    doubts : tuple of str
+        What the walk-forward says against a model that trades.
     """
 
     folder: Path
@@ -83,7 +85,8 @@ class TrainedModel:
     importance: dict[str, float]
     seconds: dict[str, float]
     requirements: tuple[str, ...]
-    traded: bool
+    flat_because: str
+    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -221,8 +224,9 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         data=results.facts(data),
         importance=dict(zip(data.feature_names, map(float, gains), strict=True)) if gains else {},
         seconds={**clock.laps, "fits": fits.seconds},
-        requirements=adapter_class.requirements,
-        traded=fitted.threshold.value is not None,
+        requirements=(*adapters.requirements(task.model), *builder.features.requirements),
+        flat_because=fitted.flat_because,
+        doubts=results.doubts(metrics),
     )
 
 

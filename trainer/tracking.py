@@ -130,7 +130,8 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
     Parameters
     ----------
     experiment : str
-        Name of the MLflow experiment; made if it is not there.
+        Name of the MLflow experiment; made if it is not there. Under `mlflow run`, which opens the
+        run itself, that run's experiment counts.
     params : mapping
         Settings of the command.
 
@@ -147,13 +148,17 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
     try:
         with _alone(uri):
             client = MlflowClient()
-            experiment_id = _experiment(client, experiment)
+            # `mlflow run` has opened the run already, in an experiment of its choice.
+            resumed = os.environ.get("MLFLOW_RUN_ID")
+            experiment_id = (
+                client.get_run(resumed).info.experiment_id
+                if resumed
+                else _experiment(client, experiment)
+            )
         _close_orphans(client, experiment_id)
     except (MlflowException, OSError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise TrainerError(f"MLflow at {shown(uri)} cannot be used: {reason}") from error
-    # `mlflow run` has opened the run already and says so in MLFLOW_RUN_ID.
-    resumed = os.environ.get("MLFLOW_RUN_ID")
     with mlflow.start_run(
         run_id=resumed or None,
         experiment_id=None if resumed else experiment_id,
@@ -198,27 +203,33 @@ def shown(uri: str) -> str:
 
 def describe(trained: TrainedModel) -> str:
     """Markdown about a candidate, for its run and its version."""
-    wf, data = trained.metrics, trained.data
+    data = trained.data
     dropped = ", ".join(f"{count:,} {why}" for why, count in data["dropped"].items()) or "none"
-    verdict = (
-        "The threshold trades."
-        if trained.traded
-        else "**Flat**: out of fold no threshold paid for its costs, or scores did not rank "
-        "outcomes. This model does not trade."
-    )
+    verdict = "The threshold trades, and the walk-forward earned after costs."
+    if trained.doubts:
+        verdict = f"**Unproven**: the threshold trades, but {', and '.join(trained.doubts)}."
+    if trained.flat_because:
+        verdict = f"**Flat**: {trained.flat_because}. This model does not trade."
+    wf = {name: _shown_figure(name, value) for name, value in trained.metrics.items()}
     return (
         f"{verdict}\n\n"
         f"| walk-forward | net | gross | buy and hold |\n|---|---|---|---|\n"
-        f"| Sharpe (annual) | {wf['wf_net_sharpe']:.2f} | {wf['wf_gross_sharpe']:.2f} "
-        f"| {wf['wf_buy_hold_sharpe']:.2f} |\n"
-        f"| return | {wf['wf_net_return']:+.2%} | {wf['wf_gross_return']:+.2%} "
-        f"| {wf['wf_buy_hold_return']:+.2%} |\n\n"
-        f"{wf['wf_n_trades']:.0f} trades, turnover {wf['wf_turnover']:.0f}, "
-        f"log-loss {wf['wf_log_loss']:.4f} against the base rate's "
-        f"{wf['wf_base_rate_log_loss']:.4f}.\n\n"
+        f"| Sharpe (annual) | {wf['wf_net_sharpe']} | {wf['wf_gross_sharpe']} "
+        f"| {wf['wf_buy_hold_sharpe']} |\n"
+        f"| return | {wf['wf_net_return']} | {wf['wf_gross_return']} "
+        f"| {wf['wf_buy_hold_return']} |\n\n"
+        f"{wf['wf_n_trades']} trades, turnover {wf['wf_turnover']}, "
+        f"log-loss {wf['wf_log_loss']} against the base rate's "
+        f"{wf['wf_base_rate_log_loss']}.\n\n"
         f"Data: {data['understood']}. {data['rows']:,} rows of {data['bars']:,} bars from "
         f"{data['first']} to {data['last']}; dropped: {dropped}."
     )
+
+
+def _shown_figure(name: str, value: float) -> str:
+    """Write a figure for people; one that is undefined is a dash."""
+    form = {"return": "+.2%", "sharpe": ".2f", "loss": ".4f"}.get(name.rpartition("_")[2], ".0f")
+    return format(value, form) if math.isfinite(value) else "-"
 
 
 def _experiment(client: MlflowClient, name: str) -> str:

@@ -53,6 +53,15 @@ class Fitted:
     fold_metrics: list[dict[str, float]]
     plan_digest: str
 
+    @property
+    def flat_because(self) -> str:
+        """Why it does not trade; empty if it does."""
+        if self.threshold.value is not None:
+            return ""
+        if self.calibrator.is_constant:
+            return "out of fold, scores did not rank outcomes"
+        return "out of fold, no threshold paid for its costs"
+
     def positions(self, sample: Sample, rows: IntArray) -> tuple[FloatArray, npt.NDArray[np.int8]]:
         """Probabilities and positions of rows that were not fitted on."""
         probability = self.calibrator.transform(score_rows(self.adapter, sample, rows))

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from trainer.config import TrainConfig
 from trainer.run import Result, Summary
-from trainer.task import TrainedModel
+from trainer.task import Outcome, TrainedModel
 
 
 class ProgressView:
@@ -72,7 +72,8 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
     table = Table(title="Walk-forward, after costs", title_justify="left")
     for heading in ("model", "version", "status"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("net Sharpe", "gross", "hold", "net return", "trades", "turnover", "seconds"):
+    figures = ("net Sharpe", "gross", "hold Sharpe", "net return", "trades", "turnover", "seconds")
+    for heading in figures:
         table.add_column(heading, justify="right", no_wrap=True)
     for result in summary.results:
         outcome = result.outcome
@@ -80,7 +81,7 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
         if outcome.trained is None or result.version is None:
             table.add_row(outcome.task.name, "-", "[red]failed[/red]", *[""] * 6, took)
             continue
-        status = "trades" if outcome.trained.traded else "flat"
+        status = _status(outcome.trained)
         table.add_row(outcome.task.name, result.version, status, *_figures(outcome.trained), took)
     console.print(table)
     for result in summary.results:
@@ -89,11 +90,9 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
     for line in _data_lines(summary):
         console.print(line, highlight=False)
     registered = [r for r in summary.results if r.version is not None]
-    if any(r.outcome.trained and not r.outcome.trained.traded for r in registered):
-        console.print(
-            "flat: out of fold no threshold paid for its costs, or scores did not rank outcomes; "
-            "the model will not trade."
-        )
+    for result in registered:
+        for line in _explain(result.outcome):
+            console.print(line)
     if registered:
         name = registered[0].outcome.task.name
         console.print("Next:")
@@ -108,6 +107,24 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
             )
         # soft_wrap: a link that is broken over two lines cannot be opened.
         console.print(f"  compare: {summary.compare_link}", soft_wrap=True, highlight=False)
+
+
+def _status(trained: TrainedModel) -> str:
+    return "flat" if trained.flat_because else "unproven" if trained.doubts else "trades"
+
+
+def _explain(outcome: Outcome) -> list[str]:
+    """Say why a version is flat or unproven: in the table it is a word."""
+    if outcome.trained is None:
+        return []
+    name, why = outcome.task.name, outcome.trained.flat_because
+    if why:
+        earlier = " (earlier blocks of the walk-forward did trade)"
+        traded = outcome.trained.metrics["wf_n_trades"] > 0
+        return [f"{name} is flat: {why}; it will not trade{earlier if traded else ''}."]
+    if outcome.trained.doubts:
+        return [f"{name} is unproven: {', and '.join(outcome.trained.doubts)}."]
+    return []
 
 
 def _data_lines(summary: Summary) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from features.bars import Bars
 from features.catalogue import BUILT_IN, FeatureKind, plug_ins
 from features.errors import InputError
-from features.feature_set import FeatureSet, load_config, rebuild
+from features.feature_set import Column, FeatureSet, load_config, rebuild
 from features.interval import Interval
 from features.signature import FeatureSignature
 
@@ -192,6 +192,22 @@ def test_plug_in(installed: Callable[[str], None], synthetic_bars: Callable[...,
     other = FeatureSet.from_config({"windows": {"squeeze": [3, 4]}}, interval=HOUR)
     assert other.names[-2:] == ("squeeze_3", "squeeze_4")
     assert rebuild(features.signature).names == features.names
+    assert before.requirements == ()
+    assert rebuild(features.signature).requirements == ("barwright-squeeze",)
+
+
+def test_a_formula_that_raises_is_named(synthetic_bars: Callable[..., Bars]) -> None:
+    def broken(bars: object) -> np.ndarray:
+        raise ZeroDivisionError("boo")
+
+    features = FeatureSet((Column(FeatureKind("odd", "odd", broken, lambda: 0), {}),))
+    with pytest.raises(InputError, match="feature 'odd' cannot be computed: ZeroDivisionError: bo"):
+        features.compute(synthetic_bars(10))
+
+
+def test_windows_of_a_group_that_is_left_out_are_refused() -> None:
+    with pytest.raises(InputError, match=r"`windows` sets 'rsi' of group 'oscillators', which is"):
+        FeatureSet.build(interval=HOUR, groups=["time"], windows={"rsi": [7]})
 
 
 def test_plug_in_of_several_kinds(installed: Callable[[str], None]) -> None:
@@ -210,7 +226,10 @@ def test_plug_in_of_several_kinds(installed: Callable[[str], None]) -> None:
         ("odd = barwright_squeeze:NUMBER", r"plug-in 'odd' must be a FeatureKind or a tuple"),
         ("odd = barwright_squeeze:__doc__", r"plug-in 'odd' must be a FeatureKind or a tuple"),
         ("odd = barwright_squeeze:__name__", r"plug-in 'odd' must be a FeatureKind or a tuple"),
-        ("odd = barwright_squeeze:CLASH", r"features must have different names, got 'ret_1' twice"),
+        (
+            "odd = barwright_squeeze:CLASH",
+            r"'odd' .*CLASH\) calls a kind 'ret', which is",
+        ),
     ],
 )
 def test_bad_plug_in(line: str, text: str, installed: Callable[[str], None]) -> None:

@@ -119,6 +119,19 @@ def test_passes_what_declares_its_memory(
     probe(features, bars, features.compute(bars))
 
 
+def test_a_memory_is_a_feature_s_own_not_the_longest_of_the_set(
+    synthetic_bars: Callable[..., Bars],
+) -> None:
+    bars = synthetic_bars(500)
+    kinds = [
+        FeatureKind("honest", "odd", _ten_back, lambda: 11),
+        FeatureKind("short", "odd", _ten_back, lambda: 10),
+    ]
+    features = FeatureSet.build(interval=Interval.parse("1h"), kinds=kinds)
+    with pytest.raises(InputError, match="cannot be trusted: short needs more than its memory"):
+        probe(features, bars, features.compute(bars))
+
+
 @pytest.mark.parametrize(("symbol", "interval"), [("EURUSD", "1h"), ("GOOGL", "1d")])
 def test_passes_the_built_in_features(
     symbol: str, interval: str, sample_bars: Callable[[str, str], Bars]

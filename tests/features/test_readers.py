@@ -212,3 +212,11 @@ def test_nothing_is_sorted_or_repaired(tmp_path: Path) -> None:
     times = ["2024-01-30T02:00Z", "2024-01-30T01:00Z", "2024-01-30T01:00Z"]
     frame, _ = read_table(_csv(tmp_path / "a.csv", times))
     assert frame["timestamp"].dt.hour.tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators(separator: str, tmp_path: Path) -> None:
+    path = _csv(tmp_path / "A_1h.csv", ["2024-01-01 00:00", "2024-01-01 01:00"])
+    before, _ = read_table(path)
+    path.write_text(path.read_text().replace(",", separator))
+    pd.testing.assert_frame_equal(read_table(path)[0], before)

@@ -15,6 +15,7 @@ import pytest
 from features.sources import open_source
 from trainer.config import TrainConfig
 from trainer.model import FILES, MANIFEST, TradingModel
+from trainer.results import doubts
 from trainer.task import Outcome, Task, TrainedModel, run_task
 from trainer.training import FOLD_METRICS
 
@@ -88,7 +89,7 @@ def test_every_value_handed_back_is_plain(trained: TrainedModel) -> None:
     assert all(type(value) is float for value in trained.metrics.values())
     for part in ("metrics", "fold_metrics", "tables", "params", "data", "importance", "seconds"):
         assert plain(getattr(trained, part)), part
-    assert type(trained.traded) is bool
+    assert trained.doubts
     assert trained.requirements == ("lightgbm",)
 
 
@@ -102,7 +103,7 @@ def test_what_it_says_fits_together(trained: TrainedModel) -> None:
     assert [block["block"] for block in blocks] == [0, 1]
     bars = sum(block["n_bars"] for block in blocks)
     assert 0 <= trained.metrics["wf_n_bars"] - bars < 100  # dropped rows between blocks
-    assert trained.traded == (trained.params["threshold"] is not None)
+    assert (trained.flat_because == "") == (trained.params["threshold"] is not None)
     assert {"data", "walk_forward", "production", "save", "fits"} <= set(trained.seconds)
     assert sum(trained.importance.values()) > 0
 
@@ -205,3 +206,20 @@ def test_the_other_tasks_train_and_load(
     loaded = TradingModel.load(done.trained.folder)
     assert loaded.contract.task == task
     assert loaded.adapter.task == adapter_task
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ()),
+        ({"wf_n_trades": 0.0}, ("its walk-forward never traded",)),
+        ({"wf_net_return": -0.1}, ("its walk-forward lost after costs",)),
+        ({"wf_net_return": float("nan")}, ("its walk-forward lost after costs",)),
+        ({"wf_log_loss": 0.7}, ("its probabilities were no better than the base rate's",)),
+    ],
+)
+def test_doubts_are_said_of_a_model_that_trades(
+    change: dict[str, float], said: tuple[str, ...]
+) -> None:
+    good = {"wf_n_trades": 40.0, "wf_net_return": 0.1, "wf_log_loss": 0.68}
+    assert doubts({**good, "wf_base_rate_log_loss": 0.69, **change}) == said
