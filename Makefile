@@ -6,7 +6,7 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 SYMBOLS  ?= EURUSD
-MODELS   ?= lightgbm
+MODELS   ?= gru,lightgbm,ppo
 SOURCE   ?= sample
 INTERVAL ?= 1h
 UI_PORT  ?= 5000
@@ -42,11 +42,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install -c constraints.txt -e ".[sample]"
+	$(PIP) install -c constraints.txt -e ".[sample,deep]"
 	@touch $@
 
 $(DEVELOPED): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install -c constraints.txt -e ".[sample,postgres,dev]"
+	$(PIP) install -c constraints.txt -e ".[sample,deep,postgres,dev]"
 	@touch $@ $(INSTALLED)
 
 setup: $(DEVELOPED)

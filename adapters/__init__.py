@@ -10,7 +10,11 @@ from adapters.base import AdapterError, ModelAdapter
 
 ENTRY_POINT_GROUP = "barwright.adapters"
 
-_BUILT_IN = {"lightgbm": "adapters.lgbm:LightGBMAdapter"}
+_BUILT_IN = {
+    "gru": "adapters.gru:GRUAdapter",
+    "lightgbm": "adapters.lgbm:LightGBMAdapter",
+    "ppo": "adapters.ppo:PPOAdapter",
+}
 
 
 def names() -> list[str]:

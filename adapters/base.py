@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,12 +36,18 @@ class Batch:
     position : int64 array of shape (n,)
         Bar position of each row, strictly increasing. Rows follow each other in time only where
         positions do: a sequence model must not reach across a jump.
+    forward_return : float64 array of shape (n,), optional
+        Return of the one bar that follows each decision: what a model that trades is paid.
+    cost : float
+        Share of the traded notional that a change of position costs, per side.
     """
 
     X: npt.NDArray[np.float32]
     y: npt.NDArray[np.float64]
     weight: npt.NDArray[np.float64]
     position: npt.NDArray[np.int64]
+    forward_return: npt.NDArray[np.float64] | None = None
+    cost: float = 0.0
 
     def __len__(self) -> int:
         return len(self.y)
@@ -73,9 +80,13 @@ class ModelAdapter(ABC):
 
     name: ClassVar[str]
     defaults: ClassVar[Mapping[str, Value]] = {}
+    #: Least and most value of hyperparameters that are numbers, both allowed.
+    rules: ClassVar[Mapping[str, tuple[float, float]]] = {}
     devices: ClassVar[tuple[str, ...]] = ("cpu", "auto")
     #: Distributions that a served model needs beyond those of the packages themselves.
     requirements: ClassVar[tuple[str, ...]] = ()
+    #: What a fit is about: labels with their weights, or the forward returns of single bars.
+    fitted_to: ClassVar[Literal["labels", "returns"]] = "labels"
 
     def __init__(
         self,
@@ -94,11 +105,18 @@ class ModelAdapter(ABC):
         self.task: Task = task
         self.seed = seed
         self.device = device
-        self.params = resolve_params(self.name, self.defaults, params or {})
+        self.params = resolve_params(self.name, self.defaults, params or {}, self.rules)
+        #: Told how a long fit goes on, in a few words; does nothing until somebody listens.
+        self.tell: Callable[[str], None] = _nobody
 
     @property
     def lookback(self) -> int:
         """Consecutive rows that one score needs, its own included."""
+        return 1
+
+    @property
+    def trials(self) -> int:
+        """Models that one fit tries: what evidence must count."""
         return 1
 
     @abstractmethod
@@ -135,6 +153,15 @@ class ModelAdapter(ABC):
             If the model is not fitted, the columns are others, or a value is not finite.
         """
 
+    def rollout(
+        self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int8] | None:
+        """Positions (-1, 0, 1) of a model that trades by itself, of shape (n,); None for others.
+
+        They are reported beside the thresholded ones and never traded.
+        """
+        return None
+
     @abstractmethod
     def get_artifacts(self) -> dict[str, Any]:
         """Plain values about the fit, for people: hyperparameters used, curves, importance."""
@@ -150,14 +177,18 @@ class ModelAdapter(ABC):
 
 
 def resolve_params(
-    model: str, defaults: Mapping[str, Value], given: Mapping[str, Value]
+    model: str,
+    defaults: Mapping[str, Value],
+    given: Mapping[str, Value],
+    rules: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, Value]:
     """Lay `given` over `defaults`.
 
     Raises
     ------
     AdapterError
-        For an unknown name (the nearest one is offered) or a value of another type.
+        For an unknown name (the nearest one is offered), a value of another type, or one beyond
+        the rules.
     """
     resolved = dict(defaults)
     for name, value in given.items():
@@ -172,8 +203,18 @@ def resolve_params(
             raise AdapterError(
                 f"hyperparameter {name!r} of {model} must be {wanted.__name__}, got {value!r}"
             )
+        least, most = (rules or {}).get(name, (-math.inf, math.inf))
+        if not isinstance(value, str) and not least <= value <= most:
+            raise AdapterError(
+                f"hyperparameter {name!r} of {model} must be from {least:g} to {most:g}, "
+                f"got {value!r}"
+            )
         resolved[name] = value
     return resolved
+
+
+def _nobody(text: str) -> None:
+    """Nobody listens."""
 
 
 def check_rows(X: npt.NDArray[np.float32], n_features: int | None = None) -> None:
@@ -206,11 +247,16 @@ def check_batch(batch: Batch, task: Task) -> None:
     if not len(batch):
         raise AdapterError("there are no rows to fit on; give more bars or fewer splits")
     check_rows(batch.X)
-    for name in ("X", "weight", "position"):
-        if len(getattr(batch, name)) != len(batch):
+    for name in ("X", "weight", "position", "forward_return"):
+        array = getattr(batch, name)
+        if array is not None and len(array) != len(batch):
             raise AdapterError(f"`{name}` and `y` must have the same length")
     if not (np.isfinite(batch.y).all() and np.isfinite(batch.weight).all()):
         raise AdapterError("`y` and `weight` must be finite; drop rows without a label before")
+    if batch.forward_return is not None and not np.isfinite(batch.forward_return).all():
+        raise AdapterError("`forward_return` must be finite; drop rows without one before")
+    if not (math.isfinite(batch.cost) and batch.cost >= 0):
+        raise AdapterError(f"`cost` must be >= 0 per side, got {batch.cost}")
     if task == "classification" and not np.isin(batch.y, (0.0, 1.0)).all():
         raise AdapterError("`y` must be class 0 or 1; use the task regression for returns")
     if not (batch.weight > 0).all():

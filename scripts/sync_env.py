@@ -1,7 +1,8 @@
 """Write `python_env.yaml` and `conda.yaml` from `pyproject.toml` and `constraints.txt`.
 
 MLflow builds a project's environment from one of the two files. They name the core dependencies
-and the `sample` extra at their tested versions; `-c constraints.txt` holds what those pull in.
+and the `sample` and `deep` extras at their tested versions; `-c constraints.txt` holds what those
+pull in.
 
     python scripts/sync_env.py            write both
     python scripts/sync_env.py --check    exit 1 and say what differs, write nothing
@@ -20,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # The interpreter of the tested set. `mlflow run .` asks pyenv or uv for exactly this one.
 PYTHON_VERSION = "3.11.7"
-EXTRAS = ("sample",)
+EXTRAS = ("sample", "deep")
 HEADER = "# Written by scripts/sync_env.py from pyproject.toml and constraints.txt: do not edit.\n"
 
 

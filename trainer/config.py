@@ -64,7 +64,7 @@ class TrainConfig(BaseModel):
 
     symbols: Names = Field(description="Symbols, comma-separated: EURUSD or BTCUSDT,ETHUSDT.")
     models: Names = Field(
-        ("lightgbm",),
+        ("gru", "lightgbm", "ppo"),
         description=f"Models to train for each symbol: {', '.join(adapters.names())}.",
     )
     source: str = Field(
@@ -105,6 +105,11 @@ class TrainConfig(BaseModel):
     )
     allow_jumps: Switch = Field(
         False, description="Accept one-bar moves that look like unadjusted splits."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Where gru and ppo are fitted; auto takes a GPU if there is one. Other models "
+        "are fitted on the CPU.",
     )
     max_workers: int = Field(4, ge=1, le=256, description="Worker processes at most.")
     seed: int = Field(

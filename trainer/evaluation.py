@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.dataset import take_rows
 from trainer.errors import TrainerError
 from trainer.metrics import base_rate_log_loss, baselines, probability_metrics
 from trainer.sample import BarAxis, Sample
@@ -17,6 +18,8 @@ from trainer.training import Procedure
 #: Share of the rows (in whole blocks, about) that only trains: the first procedure needs folds
 #: longer than the embargo, and should not be the weakest by lack of rows alone.
 INITIAL_TRAIN = 0.4
+#: Told of a model that trades by itself, beside what its scores earn through the threshold.
+_NATIVE = ("net_sharpe", "gross_sharpe", "net_return", "turnover", "n_trades")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +81,14 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         ) from error
     probability = np.full(len(sample), np.nan)
     position = np.zeros(len(sample), dtype=np.int8)
+    by_itself, trades_by_itself = np.zeros(len(sample), dtype=np.int8), False
     blocks: list[dict[str, Any]] = []
     for number, (train, test) in enumerate(splits):
         fitted = procedure.run(sample.take(train))
         probability[test], position[test] = fitted.positions(sample, test)
+        native = fitted.adapter.rollout(take_rows(sample.X, test), sample.bar[test])
+        if native is not None:
+            by_itself[test], trades_by_itself = native, True
         blocks.append(
             {
                 "block": number,
@@ -93,6 +100,9 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         )
     tested = np.concatenate([test for _, test in splits])
     metrics = _measure(sample, procedure, tested, probability, position)
+    if trades_by_itself:
+        earned = procedure.performance(sample, tested, by_itself[tested])
+        metrics |= {f"native_{name}": earned[name] for name in _NATIVE}
     axis = BarAxis.of(sample.bar[tested])
     metrics |= baselines(
         axis.place(sample.forward_return[tested], 0.0),

@@ -40,6 +40,7 @@ def params(
     return {
         **config.model_dump(exclude={"symbols", "models", "params", "experiment"}),
         "model": model,
+        "trials": fitted.adapter.trials,
         "symbol": data.meta.symbol,
         "calendar": data.meta.calendar,
         "threshold": fitted.threshold.value,

@@ -59,9 +59,12 @@ class Sample:
             self.forward_return[rows], self.bar[rows], self.label_end[rows],
         )  # fmt: skip
 
-    def batch(self, rows: IntArray) -> Batch:
-        """Return the rows as a model gets them."""
-        return Batch(take_rows(self.X, rows), self.y[rows], self.weight[rows], self.bar[rows])
+    def batch(self, rows: IntArray, cost: float = 0.0) -> Batch:
+        """Return the rows as a model gets them; `cost` is a share of the notional, per side."""
+        return Batch(
+            take_rows(self.X, rows), self.y[rows], self.weight[rows], self.bar[rows],
+            self.forward_return[rows], cost,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,9 @@ def score_rows(adapter: ModelAdapter, sample: Sample, rows: IntArray) -> FloatAr
     """Score rows, giving a sequence model the earlier rows that its window reads."""
     if adapter.lookback == 1:
         return adapter.predict(take_rows(sample.X, rows), sample.bar[rows])
-    reach = rows[:, None] - np.arange(adapter.lookback)
-    context = np.unique(reach[reach >= 0])
+    needed = np.zeros(len(sample) + 1, dtype=np.int64)
+    np.add.at(needed, np.maximum(rows - adapter.lookback + 1, 0), 1)
+    np.add.at(needed, rows + 1, -1)
+    context = np.flatnonzero(np.cumsum(needed[:-1]))
     scores = adapter.predict(take_rows(sample.X, context), sample.bar[context])
     return scores[np.searchsorted(context, rows)]

@@ -58,6 +58,8 @@ class TrainedModel:
         ``wf_...`` headline and ``val_..._mean/_std/_min``.
     fold_metrics : list of dict
         Per fold of the production procedure.
+    curves : list of list of float
+        Loss on the rows that stop a fit early, per fold of the production procedure.
     tables : dict of str to list of dict
         ``walk_forward`` blocks and the ``threshold`` curve.
     params : dict
@@ -79,6 +81,7 @@ class TrainedModel:
     folder: Path
     metrics: dict[str, float]
     fold_metrics: list[dict[str, float]]
+    curves: list[list[float]]
     tables: dict[str, list[dict[str, Any]]]
     params: dict[str, Any]
     data: dict[str, Any]
@@ -160,6 +163,8 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         return adapter_class(
             task="classification" if data.meta.label.is_classification else "regression",
             seed=seed,
+            # A model without a choice takes what there is.
+            device=config.device if config.device in adapter_class.devices else "auto",
             params=config.params.get(task.model),
         )
 
@@ -174,6 +179,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         calibration=config.calibration,
         allow_short=config.allow_short,
         on_fit=fits.tick,
+        on_tell=fits.tell,
     )
     sample = Sample.of(data)
     evidence = walk_forward(sample, procedure, config.wf_splits)
@@ -219,6 +225,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         folder=folder,
         metrics=metrics,
         fold_metrics=fitted.fold_metrics,
+        curves=fitted.curves,
         tables={"walk_forward": evidence.blocks, "threshold": results.curve(fitted)},
         params=results.params(config, task.model, data, fitted, evidence, artifacts),
         data=results.facts(data),
@@ -270,6 +277,9 @@ class _Counter:
         self._report, self._total, self._done = report, total, 0
         self.seconds = 0.0
         report("fits", 0, total)
+
+    def tell(self, text: str) -> None:
+        self._report(f"fits: {text}", self._done, self._total)
 
     def tick(self, seconds: float) -> None:
         self.seconds += seconds

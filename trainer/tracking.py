@@ -32,6 +32,8 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 _HOST, _PROCESS = "barwright.host", "barwright.process"
 _CONNECT_SECONDS = 5
+#: What MLflow takes at once.
+_BATCH = 1_000
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,18 @@ class Tracking:
             for name, value in row.items()
             if math.isfinite(value)
         ]
+        metrics += [
+            Metric(f"fold/{fold}/stopping_curve", value, now, step)
+            for fold, curve in enumerate(trained.curves)
+            for step, value in enumerate(curve)
+            if math.isfinite(value)
+        ]
         metrics += [Metric(f"seconds/{k}", v, now, 0) for k, v in trained.seconds.items()]
         params = [Param(name, str(value)) for name, value in trained.params.items()]
         tags = [RunTag(_NOTE, describe(trained))]
-        self.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        self.client.log_batch(run_id, params=params, tags=tags)
+        for begin in range(0, len(metrics), _BATCH):
+            self.client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
         data = trained.data
         source = CodeDatasetSource(tags={"understood": data["understood"]})
         name = f"{data['symbol']}_{data['interval']}"

@@ -41,6 +41,8 @@ class Fitted:
         measured on them is called ``val_``.
     fold_metrics : list of dict
         `FOLD_METRICS` of each fold.
+    curves : list of list of float
+        What each fold's fit saw on the rows that stop it early, check by check.
     plan_digest : str
         Digest of the folds.
     """
@@ -51,6 +53,7 @@ class Fitted:
     search: ThresholdSearch
     probability: FloatArray
     fold_metrics: list[dict[str, float]]
+    curves: list[list[float]]
     plan_digest: str
 
     @property
@@ -90,6 +93,8 @@ class Procedure:
         Whether positions may be short.
     on_fit : callable
         Called after each fit with its wall seconds: what a progress bar counts.
+    on_tell : callable
+        Told how a long fit goes on.
     """
 
     make_adapter: Callable[[], ModelAdapter]
@@ -102,6 +107,7 @@ class Procedure:
     calibration: str = "platt"
     allow_short: bool = True
     on_fit: Callable[[float], None] = lambda seconds: None
+    on_tell: Callable[[str], None] = lambda text: None
 
     @property
     def n_fits(self) -> int:
@@ -140,8 +146,11 @@ class Procedure:
         """
         folds = self.folds(sample)
         scores = np.full(len(sample), np.nan)
+        curves = []
         for train, test in folds:
-            scores[test] = score_rows(self.fit(sample, train), sample, test)
+            adapter = self.fit(sample, train)
+            scores[test] = score_rows(adapter, sample, test)
+            curves.append([float(v) for v in adapter.get_artifacts().get("valid_curve", [])])
         everything = np.arange(len(sample))
         calibrator = self._calibrate(self.calibration, sample, scores, everything, folds)
         probability = np.full(len(sample), np.nan)
@@ -163,6 +172,7 @@ class Procedure:
             search,
             probability,
             [self._measure(sample, probability, threshold, test) for _, test in folds],
+            curves,
             plan_digest(folds),
         )
 
@@ -170,7 +180,9 @@ class Procedure:
         """Fit one model on these rows; early stopping watches their purged tail."""
         train, tail = purged_tail(sample.bar[rows], sample.label_end[rows], TAIL_FRACTION)
         adapter = self.make_adapter()
-        fit_rows, tail_rows = sample.batch(rows[train]), sample.batch(rows[tail])
+        adapter.tell = self.on_tell
+        cost = (self.fee_bps + self.slippage_bps) * 1e-4
+        fit_rows, tail_rows = sample.batch(rows[train], cost), sample.batch(rows[tail], cost)
         started = time.perf_counter()
         adapter.fit(fit_rows, tail_rows)
         self.on_fit(time.perf_counter() - started)
