@@ -23,7 +23,7 @@ _WATCHED = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is fitted; the hyperparameters of the same names."""
+    """How a network is fitted: the hyperparameters of the same names; `max_updates` ends it too."""
 
     task: Literal["classification", "regression"]
     lookback: int
@@ -36,6 +36,7 @@ class Settings:
     checks_per_epoch: int
     patience: int
     seed: int
+    max_updates: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,8 @@ def train_network(
             optimiser.step()
             history.updates += 1
             losses.append(loss.detach())
-            if number % every and number < len(batches):
+            spent = history.updates == settings.max_updates
+            if number % every and number < len(batches) and not spent:
                 continue
             history.train_loss.append(float(torch.stack(losses).mean()))
             losses.clear()
@@ -152,9 +154,9 @@ def train_network(
                 history.best_update = history.updates
             else:
                 misses += 1
-            if misses >= settings.patience:
+            if misses >= settings.patience or spent:
                 break
-        if misses >= settings.patience > 0:
+        if misses >= settings.patience or history.updates == settings.max_updates:
             break
     if best_state is not None:
         network.load_state_dict(best_state)

@@ -53,7 +53,8 @@ def _train(folder: Path, source: str, symbol: str, extra: list[str]) -> dict[str
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "MLFLOW_TRACKING_URI": uri}
     environment.pop("MLFLOW_RUN_ID", None)
-    command = ["-m", "trainer", "train", "--symbols", symbol, "--source", source, *extra]
+    command = ["-m", "trainer", "train", "--models", "lightgbm", "--symbols", symbol]
+    command += ["--source", source, *extra]
     started = time.time()
     done = subprocess.run(
         [sys.executable, *command],

@@ -32,6 +32,8 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("memory", "read from cache"),
         ("latency", "p99 of a decision"),
         ("kfold", "ours / bare"),
+        ("gru", "chunks / windows"),
+        ("ppo", "vectorised / one environment"),
         ("overhead", "not fitting, second run"),
     ],
 )

@@ -27,7 +27,7 @@ COMMANDS = {"main": "train", "trade": "trade"}
 # believes of the model, which knows its own symbol and interval.
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
-    "train": {"--debug", "--experiment"},
+    "train": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval"},
 }
 
@@ -130,7 +130,8 @@ def test_anything_but_a_pin_is_refused(line: str, message: str) -> None:
 
 
 def test_a_dependency_without_a_pin_is_refused() -> None:
-    pyproject = "[project]\ndependencies = ['numpy>=2']\noptional-dependencies = {sample = []}\n"
+    extras = "optional-dependencies = {sample = [], deep = []}"
+    pyproject = f"[project]\ndependencies = ['numpy>=2']\n{extras}\n"
     with pytest.raises(ValueError, match="must pin every dependency, 'numpy' is missing"):
         sync_env.pinned_requirements(pyproject, "pip==1\n")
 

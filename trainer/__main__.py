@@ -42,10 +42,12 @@ def _config_options(command: Command) -> Command:
         default = None if field.default is PydanticUndefined else _text(field.default)
         if field.default_factory is not None:
             default = ""
+        several = name == "params"
         command = click.option(
-            option_name(name),
+            *([option_name(name), "--param"] if several else [option_name(name)]),
             name,
-            default=default,
+            multiple=several,
+            default=() if several else default,
             show_default=bool(default),
             metavar=_metavar(field.annotation),
             help=field.description,
@@ -84,10 +86,14 @@ def cli() -> None:
 @cli.command(help=_TRAIN_HELP)
 @_config_options
 @click.option("--debug", is_flag=True, help="Show where errors come from.")
-def train(debug: bool, **values: str | None) -> None:
+def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
     """Train models; the help text for people is `_TRAIN_HELP`."""
     # MLproject hands an empty text on where a parameter was not given.
-    given = {name: value for name, value in values.items() if value}
+    given = {
+        name: ",".join(filter(None, value)) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }
+    given = {name: value for name, value in given.items() if value}
     try:
         config = TrainConfig.parse(given)
     except TrainerError as error:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 import adapters
@@ -30,9 +31,14 @@ def _switch(value: object) -> object:
 
 
 def _param_map(value: object) -> object:
-    """Read ``gru.hidden=128,lightgbm.num_leaves=7`` into ``{"gru": {"hidden": 128}, ...}``."""
+    """Read ``gru.hidden=128,lightgbm.num_leaves=7`` into ``{"gru": {"hidden": 128}, ...}``.
+
+    A text that ends in .yaml or .yml is a file of the same mapping.
+    """
     if not isinstance(value, str):
         return value
+    if value.endswith((".yaml", ".yml")):
+        return _param_file(Path(value))
     params: dict[str, dict[str, object]] = {}
     for part in filter(None, (p.strip() for p in value.split(","))):
         name, equals, text = part.partition("=")
@@ -41,6 +47,18 @@ def _param_map(value: object) -> object:
             raise ValueError("must read model.name=value")
         params.setdefault(model, {})[key] = _number(text)
     return params
+
+
+def _param_file(path: Path) -> object:
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(
+            f"must be a file that can be read ({str(error).splitlines()[0]})"
+        ) from error
+    if not isinstance(data, dict) or not all(isinstance(v, dict) for v in data.values()):
+        raise ValueError("must be a file that maps models to their hyperparameters")
+    return data
 
 
 def _number(text: str) -> int | float | bool | str:
@@ -93,7 +111,8 @@ class TrainConfig(BaseModel):
     features: str = Field("", description="YAML file with `groups` and `windows` of features.")
     params: Params = Field(
         default_factory=dict,
-        description="Hyperparameters: lightgbm.num_leaves=7,lightgbm.learning_rate=0.05",
+        description="Hyperparameters, as gru.hidden=16,lightgbm.num_leaves=7 or a YAML file that "
+        "maps models to theirs.",
     )
     cache: Switch = Field(True, description="Feature cache.")
     cache_folder: str = Field("data/features", description="Folder of the feature cache.")

@@ -85,7 +85,7 @@ def train(
     with (
         open_tracking(config.experiment, config.model_dump()) as tracking,
         tempfile.TemporaryDirectory(prefix="barwright-") as workspace,
-        Verifier(tracking.uri, os.environ, len(tasks)) as verifier,
+        Verifier(tracking.uri, os.environ, len(tasks), config.models) as verifier,
     ):
         for outcome in engine.run(tasks, Path(workspace), listen):
             results[outcome.task] = _record(tracking, verifier, outcome)

@@ -7,11 +7,12 @@ import gc
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import adapters
 from trainer.errors import TrainerError
 
 _TIMEOUT_SECONDS = 300
@@ -31,9 +32,18 @@ class Verifier:
         Environment of the processes; pickle is forbidden there whatever it says.
     count : int
         Candidates to expect: no process is started beyond them.
+    models : sequence of str
+        Names of their adapters, to be imported while waiting.
     """
 
-    def __init__(self, tracking_uri: str, environment: Mapping[str, str], count: int) -> None:
+    def __init__(
+        self,
+        tracking_uri: str,
+        environment: Mapping[str, str],
+        count: int,
+        models: Sequence[str] = (),
+    ) -> None:
+        self._models = tuple(models)
         root = str(Path(__file__).resolve().parent.parent)
         path = environment.get("PYTHONPATH")
         self._environment = {
@@ -94,7 +104,7 @@ class Verifier:
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "trainer.verify"],
+            [sys.executable, "-m", "trainer.verify", *self._models],
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -111,8 +121,9 @@ def main() -> None:
     from trainer.flavor import data_folder
     from trainer.manifest import MANIFEST, golden_frame
 
-    with contextlib.suppress(ImportError):
-        import lightgbm  # noqa: F401 - what most candidates need, imported while waiting
+    for model in sys.argv[1:]:
+        with contextlib.suppress(ValueError, ImportError):
+            adapters.find(model)  # what candidates need, imported while waiting
     MlflowClient()  # opening a store takes longer than verifying: while waiting, too
 
     model_uri = sys.stdin.read().strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,7 +55,10 @@ def parse(**changes: Any) -> TrainConfig:
         ({"models": "lightgmb"}, "there is no model 'lightgmb'; did you mean 'lightgbm'?"),
         ({"models": "x"}, "there is no model 'x'; known are lightgbm"),
         ({"models": "lightgbm,lightgbm"}, "`--models` names 'lightgbm' twice; name it once"),
-        ({"params": "gru.hidden=3"}, "`--params` sets 'gru', which is not trained; models are li"),
+        (
+            {"models": "lightgbm", "params": "gru.hidden=3"},
+            "sets 'gru', which is not trained; models",
+        ),
         ({"params": "lightgbm.num_leafs=3"}, "no hyperparameter 'num_leafs'; did you mean 'num_l"),
         ({"params": "lightgbm.num_leaves=abc"}, "'num_leaves' of lightgbm must be int, got 'abc'"),
         ({"params": "num_leaves=3"}, "`--params` must read model.name=value, got 'num_leaves=3'"),
@@ -148,3 +152,20 @@ def test_a_fits_seed_depends_on_symbol_model_and_seed_alone() -> None:
 def test_every_option_is_described() -> None:
     assert all(field.description for field in TrainConfig.model_fields.values())
     assert option_name("max_gap_bars") == "--max-gap-bars"
+
+
+def test_params_may_be_a_yaml_file(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("gru: {hidden: 16}\nppo: {gamma: 0.95}\n")
+    assert parse(params=str(path)).params == {"gru": {"hidden": 16}, "ppo": {"gamma": 0.95}}
+    for text, why in (
+        ("- 1", "maps models to their hyperparameters"),
+        ("gru: 1", "maps models"),
+        (": :", "can be read"),
+        ("gru: {hiden: 3}", "gru has no hyperparameter 'hiden'; did you mean 'hidden'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(TrainerError, match=why):
+            parse(params=str(path))
+    with pytest.raises(TrainerError, match="No such file"):
+        parse(params="nowhere.yaml")
