@@ -187,7 +187,8 @@ def _pyfunc(model_folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
         "data_path": str(model_folder),
         "code_paths": _CODE,
         # Explicit: inferring them costs seconds a model and runs it on the way.
-        "pip_requirements": [f"{name}=={version(name)}" for name in needed],
+        # Without +cpu and the like: that names a build, which other machines' registries lack.
+        "pip_requirements": [f"{name}=={version(name).partition('+')[0]}" for name in needed],
         "signature": SIGNATURE,
         "input_example": (_input_example(model_folder), {"last": 1}),
     }
