@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from adapters.base import AdapterError, Batch, Value
@@ -94,6 +95,8 @@ def train_policy(
         device=device,
         verbose=0,
     )
+    # Its own would leave a folder of logs among the temporary files at every round.
+    learner.set_logger(Logger(folder=None, output_formats=[]))
     rounds = math.ceil(int(params["timesteps"]) / (n_envs * n_steps))
     curve: list[float] = []
     best, best_state, misses = -math.inf, None, 0

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from adapters.base import Batch
@@ -110,6 +111,7 @@ def _one_environment(train: Batch, steps: int, seed: int) -> float:
     with deterministic(seed):
         env = DummyVecEnv([lambda: TradingEnv(market, episode_bars=128)])
         learner = PPO("MlpPolicy", env, seed=seed, device="cpu", verbose=0)
+        learner.set_logger(Logger(folder=None, output_formats=[]))
         torch.set_num_threads(1)
         started = time.process_time()
         learner.learn(steps)

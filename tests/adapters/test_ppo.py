@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,7 @@ def test_rows_without_forward_returns_are_refused() -> None:
 
 SERVE = """
 import sys
+import tempfile
 from pathlib import Path
 import numpy as np
 import adapters
@@ -180,3 +182,10 @@ def test_serving_needs_no_learner(planted: PPOAdapter, tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_learning_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    quick = {"timesteps": 1_024, "n_envs": 16, "n_steps": 16, "batch_size": 64, "hidden": 8}
+    PPOAdapter(task="classification", params=quick).fit(market(300, 0, 0.4))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("SB3")] == []

@@ -14,7 +14,7 @@ def test_a_verified_version_is_registered_and_latest_names_it(trained) -> None:
     version = trained.client.get_model_version_by_alias("lightgbm-EURUSD", "latest")
     assert str(version.version) == "1"
     assert version.source.startswith("models:/m-")
-    assert version.tags["trades"] in ("yes", "no")
+    assert version.tags["trades"] in ("yes", "no", "unproven")
     assert "walk-forward" in version.description
 
 

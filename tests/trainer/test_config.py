@@ -53,7 +53,7 @@ def parse(**changes: Any) -> TrainConfig:
         ({"symbols": " , "}, "`--symbols` must name at least one, got none"),
         ({"models": ""}, "`--models` must name at least one, got none; for example lightgbm"),
         ({"models": "lightgmb"}, "there is no model 'lightgmb'; did you mean 'lightgbm'?"),
-        ({"models": "x"}, "there is no model 'x'; known are lightgbm"),
+        ({"models": "x"}, "there is no model 'x'; known are gru, lightgbm, ppo"),
         ({"models": "lightgbm,lightgbm"}, "`--models` names 'lightgbm' twice; name it once"),
         (
             {"models": "lightgbm", "params": "gru.hidden=3"},
