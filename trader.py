@@ -108,15 +108,16 @@ def decide(
     InputError, TrainerError
         If the model cannot be loaded or proven, or the bars are not the ones it was made for.
     """
+    # As for training: what is traded is nobody else's business.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
     import pandas as pd
-    from mlflow.exceptions import MlflowException
 
     from features.interval import Interval
     from features.sources import open_source
     from trainer.errors import TrainerError
     from trainer.flavor import load_model
-    from trainer.tracking import DEFAULT_URI, check_reachable, shown
+    from trainer.store import DEFAULT_URI, STORE_ERRORS, check_reachable, shown, sqlite_path
 
     if not model_uri.startswith(("models:/", "runs:/", "file:", "/")):
         raise TrainerError(
@@ -125,11 +126,17 @@ def decide(
         )
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     check_reachable(uri)
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        raise TrainerError(
+            f"there is no MLflow database {str(path)!r}; run this where models were trained, or "
+            "set MLFLOW_TRACKING_URI"
+        )
     mlflow.set_tracking_uri(uri)
     try:
         resolved, version = resolve(model_uri)
         model = load_model(resolved)
-    except (MlflowException, OSError, ImportError) as error:
+    except (*STORE_ERRORS, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise TrainerError(
             f"{model_uri} cannot be loaded from {shown(uri)}: {reason}; train it first, or set "

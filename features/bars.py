@@ -175,8 +175,8 @@ def validate_bars(
 
 def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        values = column.to_numpy(dtype="datetime64[ns]")  # in UTC, whatever the zone
-        return _present(values, symbol)
+        # In its own unit: nanoseconds cannot count every year, and would wrap around.
+        return _present(column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(), symbol)
     if column.dtype.kind in "iufb":
         raise InputError(
             f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, got the number "

@@ -167,6 +167,17 @@ class DatasetBuilder:
         keep, dropped = self._select(bars, matrix, labels.y, needed)
         if not keep.any():
             counted = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+            never = [
+                name
+                for name, column in zip(self.features.names, matrix.T, strict=True)
+                if not np.isfinite(column).any()
+            ]
+            if never and len(bars) > self.features.memory:
+                shown = ", ".join(never[:6]) + (", ..." if len(never) > 6 else "")
+                raise InputError(
+                    f"no row of {symbol} is usable: {shown} are never defined on these bars (no "
+                    "volume, or prices that do not move?); choose other groups with --features"
+                )
             raise InputError(
                 f"no row of {symbol} is usable out of {len(bars)} bars ({counted}); features need "
                 f"{self.features.memory} bars of history and labels {self.label.horizon + 1} more: "

@@ -241,8 +241,16 @@ def load_config(path: Path) -> dict[str, Any]:
         If the file is missing, no YAML, or no mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        text = path.read_text()
+        # Nobody needs aliases here, and a few of them can stand for gigabytes.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise InputError(
+                f"`features` file {str(path)!r} must not use YAML aliases; use lists"
+            )
+        data = yaml.safe_load(text)
+    except InputError:
+        raise
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"`features` file {str(path)!r} cannot be read: {reason}") from error
     if not isinstance(data, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -140,6 +141,10 @@ def main() -> None:
     """Entry point of the `barwright` script."""
     # What is traded is nobody else's business; who wants MLflow's telemetry can switch it on.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # A server that went away is asked for seconds, not for minutes, before its run is given up.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    # `kill` ends a command as Ctrl-C does: temporary files and workers go with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cli(prog_name="barwright")
 
 

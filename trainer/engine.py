@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import dask
-from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
@@ -51,8 +51,6 @@ class Engine:
         settings = {
             # A task whose worker died is not tried again: what killed it would kill the next one.
             "distributed.scheduler.allowed-failures": 0,
-            # Hand out one task a worker: a waiting one must not die with a worker it never ran on.
-            "distributed.scheduler.worker-saturation": 1.0,
             "distributed.worker.daemon": False,
         }
         with ExitStack() as opening:
@@ -116,16 +114,28 @@ class Engine:
                 "free memory or lower --max-workers, then run again"
             ) from error
         self._client.subscribe_topic(_TOPIC, lambda event: listen(*event[1]))
-        submit = self._client.submit
-        futures = {
-            submit(_work, task, self._config, workspace / task.name, pure=False): task
-            for task in tasks
-        }
+        waiting = list(reversed(tasks))
+        running: dict[Future[Outcome], Task] = {}
+
+        def submit() -> Future[Outcome]:
+            task = waiting.pop()
+            folder = workspace / task.name
+            future: Future[Outcome] = self._client.submit(
+                _work, task, self._config, folder, pure=False
+            )
+            running[future] = task
+            return future
+
         started = time.time()
-        for future in as_completed(futures):
+        # One task a worker, the next when one is done: a waiting task must not die with a worker
+        # that it never ran on.
+        done = as_completed([submit() for _ in range(min(self._n_workers, len(tasks)))])
+        for future in done:
             failure = future.exception()
-            yield (future.result() if failure is None else _died(futures[future], started, failure))
+            yield future.result() if failure is None else _died(running[future], started, failure)
             future.release()
+            if waiting:
+                done.add(submit())
 
 
 class _Libraries(WorkerPlugin):

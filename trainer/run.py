@@ -14,8 +14,9 @@ from trainer.config import TrainConfig
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
 from trainer.registry import register_verified
+from trainer.store import STORE_ERRORS, shown, store_error
 from trainer.task import Outcome, Task, TrainedModel
-from trainer.tracking import Tracking, describe, open_tracking, shown
+from trainer.tracking import Tracking, describe, open_tracking
 from trainer.verify import Verifier
 
 
@@ -116,6 +117,10 @@ def _record(tracking: Tracking, verifier: Verifier, outcome: Outcome) -> Result:
             )
             seconds["verify"] = time.perf_counter() - clock - seconds["log"]
             return Result(outcome, str(version.version), seconds)
+    except STORE_ERRORS as error:
+        # The others go on: a full disk or a server that went away may be back for them.
+        text = str(store_error(tracking.uri, error))
+        return Result(replace(outcome, trained=None, error=text), None, seconds)
     except TrainerError as error:
         return Result(replace(outcome, trained=None, error=str(error)), None, seconds)
 

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
-import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mlflow
 import psutil
-import requests
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 
 from trainer import flavor
 from trainer.errors import TrainerError
+from trainer.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, shown, store_error
 from trainer.task import Outcome, Task, TrainedModel
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 _HOST, _PROCESS = "barwright.host", "barwright.process"
-_CONNECT_SECONDS = 5
 #: What MLflow takes at once.
 _BATCH = 1_000
 
@@ -156,7 +150,7 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     try:
-        with _alone(uri):
+        with alone(uri):
             client = MlflowClient()
             # `mlflow run` has opened the run already, in an experiment of its choice.
             resumed = os.environ.get("MLFLOW_RUN_ID")
@@ -166,49 +160,27 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
                 else _experiment(client, experiment)
             )
         _close_orphans(client, experiment_id)
-    except (MlflowException, OSError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise TrainerError(f"MLflow at {shown(uri)} cannot be used: {reason}") from error
-    with mlflow.start_run(
-        run_id=resumed or None,
-        experiment_id=None if resumed else experiment_id,
-        run_name=None if resumed else "train",
-        tags={
-            "kind": "command",
-            _HOST: socket.gethostname(),
-            _PROCESS: _process_identity(os.getpid()),
-        },
-    ) as run:
-        known = client.get_run(run.info.run_id).data.params
-        client.log_batch(
-            run.info.run_id,
-            params=[Param(k, str(v)) for k, v in params.items() if k not in known],
-        )
-        yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
-
-
-def check_reachable(uri: str) -> None:
-    """Ask an HTTP tracking server for a sign of life, instead of minutes of silent retries.
-
-    Raises
-    ------
-    TrainerError
-        If there is no answer within seconds.
-    """
-    if not uri.startswith(("http://", "https://")):
-        return
+    except (*STORE_ERRORS, ImportError) as error:
+        raise store_error(uri, error) from error
     try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=_CONNECT_SECONDS).raise_for_status()
-    except requests.RequestException as error:
-        raise TrainerError(
-            f"the MLflow server {shown(uri)} cannot be reached ({type(error).__name__}); start "
-            "it, or set MLFLOW_TRACKING_URI to another one"
-        ) from error
-
-
-def shown(uri: str) -> str:
-    """Return an address without its password."""
-    return re.sub(r"(?<=://)([^:/@]+):[^@]*@", r"\1:***@", uri)
+        with mlflow.start_run(
+            run_id=resumed or None,
+            experiment_id=None if resumed else experiment_id,
+            run_name=None if resumed else "train",
+            tags={
+                "kind": "command",
+                _HOST: socket.gethostname(),
+                _PROCESS: _process_identity(os.getpid()),
+            },
+        ) as run:
+            known = client.get_run(run.info.run_id).data.params
+            client.log_batch(
+                run.info.run_id,
+                params=[Param(k, str(v)) for k, v in params.items() if k not in known],
+            )
+            yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
+    except STORE_ERRORS as error:
+        raise store_error(uri, error) from error
 
 
 def describe(trained: TrainedModel) -> str:
@@ -252,18 +224,6 @@ def _experiment(client: MlflowClient, name: str) -> str:
             f"the experiment {name!r} is deleted; restore it or give another --experiment"
         )
     return str(found.experiment_id)
-
-
-@contextlib.contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Let one process at a time open a SQLite file: its schema is made on first use."""
-    path = uri.removeprefix("sqlite:///")
-    if path == uri or not path or path.startswith(":memory:"):
-        yield
-        return
-    with Path(f"{path}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _close_orphans(client: MlflowClient, experiment_id: str) -> None:

@@ -300,3 +300,11 @@ def test_times_in_the_future_are_refused(synthetic_frame: Callable[..., pd.DataF
     assert len(_validate(frame, now=now)) == 9
     with pytest.raises(InputError, match=r"go on into the future, to 2024-01-01 08:00 UTC .* UTC"):
         _validate(frame, now=now - pd.Timedelta("1ns"))
+
+
+@pytest.mark.parametrize("year", [3023, 9999])
+def test_years_beyond_nanoseconds_are_refused_with_a_zone_too(year: int) -> None:
+    times = pd.DatetimeIndex([np.datetime64(f"{year}-01-01T0{hour}", "us") for hour in range(3)])
+    frame = pd.DataFrame({"timestamp": times.tz_localize("UTC"), **dict.fromkeys(COLUMNS[1:], 1.0)})
+    with pytest.raises(InputError, match="must lie between 1678 and 2262; repair it"):
+        _validate(frame)

@@ -276,3 +276,14 @@ def test_rebuild_refuses_what_is_not_the_same_here(field: str, value: object, te
     data["features"][0][field] = value
     with pytest.raises(InputError, match=text):
         rebuild(FeatureSignature.from_json(data))
+
+
+def test_a_file_of_aliases_or_of_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "features.yaml"
+    path.write_text("a: &a [x, x]\ngroups: [*a, *a]\n")
+    with pytest.raises(InputError, match="must not use YAML aliases"):
+        load_config(path)
+    for content in ("groups: [caf\xe9]".encode("latin-1"), b"a: 2020-13-45", b"[" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            load_config(path)

@@ -171,3 +171,42 @@ def test_mlflow_run_with_a_bad_value_fails_and_leaves_nothing_running(workspace)
     assert "`--fee-bps` must be a valid number" in done.stderr
     assert [run.info.status for run in workspace.runs()] == ["FAILED"]
     assert workspace.client.search_registered_models() == []
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "directory", "locked out"])
+def test_a_store_that_cannot_be_used_is_one_line(workspace, kind: str) -> None:
+    path = workspace.folder / "mlflow.db"
+    uri = workspace.uri
+    if kind == "corrupt":
+        path.write_bytes(b"no database" * 1_000)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        uri = "postgresql+psycopg://nobody:secret@127.0.0.1:9/none"
+    for done in (
+        workspace.train("--symbols", "EURUSD", "--source", "sample", MLFLOW_TRACKING_URI=uri),
+        workspace.trade("--model", "models:/x@latest", MLFLOW_TRACKING_URI=uri),
+    ):
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: ")
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert "secret" not in done.stderr
+
+
+def test_a_trader_makes_no_database(workspace) -> None:
+    done = workspace.trade("--model", "models:/x@latest", "--source", "sample")
+    assert done.returncode == 1
+    assert "there is no MLflow database" in done.stderr
+    assert list(workspace.folder.iterdir()) == []
+
+
+def test_a_file_in_the_way_of_artefacts_fails_tasks_and_says_so(workspace) -> None:
+    (workspace.folder / "mlruns").touch()
+    done = workspace.train(
+        "--symbols", "EURUSD,NONE", "--source", "sample", "--n-splits", "2", "--wf-splits", "2"
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "cannot be used" in " ".join(done.stdout.split())
+    assert "the sample has no NONE" in " ".join(done.stdout.split())
+    assert {run.info.status for run in workspace.runs()} <= {"FAILED", "FINISHED"}

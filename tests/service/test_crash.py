@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
@@ -131,3 +132,36 @@ def test_a_candidate_that_decides_differently_when_loaded_is_not_registered(
     assert workspace.versions("lightgbm-EURUSD") == ["1"]
     states = {run.info.run_name: run.info.status for run in workspace.runs()}
     assert states["fickle-EURUSD"] == "FAILED"
+
+
+@pytest.mark.slow
+def test_a_task_that_waits_does_not_die_with_a_worker(workspace, two_symbols, tmp_path) -> None:
+    bars = tmp_path / "three"
+    bars.mkdir()
+    for name in ("A", "B", "C"):
+        shutil.copy(two_symbols / "FIRST_1h.parquet", bars / f"{name}_1h.parquet")
+    process = workspace.start(
+        "-m", "trainer", "train", "--symbols", "A,B,C", "--source", str(bars),
+        "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
+        "lightgbm.num_boost_round=1500,lightgbm.early_stopping_rounds=1500",
+    )  # fmt: skip
+    busy_workers(process, 2)[0].send_signal(signal.SIGKILL)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 1, out + err
+    registered = [s for s in "ABC" if workspace.versions(f"lightgbm-{s}")]
+    assert len(registered) == 2, out
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_database_is_made_leaves_none_or_a_whole_one(workspace) -> None:
+    arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "2")
+    process = workspace.start("-m", "trainer", "train", *arguments)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(workspace.folder.glob(".mlflow.db.*")):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.kill()
+    process.communicate()
+    again = workspace.train(*arguments)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert workspace.versions("lightgbm-EURUSD") == ["1"]
