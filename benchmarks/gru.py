@@ -169,12 +169,13 @@ def _rows(keep: Standardiser, batch: Batch) -> Rows:
 
 def _affordable(keep: Standardiser, batch: Batch, settings: Settings, seconds: float) -> int:
     """Updates of one window a sample that fit into the time the chunks took."""
-    tried = 10
     network = RecurrentNetwork(batch.X.shape[1], int(GRUAdapter.defaults["hidden"]), 0.1)
-    started = time.process_time()
+    rows = _rows(keep, batch)
     with deterministic(0):
-        few = replace(settings, max_updates=tried)
-        train_network(network, _rows(keep, batch), None, few, lambda _: None)
+        for tried in (5, 60):  # the first ones also warm torch up
+            few = replace(settings, max_updates=tried)
+            started = time.process_time()
+            train_network(network, rows, None, few, lambda _: None)
     return max(1, int(seconds / ((time.process_time() - started) / tried)))
 
 

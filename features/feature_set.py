@@ -244,9 +244,7 @@ def load_config(path: Path) -> dict[str, Any]:
         text = path.read_text()
         # Nobody needs aliases here, and a few of them can stand for gigabytes.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise InputError(
-                f"`features` file {str(path)!r} must not use YAML aliases; use lists"
-            )
+            raise InputError(f"`features` file {str(path)!r} must not use YAML aliases; use lists")
         data = yaml.safe_load(text)
     except InputError:
         raise
