@@ -134,8 +134,8 @@ def decide(
         )
     mlflow.set_tracking_uri(uri)
     try:
-        resolved, version = resolve(model_uri)
-        model = load_model(resolved)
+        resolved, version, manifest = resolve(model_uri)
+        model = load_model(resolved, manifest_sha256=manifest)
     except (*STORE_ERRORS, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise TrainerError(
@@ -167,15 +167,31 @@ def decide(
     return decided, facts
 
 
-def resolve(model_uri: str) -> tuple[str, str]:
-    """Pin an alias to the version it names now, so that what is printed is what was loaded."""
+def resolve(model_uri: str) -> tuple[str, str, str | None]:
+    """Pin an alias to the version it names now, so that what is printed is what was loaded.
+
+    Returns
+    -------
+    uri, version : str
+    manifest_sha256 : str or None
+        What the registry says of the version's manifest; None for what is not registered.
+    """
     from mlflow import MlflowClient
 
-    name, at, alias = model_uri.removeprefix("models:/").partition("@")
-    if not model_uri.startswith("models:/") or not at:
-        return model_uri, model_uri.rpartition("/")[2]
-    version = str(MlflowClient().get_model_version_by_alias(name, alias).version)
-    return f"models:/{name}/{version}", version
+    from trainer.manifest import MANIFEST_TAG
+
+    path = model_uri.removeprefix("models:/")
+    if not model_uri.startswith("models:/") or ("@" not in path and "/" not in path):
+        return model_uri, model_uri.rpartition("/")[2], None
+    client = MlflowClient()
+    name, at, alias = path.partition("@")
+    if at or path.endswith("/latest"):
+        name = name.removesuffix("/latest")
+        found = client.get_model_version_by_alias(name, alias or "latest")
+    else:
+        name, _, number = path.rpartition("/")
+        found = client.get_model_version(name, number)
+    return f"models:/{name}/{found.version}", str(found.version), found.tags.get(MANIFEST_TAG)
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -145,6 +146,9 @@ class _Libraries(WorkerPlugin):
         self._models = models
 
     def setup(self, worker: object) -> None:
+        # Ctrl-C reaches the whole group; the command ends its workers, quietly.
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         for model in self._models:
             # What does not import is said by the task that needs it.
             with suppress(Exception):

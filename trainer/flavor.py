@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from mlflow.models.signature import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 
 from trainer.errors import TrainerError
-from trainer.manifest import MANIFEST, golden_frame
+from trainer.manifest import MANIFEST, golden_frame, sha256
 from trainer.model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -114,21 +115,31 @@ def log_model(
     return info
 
 
-def load_model(model_uri: str) -> TradingModel:
+def load_model(model_uri: str, *, manifest_sha256: str | None = None) -> TradingModel:
     """Load a model as data only: downloaded, verified, and run by the code installed here.
 
     Parameters
     ----------
     model_uri : str
         ``models:/lightgbm-EURUSD@latest``, ``models:/lightgbm-EURUSD/3``, ``models:/m-...``.
+    manifest_sha256 : str, optional
+        What the registry says of the manifest: with it the files are those that were verified,
+        and not only consistent with each other.
 
     Raises
     ------
     TrainerError
-        If it holds no `TradingModel`, or does not pass `TradingModel.load`.
+        If it holds no `TradingModel`, another one, or does not pass `TradingModel.load`.
     """
-    folder = Path(mlflow.artifacts.download_artifacts(model_uri))
-    return TradingModel.load(data_folder(folder))
+    with tempfile.TemporaryDirectory(prefix="barwright-") as temporary:
+        folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=temporary))
+        inside = data_folder(folder)
+        if manifest_sha256 is not None and sha256(inside / MANIFEST) != manifest_sha256:
+            raise TrainerError(
+                f"{MANIFEST} of {model_uri} is not the one that was registered; the stored files "
+                "were altered: restore them, or train again"
+            )
+        return TradingModel.load(inside)
 
 
 def data_folder(folder: Path) -> Path:
@@ -144,9 +155,9 @@ def data_folder(folder: Path) -> Path:
         flavor = described["flavors"]["python_function"]
         relative = Path(flavor["data"])
         ours = flavor["loader_module"] == __name__
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        inside = (folder / relative).resolve()
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise TrainerError(f"the model is not one of ours: {error}; give another URI") from error
-    inside = (folder / relative).resolve()
     if not ours or not inside.is_relative_to(folder.resolve()):
         raise TrainerError("the model is not one of ours; give a model that barwright trained")
     if not (inside / MANIFEST).is_file():

@@ -18,6 +18,8 @@ from trainer.errors import TrainerError
 SCORE_TOLERANCE = 1e-6
 FILES = ("model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json")
 MANIFEST = "manifest.json"
+#: Tag of a registered version with the digest of its manifest.
+MANIFEST_TAG = "manifest_sha256"
 
 
 def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ import pandas as pd
 import adapters
 from adapters.base import AdapterError, ModelAdapter
 from features.bars import COLUMNS, Bars, validate_bars
+from features.errors import InputError
 from features.feature_set import FeatureSet, rebuild
 from features.interval import Interval
 from features.signature import FeatureSignature
@@ -37,6 +38,9 @@ from trainer.threshold import Threshold
 FORMAT_VERSION = 1
 #: Decisions replayed at load.
 GOLDEN_ROWS = 5
+
+#: What reading raises where files hold other values than `save` writes, whatever their digests.
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 OUTPUT = ("timestamp", "score", "probability", "position")
 
@@ -71,6 +75,19 @@ class Contract:
     slippage_bps: float
     max_gap_bars: int
     allow_jumps: bool
+
+    def __post_init__(self) -> None:
+        """Refuse values of another kind: a stored contract may hold anything."""
+        kinds: dict[str, tuple[type, ...]] = {
+            "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)
+        }  # fmt: skip
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, kinds[str(field.type)]):
+                raise TrainerError(
+                    f"`{field.name}` of the contract must be {field.type}, got {value!r}; "
+                    "train again"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +249,18 @@ class TradingModel:
         InputError
             If the features differ from this installation's: with a readable diff.
         """
+        try:
+            return cls._load(folder)
+        except (TrainerError, InputError):
+            raise
+        except AdapterError as error:
+            raise TrainerError(str(error)) from error
+        except _DAMAGED as error:
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise TrainerError(f"the model's files are damaged ({what}); train again") from error
+
+    @classmethod
+    def _load(cls, folder: Path) -> Self:
         manifest = read_json(folder / MANIFEST)
         if manifest.get("format") != FORMAT_VERSION:
             raise TrainerError(
@@ -239,21 +268,14 @@ class TradingModel:
                 f"{FORMAT_VERSION}; use the barwright version that wrote it"
             )
         check_digests(folder, manifest)
-        try:
-            contract = Contract(**read_json(folder / "config_snapshot.json")["contract"])
-            calibration = read_json(folder / "calibrator.json")
-            threshold = Threshold.from_json(calibration.pop("threshold"))
-            calibrator = calibrator_from_json(calibration)
-        except (KeyError, TypeError) as error:
-            raise TrainerError(f"the model's files are damaged: {error}; train again") from error
+        contract = Contract(**read_json(folder / "config_snapshot.json")["contract"])
+        calibration = read_json(folder / "calibrator.json")
+        threshold = Threshold.from_json(calibration.pop("threshold"))
+        calibrator = calibrator_from_json(calibration)
         signature = FeatureSignature.from_json(read_json(folder / "features.json"))
-        features = rebuild(signature)
-        try:
-            adapter = adapters.find(contract.model).load(folder / "model.bin")
-            model = cls(contract, features, adapter, calibrator, threshold)
-            model._replay(manifest)
-        except AdapterError as error:
-            raise TrainerError(str(error)) from error
+        adapter = adapters.find(contract.model).load(folder / "model.bin")
+        model = cls(contract, rebuild(signature), adapter, calibrator, threshold)
+        model._replay(manifest)
         return model
 
     def _replay(self, manifest: dict[str, Any]) -> None:

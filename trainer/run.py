@@ -13,6 +13,7 @@ from pathlib import Path
 from trainer.config import TrainConfig
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
+from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.registry import register_verified
 from trainer.store import STORE_ERRORS, shown, store_error
 from trainer.task import Outcome, Task, TrainedModel
@@ -128,6 +129,8 @@ def _record(tracking: Tracking, verifier: Verifier, outcome: Outcome) -> Result:
 def _version_tags(run_id: str, trained: TrainedModel) -> dict[str, str]:
     return {
         "run_id": run_id,
+        # Beside the files, and not among them: who alters them cannot alter this with them.
+        MANIFEST_TAG: sha256(trained.folder / MANIFEST),
         "data_digest": str(trained.data["digest"]),
         "feature_signature": str(trained.params["feature_signature"]),
         "trades": "no" if trained.flat_because else "unproven" if trained.doubts else "yes",

@@ -105,6 +105,8 @@ class Verifier:
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "trainer.verify", *self._models],
+            # Ctrl-C is for the command, which lets this process go by itself.
+            start_new_session=True,
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -494,3 +494,32 @@ def test_a_constant_calibrator_is_stored_like_any_other(
     loaded = TradingModel.load(tmp_path)
     assert loaded.threshold.value is None
     assert not loaded.decide(bars.to_frame())["position"].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config_snapshot.json", lambda d: d["contract"].update(symbol=5)),
+        ("config_snapshot.json", lambda d: d["contract"].update(interval=5)),
+        ("config_snapshot.json", lambda d: d["contract"].update(max_gap_bars="x")),
+        ("config_snapshot.json", lambda d: d.update(contract=[1])),
+        ("features.json", lambda d: d.update(features=[])),
+        ("features.json", lambda d: d["features"][0].update(params={"window": "x"})),
+        ("calibrator.json", lambda d: d.update(threshold=3)),
+        (MANIFEST, lambda d: d["golden"].update(decisions=7)),
+        (MANIFEST, lambda d: d["golden"].pop("decisions")),
+        (MANIFEST, lambda d: d["golden"]["bars"].update(time_ns=[10**40] * 19)),
+    ],
+    ids=[
+        *("symbol", "interval", "gap", "contract", "no features", "window", "threshold"),
+        *("decisions", "no decisions", "times"),
+    ],
+)
+def test_values_of_other_kinds_are_an_error_in_words(
+    folder: Path, name: str, change: Callable[[dict[str, Any]], object]
+) -> None:
+    """Whatever the digests say: a consumer must never see a traceback for a damaged model."""
+    edit(folder, name, change)
+    with pytest.raises((TrainerError, InputError)) as caught:
+        TradingModel.load(folder)
+    assert str(caught.value)
