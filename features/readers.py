@@ -135,6 +135,12 @@ def _parse_times(column: pd.Series, file: str) -> tuple[pd.Series, str]:
             "(2024-05-31T14:00:00Z) or epoch seconds or milliseconds"
         ) from error
     with_time = zoned & text.str.contains(":")
+    if with_time.any() and not with_time.all():
+        row = int(np.flatnonzero(with_time != with_time.iloc[0])[0])
+        raise InputError(
+            f"{file}: some times have an offset and some have none ({text.iloc[0]!r}, and "
+            f"{text.iloc[row]!r} in row {row}); write all of them with one"
+        )
     how = (
         "ISO 8601 with offset, converted to UTC"
         if with_time.all()
@@ -147,6 +153,13 @@ def _from_epoch(column: pd.Series, file: str) -> tuple[pd.Series, str]:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     for unit, low, high in _EPOCH_UNITS:
         if ((values >= low) & (values < high)).all():
+            odd = values != np.floor(values)
+            if odd.any():
+                row = int(np.flatnonzero(odd)[0])
+                raise InputError(
+                    f"{file}: epoch {unit} must be whole numbers, got {column.iloc[row]} in row "
+                    f"{row}; round them, or write ISO 8601 times"
+                )
             scaled = np.asarray(column).astype(np.int64) * _NANOSECONDS[unit]
             times = pd.Series(pd.DatetimeIndex(scaled.view("datetime64[ns]"), tz="UTC"))
             return times, f"epoch {unit}"

@@ -220,3 +220,15 @@ def test_other_separators(separator: str, tmp_path: Path) -> None:
     before, _ = read_table(path)
     path.write_text(path.read_text().replace(",", separator))
     pd.testing.assert_frame_equal(read_table(path)[0], before)
+
+
+def test_times_with_and_without_an_offset_are_not_mixed(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "A_1h.csv", ["2024-01-01 00:00", "2024-01-01 02:00+01:00"])
+    with pytest.raises(InputError, match=r"some have none .* in row 1\); write all of them"):
+        read_table(path)
+
+
+def test_fractions_of_an_epoch_are_refused(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "A_1h.csv", ["1704067200.0", "1704070800.5"])
+    with pytest.raises(InputError, match=r"epoch s must be whole numbers, got 1704070800\.5 in ro"):
+        read_table(path)
