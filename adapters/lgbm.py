@@ -57,6 +57,18 @@ class LightGBMAdapter(ModelAdapter):
         "lambda_l2": 5.0,
         "max_bin": 63,
     }
+    rules: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "num_boost_round": (1, 100_000),
+        "early_stopping_rounds": (1, 100_000),
+        "learning_rate": (1e-6, 1),
+        "num_leaves": (2, 131_072),
+        "min_data_in_leaf": (1, 1e9),
+        "feature_fraction": (1e-3, 1),
+        "bagging_fraction": (1e-3, 1),
+        "bagging_freq": (0, 1_000_000),
+        "lambda_l2": (0, 1e9),
+        "max_bin": (2, 65_535),
+    }
     requirements: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     _booster: lgb.Booster | None = None

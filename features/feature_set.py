@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from features.bars import Bars
 from features.catalogue import BUILT_IN, FeatureKind, Params, plug_ins
@@ -230,32 +228,6 @@ def rebuild(
             ) from error
     signature.require(built.signature, where="this installation")
     return built
-
-
-def load_config(path: Path) -> dict[str, Any]:
-    """Read a features YAML file: a mapping with ``groups`` and ``windows``.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, no YAML, or no mapping.
-    """
-    try:
-        text = path.read_text()
-        # Nobody needs aliases here, and a few of them can stand for gigabytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise InputError(f"`features` file {str(path)!r} must not use YAML aliases; use lists")
-        data = yaml.safe_load(text)
-    except InputError:
-        raise
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"`features` file {str(path)!r} cannot be read: {reason}") from error
-    if not isinstance(data, dict):
-        raise InputError(
-            f"`features` file {str(path)!r} must be a mapping with `groups` and `windows`"
-        )
-    return data
 
 
 def _check_known(what: str, given: Sequence[str] | Mapping[str, Any], known: list[str]) -> None:

@@ -8,14 +8,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 import adapters
 from adapters.base import AdapterError
 from features.errors import InputError
-from features.feature_set import FeatureSet, load_config
+from features.feature_set import FeatureSet
 from features.interval import Interval
+from features.settings import read_settings
 from features.sources import check_symbol, open_source
 from trainer.errors import TrainerError
 
@@ -45,19 +45,19 @@ def _param_map(value: object) -> object:
         model, dot, key = name.partition(".")
         if not (equals and dot and key):
             raise ValueError("must read model.name=value")
-        params.setdefault(model, {})[key] = _number(text)
+        if key in params.setdefault(model, {}):
+            raise ValueError(f"must set {name} once")
+        params[model][key] = _number(text)
     return params
 
 
 def _param_file(path: Path) -> object:
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(
-            f"must be a file that can be read ({str(error).splitlines()[0]})"
-        ) from error
-    if not isinstance(data, dict) or not all(isinstance(v, dict) for v in data.values()):
-        raise ValueError("must be a file that maps models to their hyperparameters")
+    data = read_settings(path, "params")
+    if not all(isinstance(v, dict) for v in data.values()):
+        raise InputError(
+            f"`params` file {str(path)!r} must map models to their hyperparameters; write for "
+            "example gru: {hidden: 16}"
+        )
     return data
 
 
@@ -185,7 +185,8 @@ class TrainConfig(BaseModel):
         interval = Interval.parse(self.interval)
         open_source(self.source)
         if self.features:
-            FeatureSet.from_config(load_config(Path(self.features)), interval=interval)
+            chosen = read_settings(Path(self.features), "features")
+            FeatureSet.from_config(chosen, interval=interval)
         if self.task == "forward_return" and self.calibration == "none":
             raise TrainerError(
                 "`--calibration` none needs scores that are probabilities, and the task "
@@ -216,6 +217,9 @@ def _explain(error: ValidationError) -> str:
         if rule.startswith("must be a valid boolean"):
             rule = "must be on or off"
         rule = rule.split(", unable")[0]
+        if rule.startswith("`"):
+            lines.setdefault(field, rule)  # a whole sentence, by another room
+            continue
         text = f"`{option_name(field)}` {rule}, got {item['input']!r}; see --help"
         lines.setdefault(field, text)
     return "\n".join(lines.values())

@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Self
 
 import dask
 from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed, get_worker
+from distributed.core import Status
+from distributed.gc import disable_gc_diagnosis
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
@@ -24,6 +27,8 @@ from trainer.task import Outcome, Task, run_task
 
 _TOPIC = "barwright-progress"
 _START_SECONDS = 120
+#: Between looks at whether a worker died while it started, which nobody tells.
+_LOOK_SECONDS = 2
 #: Told of progress: (task name, phase, done, total).
 Listener = Callable[[str, str, int, int], None]
 #: One thread a fit: what makes results equal whatever the number of workers (METHOD).
@@ -44,11 +49,13 @@ class Engine:
         self._config = config
         self._n_workers = min(config.max_workers, len(config.symbols) * len(config.models))
         self._open = ExitStack()
+        self._closing: Thread | None = None
 
     def __enter__(self) -> Self:
         for variable in _THREAD_VARIABLES:
             os.environ.setdefault(variable, "1")
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        for library in ("distributed", "tornado.application"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         settings = {
             # A task whose worker died is not tried again: what killed it would kill the next one.
             "distributed.scheduler.allowed-failures": 0,
@@ -56,24 +63,27 @@ class Engine:
         }
         with ExitStack() as opening:
             opening.enter_context(dask.config.set(settings))
-            cluster = opening.enter_context(
-                LocalCluster(
-                    n_workers=0,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="tls://127.0.0.1",
-                    # Anyone on the machine could otherwise hand our workers code to run.
-                    security=Security.temporary(),
-                    # No dashboard; what is left of its server stays here, on any free port.
-                    dashboard_address="127.0.0.1:0",
-                    worker_dashboard_address="127.0.0.1:0",
-                    scheduler_kwargs={"dashboard": False},
-                    memory_limit=0,
-                )
+            self._cluster = LocalCluster(
+                n_workers=0,
+                threads_per_worker=1,
+                processes=True,
+                host="tls://127.0.0.1",
+                # Anyone on the machine could otherwise hand our workers code to run.
+                security=Security.temporary(),
+                # No dashboard; what is left of its server stays here, on any free port.
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                memory_limit=0,
             )
-            self._client = opening.enter_context(Client(cluster))
+            # Not as contexts: those must be left by the thread that entered them.
+            opening.callback(self._cluster.close)
+            # It logs from within the collector, where a Ctrl-C that comes just then is swallowed.
+            disable_gc_diagnosis(force=True)
+            self._client = Client(self._cluster)
+            opening.callback(self._client.close)
             self._client.register_plugin(_Libraries(self._config.models))
-            cluster.scale(self._n_workers)
+            self._cluster.scale(self._n_workers)
             self._open = opening.pop_all()
         return self
 
@@ -83,6 +93,8 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._closing is not None:
+            self._closing.join()
         self._open.close()
 
     def run(self, tasks: Sequence[Task], workspace: Path, listen: Listener) -> Iterator[Outcome]:
@@ -104,16 +116,9 @@ class Engine:
         Raises
         ------
         TrainerError
-            If the workers do not start.
+            If no worker starts.
         """
-        try:
-            # All of them: tasks would pile up on the first one.
-            self._client.wait_for_workers(self._n_workers, timeout=_START_SECONDS)
-        except TimeoutError as error:
-            raise TrainerError(
-                f"{self._n_workers} worker processes did not start within {_START_SECONDS} s; "
-                "free memory or lower --max-workers, then run again"
-            ) from error
+        started_workers = self._wait_for_workers()
         self._client.subscribe_topic(_TOPIC, lambda event: listen(*event[1]))
         waiting = list(reversed(tasks))
         running: dict[Future[Outcome], Task] = {}
@@ -130,13 +135,43 @@ class Engine:
         started = time.time()
         # One task a worker, the next when one is done: a waiting task must not die with a worker
         # that it never ran on.
-        done = as_completed([submit() for _ in range(min(self._n_workers, len(tasks)))])
-        for future in done:
+        done = as_completed([submit() for _ in range(min(started_workers, len(tasks)))])
+        for number, future in enumerate(done, start=1):
             failure = future.exception()
-            yield future.result() if failure is None else _died(running[future], started, failure)
+            outcome = (
+                future.result() if failure is None else _died(running[future], started, failure)
+            )
             future.release()
             if waiting:
                 done.add(submit())
+            elif number == len(tasks):
+                # The workers end while the last outcome is logged and verified.
+                self._closing = Thread(target=self._open.close)
+                self._closing.start()
+            yield outcome
+
+    def _wait_for_workers(self) -> int:
+        """Wait until every worker has started or died; how many have started."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            lost = sum(
+                nanny.status in (Status.failed, Status.closing, Status.closed)
+                for nanny in self._cluster.workers.values()
+            )
+            wanted = self._n_workers - lost
+            try:
+                if wanted:
+                    # All of them: tasks would pile up on the first one.
+                    self._client.wait_for_workers(wanted, timeout=_LOOK_SECONDS)
+                    return wanted
+            except TimeoutError:
+                if time.monotonic() < deadline:
+                    continue
+            raise TrainerError(
+                f"{self._n_workers} worker process(es) did not start: "
+                + (f"{lost} died" if lost else f"not within {_START_SECONDS} s")
+                + "; free memory or lower --max-workers, then run again"
+            )
 
 
 class _Libraries(WorkerPlugin):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from trainer.config import TrainConfig
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
 from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.registry import register_verified
+from trainer.scratch import scratch_folder
 from trainer.store import STORE_ERRORS, shown, store_error
 from trainer.task import Outcome, Task, TrainedModel
 from trainer.tracking import Tracking, describe, open_tracking
@@ -86,10 +85,10 @@ def train(
     results: dict[Task, Result] = {}
     with (
         open_tracking(config.experiment, config.model_dump()) as tracking,
-        tempfile.TemporaryDirectory(prefix="barwright-") as workspace,
+        scratch_folder() as workspace,
         Verifier(tracking.uri, os.environ, len(tasks), config.models) as verifier,
     ):
-        for outcome in engine.run(tasks, Path(workspace), listen):
+        for outcome in engine.run(tasks, workspace, listen):
             results[outcome.task] = _record(tracking, verifier, outcome)
             finished(results[outcome.task])
         summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())

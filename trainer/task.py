@@ -14,9 +14,10 @@ from adapters.base import AdapterError, ModelAdapter
 from features.cache import FeatureCache
 from features.dataset import Dataset, DatasetBuilder
 from features.errors import InputError
-from features.feature_set import FeatureSet, load_config
+from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LabelSpec
+from features.settings import read_settings
 from features.sources import open_source
 from trainer import results
 from trainer.config import TrainConfig
@@ -135,7 +136,7 @@ def run_task(task: Task, config: TrainConfig, folder: Path, report: Report) -> O
 def make_builder(config: TrainConfig) -> DatasetBuilder:
     """Turn settings into the dataset builder that they describe."""
     interval = Interval.parse(config.interval)
-    chosen = load_config(Path(config.features)) if config.features else {}
+    chosen = read_settings(Path(config.features), "features") if config.features else {}
     return DatasetBuilder(
         source=open_source(config.source),
         interval=interval,

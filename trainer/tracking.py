@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlflow
-import psutil
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
@@ -21,6 +20,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from trainer import flavor
 from trainer.errors import TrainerError
+from trainer.scratch import is_alive, process_identity
 from trainer.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, shown, store_error
 from trainer.task import Outcome, Task, TrainedModel
 
@@ -170,7 +170,7 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
             tags={
                 "kind": "command",
                 _HOST: socket.gethostname(),
-                _PROCESS: _process_identity(os.getpid()),
+                _PROCESS: process_identity(os.getpid()),
             },
         ) as run:
             known = client.get_run(run.info.run_id).data.params
@@ -234,7 +234,7 @@ def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
     )
     for run in running:
         identity = run.data.tags.get(_PROCESS, "")
-        if run.info.run_id == os.environ.get("MLFLOW_RUN_ID") or _alive(identity):
+        if run.info.run_id == os.environ.get("MLFLOW_RUN_ID") or is_alive(identity):
             continue
         for child in client.search_runs(
             [experiment_id],
@@ -242,15 +242,3 @@ def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
         ):
             client.set_terminated(child.info.run_id, "KILLED")
         client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _process_identity(pid: int) -> str:
-    """Process id and start time: ids are used again, start times are not."""
-    return f"{pid}:{psutil.Process(pid).create_time():.2f}"
-
-
-def _alive(identity: str) -> bool:
-    try:
-        return _process_identity(int(identity.partition(":")[0])) == identity
-    except (ValueError, psutil.Error):
-        return False

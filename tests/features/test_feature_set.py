@@ -10,8 +10,9 @@ import pytest
 from features.bars import Bars
 from features.catalogue import BUILT_IN, FeatureKind, plug_ins
 from features.errors import InputError
-from features.feature_set import Column, FeatureSet, load_config, rebuild
+from features.feature_set import Column, FeatureSet, rebuild
 from features.interval import Interval
+from features.settings import read_settings
 from features.signature import FeatureSignature
 
 HOUR, DAY = Interval.parse("1h"), Interval.parse("1d")
@@ -107,28 +108,13 @@ def test_bad_configuration(config: dict, text: str) -> None:
 def test_configuration_file(tmp_path: Path) -> None:
     path = tmp_path / "features.yaml"
     path.write_text("groups: [returns, time]\nwindows:\n  ret: [4, 8]\n  autocorr: []\n")
-    features = FeatureSet.from_config(load_config(path), interval=DAY)
+    features = FeatureSet.from_config(read_settings(path, "features"), interval=DAY)
     assert features.names == ("ret_4", "ret_8", "open_gap", "weekday_sin", "weekday_cos")
     path.write_text("{}")
-    assert FeatureSet.from_config(load_config(path), interval=HOUR).names == _build().names
-
-
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        (None, r"`features` file '.*features\.yaml' cannot be read: "),
-        ("groups: [", r"`features` file '.*' cannot be read: "),
-        ("- ret", r"`features` file '.*' must be a mapping with `groups` and `windows`"),
-        ("", r"`features` file '.*' must be a mapping"),
-        ("!!python/object/apply:os.getcwd []", r"`features` file '.*' cannot be read: "),
-    ],
-)
-def test_unreadable_configuration_file(text: str | None, error: str, tmp_path: Path) -> None:
-    path = tmp_path / "features.yaml"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(InputError, match=error):
-        load_config(path)
+    assert (
+        FeatureSet.from_config(read_settings(path, "features"), interval=HOUR).names
+        == _build().names
+    )
 
 
 def test_names_given_twice_are_refused() -> None:
@@ -276,14 +262,3 @@ def test_rebuild_refuses_what_is_not_the_same_here(field: str, value: object, te
     data["features"][0][field] = value
     with pytest.raises(InputError, match=text):
         rebuild(FeatureSignature.from_json(data))
-
-
-def test_a_file_of_aliases_or_of_another_encoding_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "features.yaml"
-    path.write_text("a: &a [x, x]\ngroups: [*a, *a]\n")
-    with pytest.raises(InputError, match="must not use YAML aliases"):
-        load_config(path)
-    for content in ("groups: [caf\xe9]".encode("latin-1"), b"a: 2020-13-45", b"[" * 5000):
-        path.write_bytes(content)
-        with pytest.raises(InputError, match="cannot be read"):
-            load_config(path)

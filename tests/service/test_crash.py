@@ -64,7 +64,7 @@ def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols) -> None:
     process = workspace.start(
         "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
         "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
-        "lightgbm.num_boost_round=2000,lightgbm.early_stopping_rounds=2000",
+        "lightgbm.num_boost_round=6000,lightgbm.early_stopping_rounds=6000",
     )  # fmt: skip
     busy_workers(process, 2)[0].send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=240)
@@ -76,6 +76,32 @@ def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols) -> None:
         run.info.status for run in workspace.runs() if run.data.tags["kind"] != "command"
     )
     assert states == ["FAILED", "FINISHED"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [1, 2])
+def test_workers_that_die_while_they_start_are_done_without(
+    workspace, two_symbols, killed: int
+) -> None:
+    began = time.monotonic()
+    process = workspace.start(
+        "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
+        "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2",
+    )  # fmt: skip
+    while len(starting := workers_of(process)) < 2 and process.poll() is None:
+        time.sleep(0.02)
+    for worker in starting[:killed]:
+        worker.kill()
+    out, err = process.communicate(timeout=240)
+    registered = [s for s in ("FIRST", "SECOND") if workspace.versions(f"lightgbm-{s}")]
+    if killed == 1:
+        assert (process.returncode, registered) == (0, ["FIRST", "SECOND"]), out + err
+    else:
+        assert (process.returncode, registered) == (1, [])
+        assert "2 worker process(es) did not start: 2 died; free memory" in err
+        assert len(err.splitlines()) == 1, err
+        assert {run.info.status for run in workspace.runs()} == {"FAILED"}
+    assert time.monotonic() - began < 100, "it waited for workers that were dead"
 
 
 @pytest.mark.slow
@@ -143,7 +169,7 @@ def test_a_task_that_waits_does_not_die_with_a_worker(workspace, two_symbols, tm
     process = workspace.start(
         "-m", "trainer", "train", "--symbols", "A,B,C", "--source", str(bars),
         "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
-        "lightgbm.num_boost_round=1500,lightgbm.early_stopping_rounds=1500",
+        "lightgbm.num_boost_round=6000,lightgbm.early_stopping_rounds=6000",
     )  # fmt: skip
     busy_workers(process, 2)[0].send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=240)

@@ -63,6 +63,12 @@ def parse(**changes: Any) -> TrainConfig:
         ({"params": "lightgbm.num_leaves=abc"}, "'num_leaves' of lightgbm must be int, got 'abc'"),
         ({"params": "num_leaves=3"}, "`--params` must read model.name=value, got 'num_leaves=3'"),
         ({"params": "lightgbm.num_leaves"}, "`--params` must read model.name=value, got 'lightgb"),
+        (
+            {"params": "gru.hidden=3,gru.hidden=4"},
+            "`--params` must set gru.hidden once, got 'gru.hidden=3,gru.hidden=4'",
+        ),
+        ({"params": "lightgbm.num_leaves=1"}, "'num_leaves' of lightgbm must be from 2 to 131072"),
+        ({"params": "lightgbm.bagging_fraction=1.5"}, "must be from 0.001 to 1, got 1.5"),
         ({"params": "lightgbm.=3"}, "`--params` must read model.name=value, got 'lightgbm.=3'"),
         ({"horizn": 3}, "there is no option 'horizn'; did you mean 'horizon'?"),
         ({"zzz": 3}, "there is no option 'zzz'$"),
@@ -159,9 +165,10 @@ def test_params_may_be_a_yaml_file(tmp_path: Path) -> None:
     path.write_text("gru: {hidden: 16}\nppo: {gamma: 0.95}\n")
     assert parse(params=str(path)).params == {"gru": {"hidden": 16}, "ppo": {"gamma": 0.95}}
     for text, why in (
-        ("- 1", "maps models to their hyperparameters"),
-        ("gru: 1", "maps models"),
-        (": :", "can be read"),
+        ("- 1", "^`params` file '.*' must be a mapping, got list$"),
+        ("gru: 1", "^`params` file '.*' must map models to their hyperparameters; write"),
+        (": :", "cannot be read"),
+        ("gru: {hidden: 16, hidden: 8}", "gives 'hidden' twice; keep one of them$"),
         ("gru: {hiden: 3}", "gru has no hyperparameter 'hiden'; did you mean 'hidden'"),
     ):
         path.write_text(text)

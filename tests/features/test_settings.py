@@ -1,0 +1,47 @@
+"""Settings files: a plain mapping, or one sentence that says what is wrong with the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features.errors import InputError
+from features.settings import read_settings
+
+
+def test_a_mapping_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "features.yaml"
+    path.write_text("groups: [a, b]\nwindows: {ret: [4, 8]}\n")
+    assert read_settings(path, "features") == {"groups": ["a", "b"], "windows": {"ret": [4, 8]}}
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (None, "cannot be read: "),
+        (b"groups: [", "cannot be read: "),
+        (b"- ret", "must be a mapping, got list"),
+        (b"", "must be a mapping, got NoneType"),
+        (b"!!python/object/apply:os.getcwd []", "cannot be read: "),
+        (b"a: &a [x, x]\ngroups: [*a, *a]\n", "must not use YAML aliases"),
+        ("groups: [caf\xe9]".encode("latin-1"), "cannot be read: "),
+        (b"a: 2020-13-45", "cannot be read: "),
+        (b"[" * 5000, "cannot be read: "),
+        (b"groups: [a]\ngroups: [b]\n", "gives 'groups' twice; keep one of them"),
+        (b"windows:\n  ret: [1]\n  rsi: [2]\n  ret: [3]\n", "gives 'ret' twice"),
+        (b"a: [{b: 1, b: 2}]", "gives 'b' twice"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_sentence(
+    content: bytes | None, error: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "some.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_settings(path, "features")
+    text = str(caught.value)
+    assert text.startswith(f"`features` file {str(path)!r} ")
+    assert error in text
+    assert "\n" not in text
