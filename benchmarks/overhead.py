@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +17,115 @@ from benchmarks.measure import Options, Report, Target
 _ROOT = Path(__file__).resolve().parent.parent
 
 
+#: Trained by default, and the one whose fits are shortest: the hardest case for everything else.
+_DEFAULTS, _SHORTEST = "gru,lightgbm,ppo", "lightgbm"
+
+
+@dataclass(frozen=True)
+class _Command:
+    """Wall seconds of one training command."""
+
+    #: Until the first task begins, while tasks run, and after the last one has ended.
+    before: float
+    during: float
+    after: float
+    #: Of each task: its own wall seconds by phase; ``fits`` are within the others.
+    tasks: dict[str, dict[str, float]]
+    #: Parts of `before` and `after`.
+    parts: dict[str, float]
+
+    @property
+    def whole(self) -> float:
+        return self.before + self.during + self.after
+
+    @property
+    def fitting(self) -> float:
+        """Wall seconds that were spent on fits; where tasks ran side by side, their share."""
+        busy = sum(task["whole"] for task in self.tasks.values())
+        return self.during * sum(task["fits"] for task in self.tasks.values()) / busy
+
+    @property
+    def not_fitting(self) -> float:
+        return 100 * (1 - self.fitting / self.whole)
+
+
 def run(options: Options) -> Report:
     source, symbol, which = real_source("sample" if options.quick else options.source)
     extra = ["--n-splits", "2", "--wf-splits", "2"] if options.quick else []
-    if options.quick:
-        extra += ["--params", "lightgbm.num_boost_round=5"]
+    quick = ["--params", "lightgbm.num_boost_round=5"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        first = _train(folder, source, symbol, extra)
-        second = _train(folder, source, symbol, extra)
+        few = [*extra, *(quick if options.quick else [])]
+        first = _train(folder, source, symbol, _SHORTEST, few)
+        second = _train(folder, source, symbol, _SHORTEST, few)
+        if options.quick:
+            quick = ["--params", "lightgbm.num_boost_round=5,gru.max_epochs=1,ppo.timesteps=2000"]
+        defaults = _train(folder, source, symbol, _DEFAULTS, [*extra, *quick * options.quick])
     report = Report(
         "overhead",
-        f"{which} `barwright train` with its defaults, one symbol, as a user starts it: the whole "
-        "command, from start to exit. First run: a new folder, so MLflow makes its database and "
-        "features are computed; second run: both are there.",
-        data={"first": first, "second": second},
+        f"{which} `barwright train`, one symbol, as a user starts it: the whole command, from "
+        f"start to exit. Once with its defaults ({_DEFAULTS}), and with {_SHORTEST} alone, whose "
+        "fits are the shortest: first run, in a new folder, where MLflow makes its database and "
+        "features are computed; second run, where both are there.",
+        data={"first": vars(first), "second": vars(second), "defaults": vars(defaults)},
     )
+    phases = [_phases(first), _phases(second)]
     rows = [
-        [
-            name,
-            f"{first[name]:.2f}",
-            f"{second[name]:.2f}",
-            f"{second[name] / second['whole command']:.1%}",
-        ]
-        for name in first
+        [name, f"{phases[0][name]:.2f}", f"{took:.2f}", f"{took / second.whole:.1%}"]
+        for name, took in phases[1].items()
     ]
-    report.add_table("wall seconds", ["phase", "first run", "second run", "of second"], rows)
-    for name, phases in (("first run", first), ("second run", second)):
-        share = 100 * (1 - phases["fits"] / phases["whole command"])
+    report.add_table(
+        f"{_SHORTEST} alone: wall seconds", ["phase", "first", "second", "of second"], rows
+    )
+    report.add_table(
+        "defaults: wall seconds",
+        ["", "whole", "fits"],
+        [
+            ["before the first task", f"{defaults.before:.2f}", "-"],
+            *(
+                [name, f"{task['whole']:.2f}", f"{task['fits']:.2f}"]
+                for name, task in defaults.tasks.items()
+            ),
+            ["after the last task", f"{defaults.after:.2f}", "-"],
+            ["whole command", f"{defaults.whole:.2f}", f"{defaults.fitting:.2f}"],
+        ],
+    )
+    for name, command in (
+        ("defaults", defaults),
+        (f"{_SHORTEST} alone, first run", first),
+        (f"{_SHORTEST} alone, second run", second),
+    ):
+        share = command.not_fitting
         report.targets.append(Target(f"not fitting, {name}", share, 15, False, " %"))
     return report
 
 
-def _train(folder: Path, source: str, symbol: str, extra: list[str]) -> dict[str, float]:
-    """Run the command in `folder`; wall seconds of its phases, in order, and in all."""
+def _phases(command: _Command) -> dict[str, float]:
+    """Seconds of a command with one task, in the order of time."""
+    (task,) = command.tasks.values()
+    procedure = task["walk_forward"] + task["production"]
+    named = {name: task[name] for name in ("data", "import", "save")}
+    return {
+        "imports, MLflow store": command.parts["store"],
+        "worker starts": command.before - command.parts["store"],
+        "data": named["data"],
+        "import of the model library": named["import"],
+        "fits": task["fits"],
+        "scores, calibration, thresholds, metrics": procedure - task["fits"],
+        "save": named["save"],
+        "rest of the worker": task["whole"] - procedure - sum(named.values()),
+        "log, verify in a fresh process, register": command.parts["register"],
+        "table, shut-down": command.after - command.parts["register"],
+        "whole command": command.whole,
+    }
+
+
+def _train(folder: Path, source: str, symbol: str, models: str, extra: list[str]) -> _Command:
+    """Run the command in `folder`, and read from MLflow how long everything took."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "MLFLOW_TRACKING_URI": uri}
     environment.pop("MLFLOW_RUN_ID", None)
-    command = ["-m", "trainer", "train", "--models", "lightgbm", "--symbols", symbol]
+    command = ["-m", "trainer", "train", "--models", models, "--symbols", symbol]
     command += ["--source", source, *extra]
     started = time.time()
     done = subprocess.run(
@@ -67,37 +139,34 @@ def _train(folder: Path, source: str, symbol: str, extra: list[str]) -> dict[str
     ended = time.time()
     if done.returncode:
         raise RuntimeError(f"the training command failed:\n{done.stdout}\n{done.stderr}")
-    parent, child, version = _logged(uri, f"lightgbm-{symbol}")
-    seconds = {
-        k.removeprefix("seconds/"): v for k, v in child.data.metrics.items() if "seconds/" in k
+    parent, children, registered = _logged(uri)
+    begun = min(child.info.start_time for child in children) / 1e3
+    finished = max(child.info.end_time for child in children) / 1e3
+    tasks = {
+        child.info.run_name: {
+            "whole": (child.info.end_time - child.info.start_time) / 1e3,
+            **{
+                name.removeprefix("seconds/"): value
+                for name, value in child.data.metrics.items()
+                if name.startswith("seconds/")
+            },
+        }
+        for child in children
     }
-    worker = sum(v for k, v in seconds.items() if k != "fits")
-    opened, begun = parent.info.start_time / 1e3, child.info.start_time / 1e3
-    finished, registered = child.info.end_time / 1e3, version.creation_timestamp / 1e3
-    procedure = seconds["walk_forward"] + seconds["production"]
-    return {
-        "imports, MLflow store": opened - started,
-        "worker starts": begun - opened,
-        "data": seconds["data"],
-        "import of the model library": seconds["import"],
-        "fits": seconds["fits"],
-        "scores, calibration, thresholds, metrics": procedure - seconds["fits"],
-        "save": seconds["save"],
-        "rest of the worker": finished - begun - worker,
-        "log, verify in a fresh process, register": registered - finished,
-        "table, shut-down": ended - registered,
-        "whole command": ended - started,
-    }
+    parts = {"store": parent.info.start_time / 1e3 - started, "register": registered - finished}
+    return _Command(begun - started, finished - begun, ended - finished, tasks, parts)
 
 
-def _logged(uri: str, name: str) -> tuple[Any, Any, Any]:
-    """Latest command run, its candidate, and the version that came of it."""
+def _logged(uri: str) -> tuple[Any, list[Any], float]:
+    """Latest command run, its candidates, and when the last version of them was registered."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri, uri)
     experiments = [e.experiment_id for e in client.search_experiments()]
     newest = ["attributes.start_time DESC"]
     (parent,) = client.search_runs(experiments, "tags.kind = 'command'", 1, 1, newest)
-    (child,) = client.search_runs(experiments, "tags.kind = 'candidate'", 1, 1, newest)
-    versions = client.search_model_versions(f"name = '{name}'")
-    return parent, child, max(versions, key=lambda v: int(v.version))
+    children = client.search_runs(
+        experiments, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
+    versions = client.search_model_versions()
+    return parent, children, max(version.creation_timestamp for version in versions) / 1e3

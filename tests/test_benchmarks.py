@@ -34,7 +34,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("kfold", "ours / bare"),
         ("gru", "chunks / windows"),
         ("ppo", "vectorised / one environment"),
-        ("overhead", "not fitting, second run"),
+        ("overhead", "not fitting, lightgbm alone, second run"),
     ],
 )
 def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:

@@ -193,6 +193,14 @@ class TrainConfig(BaseModel):
                 "forward_return gives returns; use platt, isotonic or auto"
             )
 
+    @property
+    def surely_needed(self) -> tuple[str, ...]:
+        """Models that a process may import before it is told which: the only one, or none.
+
+        Importing three libraries takes seconds, and a process mostly meets one of them.
+        """
+        return self.models if len(self.models) == 1 else ()
+
     def seed_of(self, symbol: str, model: str) -> int:
         """Seed of one fit: the same whatever the workers and the order of the symbols."""
         digest = hashlib.sha256(f"{self.seed}|{symbol}|{model}".encode()).digest()

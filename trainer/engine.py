@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import time
@@ -41,8 +42,8 @@ class Engine:
     Parameters
     ----------
     config : TrainConfig
-        ``max_workers`` processes at most, never more than tasks; its models are imported by the
-        workers while they start.
+        ``max_workers`` processes at most, never more than tasks; what surely is needed is imported
+        by the workers while they start.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -82,7 +83,10 @@ class Engine:
             disable_gc_diagnosis(force=True)
             self._client = Client(self._cluster)
             opening.callback(self._client.close)
-            self._client.register_plugin(_Libraries(self._config.models))
+            self._client.register_plugin(_Libraries(self._config.surely_needed))
+            # Ctrl-C reaches the whole group, and is for us: what the thread of the scheduler
+            # starts inherits that it is blocked there.
+            self._client.run_on_scheduler(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGINT])
             self._cluster.scale(self._n_workers)
             self._open = opening.pop_all()
         return self
@@ -93,9 +97,18 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None:
+            self._kill()
         if self._closing is not None:
             self._closing.join()
         self._open.close()
+
+    def _kill(self) -> None:
+        """End the workers without waiting for what they are doing."""
+        for nanny in list(self._cluster.workers.values()):
+            nanny.auto_restart = False
+        for process in multiprocessing.active_children():
+            process.kill()
 
     def run(self, tasks: Sequence[Task], workspace: Path, listen: Listener) -> Iterator[Outcome]:
         """Train all tasks; yield each outcome as it comes.
@@ -181,9 +194,6 @@ class _Libraries(WorkerPlugin):
         self._models = models
 
     def setup(self, worker: object) -> None:
-        # Ctrl-C reaches the whole group; the command ends its workers, quietly.
-        with suppress(ValueError):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         for model in self._models:
             # What does not import is said by the task that needs it.
             with suppress(Exception):

@@ -86,7 +86,7 @@ def train(
     with (
         open_tracking(config.experiment, config.model_dump()) as tracking,
         scratch_folder() as workspace,
-        Verifier(tracking.uri, os.environ, len(tasks), config.models) as verifier,
+        Verifier(tracking.uri, os.environ, len(tasks), config.surely_needed) as verifier,
     ):
         for outcome in engine.run(tasks, workspace, listen):
             results[outcome.task] = _record(tracking, verifier, outcome)

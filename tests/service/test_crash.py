@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -102,6 +104,37 @@ def test_workers_that_die_while_they_start_are_done_without(
         assert len(err.splitlines()) == 1, err
         assert {run.info.status for run in workspace.runs()} == {"FAILED"}
     assert time.monotonic() - began < 100, "it waited for workers that were dead"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["workers start", "workers are busy"])
+def test_ctrl_c_ends_everything_at_once_and_quietly(workspace, moment: str) -> None:
+    # `--wf-splits 20`: the worker must still be at work when the signal comes.
+    command = [
+        sys.executable, "-m", "trainer", "train", "--symbols", "EURUSD", "--source", "sample",
+        "--models", "lightgbm", "--wf-splits", "20",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=workspace.folder, env=workspace.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        # A test runner in the background may have handed on that it ignores the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    if moment == "workers start":
+        while not workers_of(process) and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        workers = workers_of(process)
+    else:
+        workers = busy_workers(process, 1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode not in (0, None)
+    assert out.strip().splitlines()[-1:] == ["Aborted!"], out
+    assert "Traceback" not in out
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert workspace.versions("lightgbm-EURUSD") == []
+    assert "RUNNING" not in {run.info.status for run in workspace.runs()}
 
 
 @pytest.mark.slow
