@@ -1,66 +1,89 @@
-"""Latency of one decision on one new bar, in process."""
+"""Latency of one decision on one new bar, in process, for every model."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from adapters.lgbm import LightGBMAdapter
+import adapters
 from benchmarks.inputs import HOUR, real_builder, real_source
 from benchmarks.measure import Options, Report, Target
 from features.bars import validate_bars
+from features.dataset import Dataset, DatasetBuilder
+from trainer.calibration import fit_calibrator
 from trainer.model import Contract, TradingModel
 from trainer.sample import Sample
-from trainer.training import Procedure
+from trainer.splits import purged_tail
+from trainer.threshold import Threshold
+from trainer.training import TAIL_FRACTION
+
+#: What takes long to fit and does not change how long a decision takes.
+_BRIEF: Mapping[str, dict[str, Any]] = {
+    "lightgbm": {},
+    "gru": {"max_epochs": 1},
+    "ppo": {"timesteps": 8_192},
+}
+_COSTS = {"fee_bps": 10.0, "slippage_bps": 5.0}
 
 
 def run(options: Options) -> Report:
     source, symbol, which = real_source("sample" if options.quick else options.source)
-    model, frame = _model(source, symbol, options.quick)
+    builder = real_builder(source)
+    data = builder.build(symbol)
+    frame = data.meta.bars.to_frame()
     calls = options.pick(2_000, 20)
-    need = model.required_bars
+    report = Report(
+        "latency",
+        f"{which} TradingModel.decide(latest bars, last=1), {calls:,} calls one after another, in "
+        "process: a table of the latest bars for each new bar, as a live trader holds them. "
+        "LightGBM is fitted with its defaults; GRU and PPO have theirs but are fitted briefly, "
+        "which does not change what a decision costs.",
+    )
+    for name, brief in _BRIEF.items():
+        params = {"num_boost_round": 5} if options.quick and name == "lightgbm" else brief
+        _measure(report, _model(name, params, builder, data), frame, calls)
+    return report
+
+
+def _measure(report: Report, model: TradingModel, frame: pd.DataFrame, calls: int) -> None:
+    contract, need = model.contract, model.required_bars
     stops = range(len(frame) - calls + 1, len(frame) + 1)
-    # As a live trader holds them: a table of the latest bars for each new bar.
     frames = [frame.iloc[stop - need : stop].reset_index(drop=True) for stop in stops]
+
+    def validate(bars: pd.DataFrame) -> Any:
+        return validate_bars(
+            bars, symbol=contract.symbol, interval=HOUR, calendar=contract.calendar
+        )
+
     whole, whole_cpu = _timed(frames, lambda bars: model.decide(bars, last=1))
-    proven = [
-        validate_bars(f, symbol=symbol, interval=HOUR, calendar=model.contract.calendar)
-        for f in frames
-    ]
-    last_rows = [model.features.compute(bars)[-1:].copy() for bars in proven]
+    proven = [validate(f) for f in frames]
+    lookback = model.adapter.lookback
+    rows = [model.features.compute(bars)[-lookback:].copy() for bars in proven]
     parts = {
         "decide (all of it)": whole,
         "decide, CPU time": whole_cpu,
-        "of it: validate_bars": _timed(
-            frames,
-            lambda f: validate_bars(
-                f, symbol=symbol, interval=HOUR, calendar=model.contract.calendar
-            ),
-        )[0],
+        "of it: validate_bars": _timed(frames, validate)[0],
         "of it: features": _timed(proven, model.features.compute)[0],
-        "of it: LightGBM": _timed(last_rows, model.adapter.predict)[0],
+        "of it: the model": _timed(rows, model.adapter.predict)[0],
     }
-    trees = model.adapter.get_artifacts()["n_rounds"]
-    report = Report(
-        "latency",
-        f"{which} TradingModel.decide(last {need} bars, last=1), {calls:,} calls one after "
-        f"another, LightGBM of {trees} trees, in process.",
-        data={"seconds": {name: sorted(values) for name, values in parts.items()}},
-    )
+    report.data.setdefault("seconds", {})[contract.model] = {
+        name: sorted(values) for name, values in parts.items()
+    }
     quantiles = (50, 90, 99, 100)
-    table = [
-        [name, *(f"{np.percentile(values, q) * 1e3:.3f}" for q in quantiles)]
-        for name, values in parts.items()
-    ]
-    report.add_table("milliseconds a call", ["", *(f"p{q}" for q in quantiles)], table)
-    report.targets.append(
-        Target("p99 of a decision", float(np.percentile(whole, 99)) * 1e3, 3, False, " ms")
+    report.add_table(
+        f"{contract.model}, {need} bars: milliseconds a call",
+        ["", *(f"p{q}" for q in quantiles)],
+        [
+            [name, *(f"{np.percentile(values, q) * 1e3:.3f}" for q in quantiles)]
+            for name, values in parts.items()
+        ],
     )
-    return report
+    p99 = float(np.percentile(whole, 99)) * 1e3
+    report.targets.append(Target(f"p99 of a decision, {contract.model}", p99, 3, False, " ms"))
 
 
 def _timed(inputs: list[Any], call: Callable[[Any], object]) -> tuple[list[float], list[float]]:
@@ -76,34 +99,26 @@ def _timed(inputs: list[Any], call: Callable[[Any], object]) -> tuple[list[float
     return wall, cpu
 
 
-def _model(source: str, symbol: str, quick: bool) -> tuple[TradingModel, pd.DataFrame]:
-    """Model of a standard run, without its walk-forward, and the bars it was trained on."""
-    builder = real_builder(source)
-    data = builder.build(symbol)
-    params: dict[str, Any] = {"num_boost_round": 5} if quick else {}
-    procedure = Procedure(
-        lambda: LightGBMAdapter(task="classification", params=params),
-        n_splits=5,
-        embargo=100,
-        horizon=data.meta.label.horizon,
-        fee_bps=10.0,
-        slippage_bps=5.0,
-        periods_per_year=data.meta.periods_per_year,
-    )
-    fitted = procedure.run(Sample.of(data))
+def _model(
+    name: str, params: dict[str, Any], builder: DatasetBuilder, data: Dataset
+) -> TradingModel:
+    """Fit one model on all rows; its calibrator and threshold only have to be there."""
+    sample = Sample.of(data)
+    train, tail = purged_tail(sample.bar, sample.label_end, TAIL_FRACTION)
+    cost = sum(_COSTS.values()) * 1e-4
+    adapter = adapters.find(name)(task="classification", params=params)
+    adapter.fit(sample.batch(train, cost), sample.batch(tail, cost))
+    scores = np.linspace(0.3, 0.7, 1_000)
     contract = Contract(
-        model="lightgbm",
-        symbol=symbol,
-        interval="1h",
+        model=name,
+        symbol=data.meta.symbol,
+        interval=data.meta.interval,
         calendar=data.meta.calendar,
         task="direction",
         horizon=data.meta.label.horizon,
-        fee_bps=10.0,
-        slippage_bps=5.0,
+        **_COSTS,
         max_gap_bars=24,
         allow_jumps=False,
     )
-    model = TradingModel(
-        contract, builder.features, fitted.adapter, fitted.calibrator, fitted.threshold
-    )
-    return model, data.meta.bars.to_frame()
+    calibrator = fit_calibrator("platt", scores, (scores > 0.5).astype(float), horizon=1)
+    return TradingModel(contract, builder.features, adapter, calibrator, Threshold(0.55, True))

@@ -30,7 +30,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("features", "pandas / ours"),
         ("cache", "computed and stored / read"),
         ("memory", "read from cache"),
-        ("latency", "p99 of a decision"),
+        ("latency", "p99 of a decision, ppo"),
         ("kfold", "ours / bare"),
         ("gru", "chunks / windows"),
         ("ppo", "vectorised / one environment"),

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
@@ -85,7 +86,8 @@ class Engine:
             opening.callback(self._client.close)
             self._client.register_plugin(_Libraries(self._config.surely_needed))
             # Ctrl-C reaches the whole group, and is for us: what the thread of the scheduler
-            # starts inherits that it is blocked there.
+            # starts inherits that it is blocked there. The tracker's start would unblock it.
+            resource_tracker.ensure_running()
             self._client.run_on_scheduler(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGINT])
             self._cluster.scale(self._n_workers)
             self._open = opening.pop_all()
