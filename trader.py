@@ -25,7 +25,7 @@ executed. Its digests, format and golden decisions are checked before it may dec
 """
 
 
-@click.command(help=_HELP)
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--model",
     "model_uri",
@@ -100,8 +100,9 @@ def decide(
     decided : pandas.DataFrame
         timestamp (UTC bar OPEN time), score, probability, position.
     facts : dict
-        Which model (uri, version, symbol, interval), how the bars were understood, and how many
-        bars have closed since the last one that was decided.
+        Which model (uri, version, symbol, interval), what training said of it (status, reason;
+        None for what is not registered), how the bars were understood, and how many bars have
+        closed since the last one that was decided.
 
     Raises
     ------
@@ -117,6 +118,7 @@ def decide(
     from features.sources import open_source
     from trainer.errors import TrainerError
     from trainer.flavor import load_model
+    from trainer.manifest import MANIFEST_TAG
     from trainer.store import DEFAULT_URI, STORE_ERRORS, check_reachable, shown, sqlite_path
 
     if not model_uri.startswith(("models:/", "runs:/", "file:", "/")):
@@ -134,13 +136,13 @@ def decide(
         )
     mlflow.set_tracking_uri(uri)
     try:
-        resolved, version, manifest = resolve(model_uri)
-        model = load_model(resolved, manifest_sha256=manifest)
+        resolved, version, tags = resolve(model_uri)
+        model = load_model(resolved, manifest_sha256=tags.get(MANIFEST_TAG))
     except (*STORE_ERRORS, ImportError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].rstrip(".")
         raise TrainerError(
-            f"{model_uri} cannot be loaded from {shown(uri)}: {reason}; train it first, or set "
-            "MLFLOW_TRACKING_URI"
+            f"{model_uri} cannot be loaded from {shown(uri)}: {reason}; train it first, give a "
+            "version or alias that is there, or set MLFLOW_TRACKING_URI"
         ) from error
     contract = model.contract
     for name, given, own in (
@@ -161,28 +163,28 @@ def decide(
         "version": version,
         "symbol": contract.symbol,
         "interval": contract.interval,
+        "status": tags.get("status"),
+        "status_reason": tags.get("status_reason"),
         "understood": raw.understood,
         "bars_late": int((now - decided["timestamp"].iloc[-1]) / step) - 1,
     }
     return decided, facts
 
 
-def resolve(model_uri: str) -> tuple[str, str, str | None]:
+def resolve(model_uri: str) -> tuple[str, str, dict[str, str]]:
     """Pin an alias to the version it names now, so that what is printed is what was loaded.
 
     Returns
     -------
     uri, version : str
-    manifest_sha256 : str or None
-        What the registry says of the version's manifest; None for what is not registered.
+    tags : dict of str to str
+        What the registry says of the version; empty for what is not registered.
     """
     from mlflow import MlflowClient
 
-    from trainer.manifest import MANIFEST_TAG
-
     path = model_uri.removeprefix("models:/")
     if not model_uri.startswith("models:/") or ("@" not in path and "/" not in path):
-        return model_uri, model_uri.rpartition("/")[2], None
+        return model_uri, model_uri.rpartition("/")[2], {}
     client = MlflowClient()
     name, at, alias = path.partition("@")
     if at or path.endswith("/latest"):
@@ -191,7 +193,7 @@ def resolve(model_uri: str) -> tuple[str, str, str | None]:
     else:
         name, _, number = path.rpartition("/")
         found = client.get_model_version(name, number)
-    return f"models:/{name}/{found.version}", str(found.version), found.tags.get(MANIFEST_TAG)
+    return f"models:/{name}/{found.version}", str(found.version), dict(found.tags)
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:
@@ -227,6 +229,12 @@ def _print_table(decided: pd.DataFrame, facts: dict[str, Any]) -> None:
     console.print(table)
     if any(math.isnan(row["score"]) for row in rows):
         console.print("nan: no decision, the features are undefined or span a gap; flat.")
+    if facts["status"] in ("flat", "unproven"):
+        console.print(
+            f"[yellow]{facts['status']}[/yellow]: {facts['status_reason']} (said when it was "
+            "trained).",
+            highlight=False,
+        )
     console.print(facts["understood"], highlight=False, markup=False)
     if facts["bars_late"] > 0:
         console.print(

@@ -24,7 +24,7 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """Return `name` if there is such a model, without importing it.
+    """Return `name` if there is such a model here, without importing it.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_name(name: str) -> str:
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        raise AdapterError(f"`models`: there is no model {name!r}; {hint}")
+        raise AdapterError(f"`models`: there is no model {name!r} here; {hint}")
     return name
 
 

@@ -13,16 +13,22 @@ from features.errors import InputError
 SUFFIXES = (".parquet", ".csv", ".feather")
 
 _NAMES = {
-    "timestamp": ("timestamp", "time", "datetime", "date", "open_time", "opentime", "ts"),
+    "timestamp": (
+        "timestamp", "time", "datetime", "date_time", "date", "open_time", "opentime", "ts",
+        "gmt_time", "utc_time",
+    ),
     "open": ("open", "o", "open_price"),
     "high": ("high", "h", "high_price"),
     "low": ("low", "l", "low_price"),
     "close": ("close", "c", "close_price", "last"),
-    "volume": ("volume", "v", "vol", "base_volume"),
-}
+    "volume": (
+        "volume", "v", "vol", "base_volume", "qty", "quantity", "tick_volume", "tickvol",
+    ),
+}  # fmt: skip
 #: Epoch numbers of the years 1973 to 2262 fall into one of these ranges and no other.
 _EPOCH_UNITS = (("s", 1e8, 1e11), ("ms", 1e11, 1e14), ("us", 1e14, 1e17), ("ns", 1e17, 1e19))
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _DAY_FIRST = r"^\s*\d{1,2}[./-]\d{1,2}[./-]\d{4}"
 
 
@@ -48,11 +54,10 @@ def read_table(path: Path) -> tuple[pd.DataFrame, str]:
         If the file is empty or unreadable, a column is missing or there twice, or the times
         cannot be told.
     """
-    raw = _load(path)
+    raw, joined = _join_date_and_clock(_load(path))
     picked: dict[str, str] = {}
     for column in map(str, raw.columns):
-        # pandas calls the second column of one name "name.1": a duplicate may not pass unseen.
-        key = re.sub(r"\.\d+$", "", column).strip().strip("<>").lower().replace(" ", "_")
+        key = _key(column)
         for name, aliases in _NAMES.items():
             if key in aliases:
                 if name in picked:
@@ -67,6 +72,12 @@ def read_table(path: Path) -> tuple[pd.DataFrame, str]:
             f"{path.name}: no column for {', '.join(lacking)}; found "
             f"{', '.join(map(str, raw.columns))}; name them timestamp, open, high, low, close, "
             "volume"
+            + (
+                " (where none was counted: a column of zeros, and --features without the group "
+                "volume)"
+                if lacking == ["volume"]
+                else ""
+            )
         )
     if raw.empty:
         raise InputError(f"{path.name} holds no bars; give a file with at least one row")
@@ -75,12 +86,30 @@ def read_table(path: Path) -> tuple[pd.DataFrame, str]:
     frame = pd.DataFrame({"timestamp": times, **columns})
     renamed = [f"{c} as {name}" for name, c in picked.items() if c.strip().lower() != name]
     ignored = [str(c) for c in raw.columns if str(c) not in picked.values()]
-    understood = f"{path.name}: {len(frame):,} rows, times {how}"
+    understood = f"{path.name}: {len(frame):,} rows, times {joined}{how}"
     if renamed:
         understood += f"; read {', '.join(renamed)}"
     if ignored:
         understood += f"; ignored {', '.join(ignored)}"
     return frame, understood
+
+
+def _key(column: str) -> str:
+    # pandas calls the second column of one name "name.1": a duplicate may not pass unseen.
+    return re.sub(r"\.\d+$", "", column).strip().strip("<>").lower().replace(" ", "_")
+
+
+def _join_date_and_clock(raw: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Make one column of a date and a time of day, as some exports have them."""
+    by_key = {_key(str(column)): column for column in raw.columns}
+    if not {"date", "time"} <= set(by_key) or raw.empty:
+        return raw, ""
+    day, clock = (raw[by_key[name]].astype("string").str.strip() for name in ("date", "time"))
+    if not clock.str.fullmatch(_CLOCK).all():
+        return raw, ""
+    left = raw.drop(columns=[by_key["date"], by_key["time"]])
+    left.insert(0, "timestamp", day.str.cat(clock, sep=" "))
+    return left, f"from {by_key['date']} and {by_key['time']}, "
 
 
 def _load(path: Path) -> pd.DataFrame:
@@ -122,6 +151,8 @@ def _parse_times(column: pd.Series, file: str) -> tuple[pd.Series, str]:
     if text.isna().any():
         row = int(np.flatnonzero(text.isna())[0])
         raise InputError(f"{file}: the time in row {row} is missing; remove or repair the row")
+    # 2024.01.31 and 2024/01/31: the order leaves no doubt.
+    text = text.str.replace(r"^(\d{4})[./](\d{1,2})[./](\d{1,2})\b", r"\1-\2-\3", regex=True)
     if text.str.fullmatch(r"-?\d+(\.\d+)?").all():
         return _from_epoch(pd.to_numeric(text), file)
     if text.str.match(_DAY_FIRST).all():

@@ -36,6 +36,8 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
         raise
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+            reason = f"{error.problem} in line {error.problem_mark.line + 1}"
         raise InputError(f"{what} cannot be read: {reason}; give a YAML file") from error
     if not isinstance(data, dict):
         raise InputError(f"{what} must be a mapping, got {type(data).__name__}")

@@ -78,11 +78,7 @@ class FolderSource:
             If the folder or the file does not exist, or several formats of it do.
         """
         check_symbol(symbol)
-        if not self.folder.is_dir():
-            raise InputError(
-                f"`source` is not a folder: {str(self.folder)!r}; give a folder of "
-                "{symbol}_{interval}.parquet|csv|feather files, or `sample` for the sample bars"
-            )
+        self.check()
         stem = f"{symbol}_{interval}"
         found = [p for s in SUFFIXES if (p := self.folder / f"{stem}{s}").is_file()]
         if not found:
@@ -95,6 +91,18 @@ class FolderSource:
             raise InputError(f"{symbol} is there more than once: {names}; keep one of the files")
         frame, understood = read_table(found[0])
         return RawBars(frame, understood)
+
+    def check(self) -> None:
+        """Raise `InputError` if the folder is not there."""
+        try:
+            there = self.folder.is_dir()
+        except OSError:  # a name that is too long, or a folder that may not be looked into
+            there = False
+        if not there:
+            raise InputError(
+                f"`source` is not a folder: {str(self.folder)!r}; give a folder of "
+                "{symbol}_{interval}.parquet|csv|feather files, or `sample` for the sample bars"
+            )
 
     def _listing(self) -> str:
         names = sorted(
@@ -143,7 +151,8 @@ def open_source(text: str) -> BarSource:
     Raises
     ------
     InputError
-        For an empty text or a URL (only folders and `sample` are read in this version).
+        For an empty text, a URL (only folders and `sample` are read in this version), or a folder
+        that is not there.
     """
     if text == "sample":
         return SampleSource()
@@ -152,4 +161,6 @@ def open_source(text: str) -> BarSource:
             f"`source` must be a folder or `sample`, got {text!r}; save the bars as "
             "{symbol}_{interval}.parquet and give their folder"
         )
-    return FolderSource(Path(text))
+    source = FolderSource(Path(text))
+    source.check()
+    return source

@@ -175,6 +175,7 @@ class TrainConfig(BaseModel):
         for model in self.models:
             adapters.check_name(model)
         for model in self.params:
+            adapters.check_name(model)
             if model not in self.models:
                 raise TrainerError(
                     f"`--params` sets {model!r}, which is not trained; models are "

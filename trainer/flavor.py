@@ -14,10 +14,13 @@ import mlflow
 import mlflow.pyfunc
 import pandas as pd
 import yaml
+from mlflow.exceptions import MlflowException
 from mlflow.models.model import Model, ModelInfo
 from mlflow.models.signature import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 
+from adapters.base import AdapterError
+from features.errors import InputError
 from trainer.errors import TrainerError
 from trainer.manifest import MANIFEST, golden_frame, sha256
 from trainer.model import TradingModel
@@ -179,7 +182,11 @@ class _Pyfunc:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        decided = self.model.decide(model_input, last=int((params or {}).get("last", 0)))
+        try:
+            decided = self.model.decide(model_input, last=int((params or {}).get("last", 0)))
+        except (InputError, TrainerError, AdapterError) as error:
+            # What a server would otherwise hide behind a sentence of its own.
+            raise MlflowException.invalid_parameter_value(str(error)) from error
         decided["timestamp"] = [moment.isoformat() for moment in decided["timestamp"]]
         return decided
 

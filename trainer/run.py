@@ -132,7 +132,9 @@ def _version_tags(run_id: str, trained: TrainedModel) -> dict[str, str]:
         MANIFEST_TAG: sha256(trained.folder / MANIFEST),
         "data_digest": str(trained.data["digest"]),
         "feature_signature": str(trained.params["feature_signature"]),
-        "trades": "no" if trained.flat_because else "unproven" if trained.doubts else "yes",
+        # What a trader says of it.
+        "status": trained.status,
+        "status_reason": trained.status_reason,
         **{
             name: f"{trained.metrics[name]:.4f}"
             for name in ("wf_net_sharpe", "wf_gross_sharpe")

@@ -92,6 +92,16 @@ class TrainedModel:
     flat_because: str
     doubts: tuple[str, ...]
 
+    @property
+    def status(self) -> str:
+        """Return ``flat``, ``unproven`` or ``trades``."""
+        return "flat" if self.flat_because else "unproven" if self.doubts else "trades"
+
+    @property
+    def status_reason(self) -> str:
+        """Why it is flat or unproven, in words."""
+        return self.flat_because or ", and ".join(self.doubts)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -187,11 +187,11 @@ def describe(trained: TrainedModel) -> str:
     """Markdown about a candidate, for its run and its version."""
     data = trained.data
     dropped = ", ".join(f"{count:,} {why}" for why, count in data["dropped"].items()) or "none"
-    verdict = "The threshold trades, and the walk-forward earned after costs."
-    if trained.doubts:
-        verdict = f"**Unproven**: the threshold trades, but {', and '.join(trained.doubts)}."
-    if trained.flat_because:
-        verdict = f"**Flat**: {trained.flat_because}. This model does not trade."
+    verdict = {
+        "trades": "The threshold trades, and the walk-forward earned after costs.",
+        "unproven": f"**Unproven**: the threshold trades, but {trained.status_reason}.",
+        "flat": f"**Flat**: {trained.status_reason}. This model does not trade.",
+    }[trained.status]
     wf = {name: _shown_figure(name, value) for name, value in trained.metrics.items()}
     return (
         f"{verdict}\n\n"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,7 +16,7 @@ from rich.table import Table
 
 from trainer.config import TrainConfig
 from trainer.run import Result, Summary
-from trainer.task import Outcome, TrainedModel
+from trainer.task import Outcome
 
 
 class ProgressView:
@@ -60,7 +63,8 @@ class ProgressView:
         """Say how a task ended."""
         name = result.outcome.task.name
         took = result.outcome.ended - result.outcome.started
-        self._progress.update(self._lines[name], phase="registered" if result.version else "failed")
+        phase = "registered" if result.version else "failed"
+        self._progress.update(self._lines[name], phase=phase, completed=1, total=1)
         self._progress.stop_task(self._lines[name])
         if not self._console.is_terminal:
             ended = f"version {result.version}" if result.version else "failed"
@@ -69,35 +73,27 @@ class ProgressView:
 
 def print_summary(console: Console, summary: Summary, config: TrainConfig) -> None:
     """Print versions and headline figures, reasons of failures, and what to do next."""
-    table = Table(title="Walk-forward, after costs", title_justify="left")
-    for heading in ("model", "version", "status"):
-        table.add_column(heading, no_wrap=True)
-    figures = ("net Sharpe", "gross", "hold Sharpe", "net return", "trades", "turnover", "seconds")
-    for heading in figures:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for result in summary.results:
-        outcome = result.outcome
-        took = f"{outcome.ended - outcome.started:.1f}"
-        if outcome.trained is None or result.version is None:
-            table.add_row(outcome.task.name, "-", "[red]failed[/red]", *[""] * 6, took)
-            continue
-        status = _status(outcome.trained)
-        table.add_row(outcome.task.name, result.version, status, *_figures(outcome.trained), took)
-    console.print(table)
+    # Into a file or pipe each sentence goes on one line, where it can be searched.
+    one_line = not console.is_terminal
+    console.print(_table(summary, console))
     for result in summary.results:
         if result.outcome.error:
-            console.print(f"[red]{result.outcome.task.name}[/red]: {escape(result.outcome.error)}")
+            text = f"[red]{result.outcome.task.name}[/red]: {escape(result.outcome.error)}"
+            console.print(text, soft_wrap=one_line)
     for line in _data_lines(summary):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=one_line)
     registered = [r for r in summary.results if r.version is not None]
     for result in registered:
         for line in _explain(result.outcome):
-            console.print(line)
+            console.print(line, soft_wrap=one_line)
     if registered:
-        name = registered[0].outcome.task.name
+        # Rather one that trades: the others print `flat`.
+        first = min(registered, key=lambda r: _RANK[_status(r.outcome)])
+        trader = "python trader.py" if Path("trader.py").is_file() else "barwright trade"
         console.print("Next:")
         console.print(
-            f"  python trader.py --model models:/{name}@latest --source {config.source} --last 5",
+            f"  {trader} --model models:/{first.outcome.task.name}@latest "
+            f"--source {config.source} --last 5",
             soft_wrap=True,
         )
         if not summary.tracking_uri.startswith("http"):
@@ -109,22 +105,63 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
         console.print(f"  compare: {summary.compare_link}", soft_wrap=True, highlight=False)
 
 
-def _status(trained: TrainedModel) -> str:
-    return "flat" if trained.flat_because else "unproven" if trained.doubts else "trades"
+def _table(summary: Summary, console: Console) -> Table:
+    """Results in as many columns as the console has room for; model and status always."""
+    unbounded = console.options.update(max_width=10_000)
+    for count in range(len(_COLUMNS), 1, -1):
+        table = Table(title="Walk-forward, after costs", title_justify="left", box=SIMPLE_HEAD)
+        for heading in ("model", "version", "status"):
+            table.add_column(heading, no_wrap=True)
+        for heading, _ in _COLUMNS[:count]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for result in summary.results:
+            outcome = result.outcome
+            if outcome.trained is None or result.version is None:
+                cells = ["-", "[red]failed[/red]", *("" for _ in range(count))]
+            else:
+                figures = [read(outcome) for _, read in _COLUMNS[:count]]
+                cells = [result.version, _status(outcome), *figures]
+            table.add_row(outcome.task.name, *cells)
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            break
+    return table
+
+
+def _figure(name: str, form: str) -> Callable[[Outcome], str]:
+    def read(outcome: Outcome) -> str:
+        value = math.nan if outcome.trained is None else outcome.trained.metrics[name]
+        return format(value, form) if math.isfinite(value) else "-"
+
+    return read
+
+
+#: Heading, and how a trained task's cell reads; the last ones go first where there is no room.
+_COLUMNS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
+    ("net\nSharpe", _figure("wf_net_sharpe", ".2f")),
+    ("trades", _figure("wf_n_trades", ".0f")),
+    ("net\nreturn", _figure("wf_net_return", "+.1%")),
+    ("gross\nSharpe", _figure("wf_gross_sharpe", ".2f")),
+    ("hold\nSharpe", _figure("wf_buy_hold_sharpe", ".2f")),
+    ("turnover", _figure("wf_turnover", ".0f")),
+    ("seconds", lambda outcome: f"{outcome.ended - outcome.started:.1f}"),
+)
+_RANK = {"trades": 0, "unproven": 1, "flat": 2}
+
+
+def _status(outcome: Outcome) -> str:
+    return "flat" if outcome.trained is None else outcome.trained.status
 
 
 def _explain(outcome: Outcome) -> list[str]:
     """Say why a version is flat or unproven: in the table it is a word."""
-    if outcome.trained is None:
+    trained, name = outcome.trained, outcome.task.name
+    if trained is None or trained.status == "trades":
         return []
-    name, why = outcome.task.name, outcome.trained.flat_because
-    if why:
-        earlier = " (earlier blocks of the walk-forward did trade)"
-        traded = outcome.trained.metrics["wf_n_trades"] > 0
-        return [f"{name} is flat: {why}; it will not trade{earlier if traded else ''}."]
-    if outcome.trained.doubts:
-        return [f"{name} is unproven: {', and '.join(outcome.trained.doubts)}."]
-    return []
+    if trained.status == "unproven":
+        return [f"{name} is unproven: {trained.status_reason}."]
+    earlier = " (earlier blocks of the walk-forward did trade)"
+    traded = trained.metrics["wf_n_trades"] > 0
+    return [f"{name} is flat: {trained.status_reason}; it will not trade{earlier * traded}."]
 
 
 def _data_lines(summary: Summary) -> list[str]:
@@ -142,19 +179,3 @@ def _data_lines(summary: Summary) -> list[str]:
             f"bars missing, longest {gaps['longest']}."
         )
     return list(lines.values())
-
-
-def _figures(trained: TrainedModel) -> list[str]:
-    m = trained.metrics
-
-    def number(name: str, form: str) -> str:
-        return format(m[name], form) if math.isfinite(m[name]) else "-"
-
-    return [
-        number("wf_net_sharpe", ".2f"),
-        number("wf_gross_sharpe", ".2f"),
-        number("wf_buy_hold_sharpe", ".2f"),
-        number("wf_net_return", "+.1%"),
-        number("wf_n_trades", ".0f"),
-        number("wf_turnover", ".0f"),
-    ]

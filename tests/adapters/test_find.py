@@ -58,9 +58,9 @@ def test_a_built_in_is_found_by_name() -> None:
 
 def test_an_unknown_name_gets_the_nearest_or_the_list() -> None:
     for lookup in (adapters.find, adapters.check_name):
-        with pytest.raises(AdapterError, match="no model 'lightgmb'; did you mean 'lightgbm'"):
+        with pytest.raises(AdapterError, match="no model 'lightgmb' here; did you mean 'lightgbm'"):
             lookup("lightgmb")
-        with pytest.raises(AdapterError, match="no model 'x'; known are gru, lightgbm, ppo"):
+        with pytest.raises(AdapterError, match="no model 'x' here; known are gru, lightgbm, ppo"):
             lookup("x")
 
 

@@ -105,6 +105,15 @@ def test_bad_configuration(config: dict, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_file_that_the_documentation_shows_is_accepted(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "features.md").read_text()
+    path = tmp_path / "features.yaml"
+    path.write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    features = FeatureSet.from_config(read_settings(path, "features"), interval=HOUR)
+    assert {"ret_20", "rsi_14"} <= set(features.names)
+    assert not any(name.startswith("adx") for name in features.names)
+
+
 def test_configuration_file(tmp_path: Path) -> None:
     path = tmp_path / "features.yaml"
     path.write_text("groups: [returns, time]\nwindows:\n  ret: [4, 8]\n  autocorr: []\n")

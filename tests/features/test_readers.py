@@ -26,6 +26,7 @@ def _csv(path: Path, times: object, header: str = "time,open,high,low,close,volu
         ("Date,Open,High,Low,Close,Vol", "read Date as timestamp, Vol as volume"),
         ("open_time,o,h,l,c,v", "read open_time as timestamp, o as open"),
         ("<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>", "read <DATE> as timestamp, <OPEN> as open"),
+        ("Gmt time,Open,High,Low,Close,<TICKVOL>", "read Gmt time as timestamp, <TICKVOL> as vol"),
         (" Open Time , open , high , low , close , volume ", "as timestamp"),
     ],
 )
@@ -47,6 +48,27 @@ def test_columns_may_stand_anywhere_and_others_are_named(tmp_path: Path) -> None
     row = frame.loc[0, ["open", "high", "low", "close", "volume"]]
     assert row.tolist() == [1.5, 2.5, 0.5, 2, 7]
     assert understood.endswith("; read date as timestamp; ignored trades")
+
+
+@pytest.mark.parametrize("form", ["%Y.%m.%d,%H:%M:%S", "%Y-%m-%d,%H:%M", "%d.%m.%Y,%H:%M"])
+def test_a_date_and_a_clock_are_one_time(form: str, tmp_path: Path) -> None:
+    header = "<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<TICKVOL>"
+    path = _csv(tmp_path / "a.csv", TIMES.strftime(form), header)
+    frame, understood = read_table(path)
+    assert (frame["timestamp"] == TIMES).all()
+    assert "times from <DATE> and <TIME>, " in understood
+
+
+def test_a_date_beside_a_whole_time_is_still_in_doubt(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", [f"2024-01-30,{t}" for t in TIMES], "date,time,o,h,l,c,v")
+    with pytest.raises(InputError, match="both 'date' and 'time' look like the timestamp"):
+        read_table(path)
+
+
+def test_bars_without_volume_are_told_what_to_do(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", TIMES, "time,open,high,low,close,Volume USDT")
+    with pytest.raises(InputError, match=r"no column for volume; .* a column of zeros, and --feat"):
+        read_table(path)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

@@ -21,6 +21,7 @@ def test_a_mapping_comes_back_as_it_was_written(tmp_path: Path) -> None:
     [
         (None, "cannot be read: "),
         (b"groups: [", "cannot be read: "),
+        (b"a: 1\nb: [2, 3\nc: 4", "in line 3; give a YAML file"),
         (b"- ret", "must be a mapping, got list"),
         (b"", "must be a mapping, got NoneType"),
         (b"!!python/object/apply:os.getcwd []", "cannot be read: "),

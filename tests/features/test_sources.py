@@ -82,6 +82,9 @@ def test_an_unknown_symbol_is_told_what_there_is(
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"`source` is not a folder: '.*nowhere'; give a folder"):
         FolderSource(tmp_path / "nowhere").read("SYNTH", "1h")
+    for path in (str(tmp_path / "nowhere"), "x" * 5_000):
+        with pytest.raises(InputError, match="`source` is not a folder"):
+            open_source(path)
 
 
 @pytest.mark.parametrize("text", ["", "sqlite:///x.db", "s3://bucket", "ccxt:binance"])

@@ -127,7 +127,17 @@ def test_http_serving_decides_bit_for_bit_as_the_trader(trained, traded, bars, s
         timeout=60,
     )
     assert short.status_code == 400
-    assert "needs at least 295 bars" in short.text
+    assert "needs at least 295 bars" in short.json()["message"]
+
+
+def test_the_trader_says_what_training_said(trained) -> None:
+    (version,) = trained.client.search_model_versions("name = 'lightgbm-EURUSD'")
+    status, reason = version.tags["status"], version.tags["status_reason"]
+    shown = trained.trade("--model", MODEL, "--source", "sample").stdout
+    told = json.loads(trained.trade("--model", MODEL, "--source", "sample", "--json").stdout)
+    assert (told["status"], told["status_reason"]) == (status, reason)
+    words = " ".join(shown.split())
+    assert (f"{status}: {reason} (said when it was trained)" in words) == (status != "trades")
 
 
 def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:

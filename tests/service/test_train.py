@@ -14,7 +14,8 @@ def test_a_verified_version_is_registered_and_latest_names_it(trained) -> None:
     version = trained.client.get_model_version_by_alias("lightgbm-EURUSD", "latest")
     assert str(version.version) == "1"
     assert version.source.startswith("models:/m-")
-    assert version.tags["trades"] in ("yes", "no", "unproven")
+    assert version.tags["status"] in ("trades", "flat", "unproven")
+    assert bool(version.tags["status_reason"]) == (version.tags["status"] != "trades")
     assert "walk-forward" in version.description
 
 
@@ -72,7 +73,7 @@ def test_the_end_shows_versions_and_the_next_step(workspace) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lightgbm-GOOGL" in done.stdout
-    assert "python trader.py --model models:/lightgbm-GOOGL@latest --source sample" in done.stdout
+    assert "barwright trade --model models:/lightgbm-GOOGL@latest --source sample" in done.stdout
     assert "compareRunsMode=CHART" in done.stdout
     traded = workspace.trade("--model", "models:/lightgbm-GOOGL@latest", "--source", "sample")
     assert traded.returncode == 0, traded.stderr

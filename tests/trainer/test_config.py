@@ -42,6 +42,7 @@ def parse(**changes: Any) -> TrainConfig:
         ({"cache": "5"}, "`--cache` must be on or off, got '5'"),
         ({"interval": "1x"}, "`interval` must be a count and one of m, h, d, w, got '1x'; write"),
         ({"source": ""}, "`source` must be a folder or `sample`, got ''"),
+        ({"source": "no/where"}, "`source` is not a folder: 'no/where'; give a folder of {symbol}"),
         ({"source": "s3://bars"}, "`source` must be a folder or `sample`, got 's3://bars'; save"),
         (
             {"symbols": "../../x"},
@@ -52,8 +53,8 @@ def parse(**changes: Any) -> TrainConfig:
         ({"symbols": ""}, "`--symbols` must name at least one, got none; for example --symbols EU"),
         ({"symbols": " , "}, "`--symbols` must name at least one, got none"),
         ({"models": ""}, "`--models` must name at least one, got none; for example lightgbm"),
-        ({"models": "lightgmb"}, "there is no model 'lightgmb'; did you mean 'lightgbm'?"),
-        ({"models": "x"}, "there is no model 'x'; known are gru, lightgbm, ppo"),
+        ({"models": "lightgmb"}, "there is no model 'lightgmb' here; did you mean 'lightgbm'?"),
+        ({"models": "x"}, "there is no model 'x' here; known are gru, lightgbm, ppo"),
         ({"models": "lightgbm,lightgbm"}, "`--models` names 'lightgbm' twice; name it once"),
         (
             {"models": "lightgbm", "params": "gru.hidden=3"},
@@ -61,6 +62,10 @@ def parse(**changes: Any) -> TrainConfig:
         ),
         ({"params": "lightgbm.num_leafs=3"}, "no hyperparameter 'num_leafs'; did you mean 'num_l"),
         ({"params": "lightgbm.num_leaves=abc"}, "'num_leaves' of lightgbm must be int, got 'abc'"),
+        (
+            {"params": "lightgbmm.num_leaves=3"},
+            "no model 'lightgbmm' here; did you mean 'lightgbm'",
+        ),
         ({"params": "num_leaves=3"}, "`--params` must read model.name=value, got 'num_leaves=3'"),
         ({"params": "lightgbm.num_leaves"}, "`--params` must read model.name=value, got 'lightgb"),
         (

@@ -418,6 +418,12 @@ def test_features_of_another_installation_are_refused_with_a_diff(
         TradingModel.load(folder)
 
 
+def test_a_model_of_a_plug_in_that_is_not_installed_says_so(folder: Path) -> None:
+    edit(folder, "config_snapshot.json", lambda data: data["contract"].update(model="logistic"))
+    with pytest.raises(TrainerError, match="kind 'logistic' are not known here; install the plug"):
+        TradingModel.load(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
