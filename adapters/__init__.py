@@ -73,3 +73,19 @@ def find(name: str) -> type[ModelAdapter]:
     if not (isinstance(adapter, type) and issubclass(adapter, ModelAdapter)):
         raise AdapterError(f"model plug-in {name!r} must be a subclass of ModelAdapter")
     return adapter
+
+
+def find_stored(name: str) -> type[ModelAdapter]:
+    """Import the adapter of a stored model.
+
+    Raises
+    ------
+    AdapterError
+        If it is not known here: the model says elsewhere which distribution it needs.
+    """
+    if name not in names():
+        raise AdapterError(
+            f"models of kind {name!r} are not known here; install the plug-in that it was trained "
+            "with: it is in the model's requirements.txt"
+        )
+    return find(name)

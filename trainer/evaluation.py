@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from features.dataset import take_rows
 from trainer.errors import TrainerError
+from trainer.evidence import evidence
 from trainer.metrics import base_rate_log_loss, baselines, probability_metrics
 from trainer.sample import BarAxis, Sample
 from trainer.splits import PurgedWalkForward, plan_digest
@@ -104,8 +105,16 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         earned = procedure.performance(sample, tested, by_itself[tested])
         metrics |= {f"native_{name}": earned[name] for name in _NATIVE}
     axis = BarAxis.of(sample.bar[tested])
+    moved = axis.place(sample.forward_return[tested], 0.0)
+    metrics |= evidence(
+        axis.place(position[tested].astype(float), 0.0),
+        moved,
+        fee_bps=procedure.fee_bps,
+        slippage_bps=procedure.slippage_bps,
+        periods_per_year=procedure.periods_per_year,
+    )
     metrics |= baselines(
-        axis.place(sample.forward_return[tested], 0.0),
+        moved,
         fee_bps=procedure.fee_bps,
         slippage_bps=procedure.slippage_bps,
         periods_per_year=procedure.periods_per_year,

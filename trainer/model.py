@@ -273,12 +273,7 @@ class TradingModel:
         threshold = Threshold.from_json(calibration.pop("threshold"))
         calibrator = calibrator_from_json(calibration)
         signature = FeatureSignature.from_json(read_json(folder / "features.json"))
-        if contract.model not in adapters.names():
-            raise TrainerError(
-                f"models of kind {contract.model!r} are not known here; install the plug-in that "
-                "it was trained with: it is in the model's requirements.txt"
-            )
-        adapter = adapters.find(contract.model).load(folder / "model.bin")
+        adapter = adapters.find_stored(contract.model).load(folder / "model.bin")
         model = cls(contract, rebuild(signature), adapter, calibrator, threshold)
         model._replay(manifest)
         return model

@@ -200,11 +200,26 @@ def describe(trained: TrainedModel) -> str:
         f"| {wf['wf_buy_hold_sharpe']} |\n"
         f"| return | {wf['wf_net_return']} | {wf['wf_gross_return']} "
         f"| {wf['wf_buy_hold_return']} |\n\n"
+        f"{_interval(trained.metrics)}"
         f"{wf['wf_n_trades']} trades, turnover {wf['wf_turnover']}, "
         f"log-loss {wf['wf_log_loss']} against the base rate's "
         f"{wf['wf_base_rate_log_loss']}.\n\n"
         f"Data: {data['understood']}. {data['rows']:,} rows of {data['bars']:,} bars from "
         f"{data['first']} to {data['last']}; dropped: {dropped}."
+    )
+
+
+def _interval(metrics: Mapping[str, float]) -> str:
+    """Sentence on how far the net Sharpe ratio may be believed; none if it never traded."""
+    lower, upper, psr = (
+        metrics[f"wf_{n}"] for n in ("net_sharpe_lower", "net_sharpe_upper", "psr")
+    )
+    if not (math.isfinite(lower) and math.isfinite(psr)):
+        return ""
+    return (
+        f"95 % interval of the net Sharpe ratio (stationary bootstrap): {lower:.2f} to "
+        f"{upper:.2f}; probability that the true one is above 0: {psr:.1%}; it broke even at "
+        f"{metrics['wf_break_even_bps']:.1f} basis points a side.\n\n"
     )
 
 

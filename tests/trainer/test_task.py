@@ -23,7 +23,8 @@ HEADLINE = (
     "net_sharpe", "gross_sharpe", "net_sortino", "net_max_drawdown", "net_return", "gross_return",
     "turnover", "n_trades", "exposure", "hit_rate", "n_bars", "net_sharpe_cost2x",
     "net_sharpe_cost3x", "buy_hold_sharpe", "buy_hold_return", "log_loss", "brier", "roc_auc",
-    "ece", "base_rate_log_loss",
+    "ece", "base_rate_log_loss", "net_sharpe_lower", "net_sharpe_upper", "psr",
+    "min_track_record", "break_even_bps",
 )  # fmt: skip
 
 
