@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -197,11 +198,15 @@ def resolve_params(
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(defaults)}"
             raise AdapterError(f"{model} has no hyperparameter {name!r}; {hint}")
         wanted = type(defaults[name])
-        if wanted is float and type(value) is int:
-            value = float(value)
+        if wanted is float and type(value) in (int, str):
+            # YAML takes 1e-3 for a text.
+            with suppress(ValueError, OverflowError):
+                value = float(value)
         if type(value) is not wanted:
+            shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}..."
             raise AdapterError(
-                f"hyperparameter {name!r} of {model} must be {wanted.__name__}, got {value!r}"
+                f"hyperparameter {name!r} of {model} must be {wanted.__name__}, got {shown}; its "
+                f"default is {defaults[name]!r}"
             )
         least, most = (rules or {}).get(name, (-math.inf, math.inf))
         if not isinstance(value, str) and not least <= value <= most:

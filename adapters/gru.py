@@ -189,7 +189,8 @@ class GRUAdapter(ModelAdapter):
             )
             network.load_state_dict(tensors)
         except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
-            raise AdapterError(f"{path.name} holds no gru model: {error}") from error
+            what = " ".join(str(error).split())
+            raise AdapterError(f"{path.name} holds no gru model: {what}") from error
         loaded._network, loaded._told = network.eval(), {}
         return loaded
 

@@ -180,7 +180,8 @@ class PPOAdapter(ModelAdapter):
                 policy.load_state_dict(own)
                 policies.append(policy.eval())
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise AdapterError(f"{path.name} holds no ppo model: {error}") from error
+            what = " ".join(str(error).split())
+            raise AdapterError(f"{path.name} holds no ppo model: {what}") from error
         loaded._policies, loaded._told = tuple(policies), {}
         return loaded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -79,22 +80,25 @@ def train_policy(
         seed=seed,
     )
     hidden = int(params["hidden"])
-    learner = PPO(
-        "MlpPolicy",
-        env,
-        n_steps=n_steps,
-        batch_size=min(int(params["batch_size"]), n_envs * n_steps),
-        n_epochs=int(params["n_epochs"]),
-        learning_rate=float(params["learning_rate"]),
-        gamma=float(params["gamma"]),
-        gae_lambda=float(params["gae_lambda"]),
-        ent_coef=float(params["ent_coef"]),
-        clip_range=float(params["clip_range"]),
-        policy_kwargs={"net_arch": {"pi": [hidden, hidden], "vf": [hidden, hidden]}},
-        seed=seed,
-        device=device,
-        verbose=0,
-    )
+    with warnings.catch_warnings():
+        # It says that the last mini-batch may be shorter, which does no harm.
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")
+        learner = PPO(
+            "MlpPolicy",
+            env,
+            n_steps=n_steps,
+            batch_size=min(int(params["batch_size"]), n_envs * n_steps),
+            n_epochs=int(params["n_epochs"]),
+            learning_rate=float(params["learning_rate"]),
+            gamma=float(params["gamma"]),
+            gae_lambda=float(params["gae_lambda"]),
+            ent_coef=float(params["ent_coef"]),
+            clip_range=float(params["clip_range"]),
+            policy_kwargs={"net_arch": {"pi": [hidden, hidden], "vf": [hidden, hidden]}},
+            seed=seed,
+            device=device,
+            verbose=0,
+        )
     # Its own would leave a folder of logs among the temporary files at every round.
     learner.set_logger(Logger(folder=None, output_formats=[]))
     rounds = math.ceil(int(params["timesteps"]) / (n_envs * n_steps))

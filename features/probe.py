@@ -47,6 +47,7 @@ def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) ->
         return
     picked = np.unique(np.linspace(features.memory, len(bars) - 1, rows).astype(int))
     broken: dict[str, str] = {}
+    first_broken = len(bars)
     for memory in sorted({column.memory for column in features.columns}):
         places = [i for i, column in enumerate(features.columns) if column.memory == memory]
         some = FeatureSet(tuple(features.columns[i] for i in places))
@@ -64,9 +65,15 @@ def probe(features: FeatureSet, bars: Bars, matrix: Matrix, *, rows: int = 8) ->
             _note(broken, some, far, "needs more than its memory, or uses the whole series")
             levels = _differ(some.compute(_scaled(alone))[-1], short, allowed)
             _note(broken, some, levels, "depends on the level of price or volume")
+            if broken:
+                first_broken = min(first_broken, t)
     if broken:
         listed = "; ".join(f"{name} {why}" for name, why in broken.items())
-        raise InputError(f"features of {bars.symbol} cannot be trusted: {listed}; repair them")
+        raise InputError(
+            f"features of {bars.symbol} cannot be trusted: {listed}; repair them, or the bars "
+            f"before {bars.timestamps[first_broken]:%Y-%m-%d %H:%M} (prices that stand still and "
+            "bad ticks break sound features, too), or leave them out with --features"
+        )
 
 
 def _scaled(bars: Bars) -> Bars:

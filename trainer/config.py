@@ -42,12 +42,12 @@ def _param_map(value: object) -> object:
     params: dict[str, dict[str, object]] = {}
     for part in filter(None, (p.strip() for p in value.split(","))):
         name, equals, text = part.partition("=")
-        model, dot, key = name.partition(".")
-        if not (equals and dot and key):
+        model, dot, key = name.strip().partition(".")
+        if not (equals and model and dot and key):
             raise ValueError("must read model.name=value")
         if key in params.setdefault(model, {}):
             raise ValueError(f"must set {name} once")
-        params[model][key] = _number(text)
+        params[model][key] = _number(text.strip())
     return params
 
 
@@ -229,6 +229,9 @@ def _explain(error: ValidationError) -> str:
         if rule.startswith("`"):
             lines.setdefault(field, rule)  # a whole sentence, by another room
             continue
-        text = f"`{option_name(field)}` {rule}, got {item['input']!r}; see --help"
+        # Of hyperparameters, which one: there may be many.
+        inside = ".".join(map(str, item["loc"][1:3]))
+        which = f"{option_name(field)} {inside}" if inside else option_name(field)
+        text = f"`{which}` {rule}, got {item['input']!r}; see --help"
         lines.setdefault(field, text)
     return "\n".join(lines.values())

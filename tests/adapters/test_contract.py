@@ -294,6 +294,10 @@ def test_a_hyperparameter_of_another_type_is_refused(name: str) -> None:
         if type(default) is float:
             taken = adapter(task="classification", params={known: 1}).params[known]
             assert type(taken) is float
+            # YAML hands 1e-1 on as a text, and any number of digits as an integer.
+            assert adapter(task="classification", params={known: "1e-1"}).params[known] == 0.1
+            with pytest.raises(AdapterError, match=r"must be float, got 1000+\.\.\.; its default"):
+                adapter(task="classification", params={known: 10**400})
 
 
 def test_an_unknown_task_is_refused(name: str) -> None:

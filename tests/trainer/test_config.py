@@ -74,6 +74,11 @@ def parse(**changes: Any) -> TrainConfig:
         ),
         ({"params": "lightgbm.num_leaves=1"}, "'num_leaves' of lightgbm must be from 2 to 131072"),
         ({"params": "lightgbm.bagging_fraction=1.5"}, "must be from 0.001 to 1, got 1.5"),
+        ({"params": ".hidden=3"}, "`--params` must read model.name=value, got '.hidden=3'"),
+        (
+            {"params": {"gru": {"hidden": None}}},
+            "`--params gru.hidden` must be a valid integer, got None; see --help",
+        ),
         ({"params": "lightgbm.=3"}, "`--params` must read model.name=value, got 'lightgbm.=3'"),
         ({"horizn": 3}, "there is no option 'horizn'; did you mean 'horizon'?"),
         ({"zzz": 3}, "there is no option 'zzz'$"),

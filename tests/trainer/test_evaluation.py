@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import adapters
 from adapters.base import ModelAdapter
 from trainer.errors import TrainerError
 from trainer.evaluation import WalkForward, walk_forward
@@ -87,6 +88,35 @@ def test_a_block_does_not_move_by_one_bit_when_its_outcomes_are_rewritten(
         assert after.blocks[number]["log_loss"] != before.blocks[number]["log_loss"]
         if number + 1 < BLOCKS:
             assert said(again[number + 1]) != said(runs[number + 1])
+
+
+QUICK_PARAMS: dict[str, dict[str, Any]] = {
+    "lightgbm": {"num_boost_round": 20, "min_data_in_leaf": 20},
+    "gru": {"lookback": 4, "hidden": 4, "chunk": 32, "max_epochs": 2, "learning_rate": 0.01},
+    "ppo": {"timesteps": 2_048, "n_envs": 32, "n_steps": 16, "batch_size": 256, "hidden": 8},
+}
+
+
+@pytest.mark.parametrize("name", QUICK_PARAMS)
+def test_no_shipped_model_sees_the_outcomes_of_the_block_that_it_scores(
+    synthetic_sample: Any, make_procedure: Any, name: str
+) -> None:
+    sample = synthetic_sample(edge=0.002)
+
+    def make() -> ModelAdapter:
+        return adapters.find(name)(task="classification", seed=3, params=QUICK_PARAMS[name])
+
+    before = walk_forward(sample, make_procedure(make), BLOCKS)
+    places = blocks_of(before)[-1]
+    reaching = np.flatnonzero(sample.label_end >= before.bar[places[0]])
+    after = walk_forward(rewritten(sample, reaching), make_procedure(make), BLOCKS)
+    assert after.probability.tobytes() == before.probability.tobytes()
+    assert after.position.tobytes() == before.position.tobytes()
+    assert np.nanstd(before.probability) > 0, "a constant would prove nothing"
+    # One block earlier they are the past, and must be learnt from.
+    earlier = np.flatnonzero(sample.label_end >= before.bar[blocks_of(before)[0][0]])
+    moved = walk_forward(rewritten(sample, earlier), make_procedure(make), BLOCKS)
+    assert moved.probability[places].tobytes() != before.probability[places].tobytes()
 
 
 @pytest.mark.parametrize("lookback", [1, 8])
