@@ -143,17 +143,18 @@ def train_network(
                 continue
             history.train_loss.append(float(torch.stack(losses).mean()))
             losses.clear()
-            if watched is None:
-                continue
-            now = _watch(network, *watched, settings)
-            network.train()
-            history.valid_loss.append(now)
-            progress(f"epoch {epoch + 1}/{settings.max_epochs}, loss {now:.4f}, best {best:.4f}")
-            if now < best:
-                best, best_state, misses = now, copy.deepcopy(network.state_dict()), 0
-                history.best_update = history.updates
-            else:
-                misses += 1
+            if watched is not None:
+                now = _watch(network, *watched, settings)
+                network.train()
+                history.valid_loss.append(now)
+                progress(
+                    f"epoch {epoch + 1}/{settings.max_epochs}, loss {now:.4f}, best {best:.4f}"
+                )
+                if now < best:
+                    best, best_state, misses = now, copy.deepcopy(network.state_dict()), 0
+                    history.best_update = history.updates
+                else:
+                    misses += 1
             if misses >= settings.patience or spent:
                 break
         if misses >= settings.patience or history.updates == settings.max_updates:

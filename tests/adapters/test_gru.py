@@ -79,6 +79,20 @@ def _rows(keep: Standardiser, X: np.ndarray, batch: Batch) -> Rows:
     return Rows(keep(X), y, weight, batch.position)
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_fit_ends_after_the_updates_it_is_given(watched: bool) -> None:
+    train, valid = rows(600), rows(120, 1, start=700)
+    keep = Standardiser.of(train.X)
+    history = train_network(
+        RecurrentNetwork(3, 8, 0.0),
+        _rows(keep, train.X, train),
+        _rows(keep, valid.X, valid) if watched else None,
+        dataclasses.replace(SETTINGS, max_updates=3),
+        lambda text: None,
+    )
+    assert history.updates == 3
+
+
 def test_only_training_rows_shape_the_standardiser(tmp_path: Path) -> None:
     train = rows(300)
     far = dataclasses.replace(rows(100, 1), X=rows(100, 1).X * 1_000 + 50)
