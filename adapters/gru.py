@@ -23,6 +23,7 @@ from adapters.gru_training import Rows, Settings, train_network
 from adapters.recurrent import RecurrentNetwork, window_ends
 from adapters.torch_tools import (
     Standardiser,
+    damaged,
     deterministic,
     load_tensors,
     on_device,
@@ -189,8 +190,7 @@ class GRUAdapter(ModelAdapter):
             )
             network.load_state_dict(tensors)
         except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
-            what = " ".join(str(error).split())
-            raise AdapterError(f"{path.name} holds no gru model: {what}") from error
+            raise damaged(cls.name, path, error) from error
         loaded._network, loaded._told = network.eval(), {}
         return loaded
 

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from adapters.base import (
-    AdapterError,
     Batch,
     ModelAdapter,
     Value,
@@ -24,6 +23,7 @@ from adapters.base import (
 from adapters.policy import PolicyNetwork, greedy_positions
 from adapters.torch_tools import (
     Standardiser,
+    damaged,
     deterministic,
     load_tensors,
     on_device,
@@ -180,8 +180,7 @@ class PPOAdapter(ModelAdapter):
                 policy.load_state_dict(own)
                 policies.append(policy.eval())
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            what = " ".join(str(error).split())
-            raise AdapterError(f"{path.name} holds no ppo model: {what}") from error
+            raise damaged(cls.name, path, error) from error
         loaded._policies, loaded._told = tuple(policies), {}
         return loaded
 

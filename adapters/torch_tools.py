@@ -138,6 +138,10 @@ def load_tensors(model: str, path: Path) -> tuple[dict[str, Tensor], Any]:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, header
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise AdapterError(
-            f"{path.name} holds no {model} model: {error}; download or train it again"
-        ) from error
+        raise damaged(model, path, error) from error
+
+
+def damaged(model: str, path: Path, error: Exception) -> AdapterError:
+    """Build the one-line error for a file that is no such model, or not a whole one."""
+    what = " ".join(str(error).split())
+    return AdapterError(f"{path.name} holds no {model} model: {what}; download or train it again")

@@ -116,12 +116,12 @@ def _table(summary: Summary, console: Console) -> Table:
             table.add_column(heading, justify="right", no_wrap=True)
         for result in summary.results:
             outcome = result.outcome
-            if outcome.trained is None or result.version is None:
-                cells = ["-", "[red]failed[/red]", *("" for _ in range(count))]
-            else:
-                figures = [read(outcome) for _, read in _COLUMNS[:count]]
-                cells = [result.version, _status(outcome), *figures]
-            table.add_row(outcome.task.name, *cells)
+            table.add_row(
+                outcome.task.name,
+                result.version or "-",
+                _status(outcome),
+                *(read(outcome) for _, read in _COLUMNS[:count]),
+            )
         if console.measure(table, options=unbounded).maximum <= console.width:
             break
     return table
@@ -135,7 +135,7 @@ def _figure(name: str, form: str) -> Callable[[Outcome], str]:
     return read
 
 
-#: Heading, and how a trained task's cell reads; the last ones go first where there is no room.
+#: Heading, and how a task's cell reads; the last ones go first where there is no room.
 _COLUMNS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
     ("net\nSharpe", _figure("wf_net_sharpe", ".2f")),
     ("trades", _figure("wf_n_trades", ".0f")),
@@ -149,7 +149,7 @@ _RANK = {"trades": 0, "unproven": 1, "flat": 2}
 
 
 def _status(outcome: Outcome) -> str:
-    return "flat" if outcome.trained is None else outcome.trained.status
+    return "[red]failed[/red]" if outcome.trained is None else outcome.trained.status
 
 
 def _explain(outcome: Outcome) -> list[str]:

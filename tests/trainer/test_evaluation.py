@@ -11,9 +11,11 @@ import pytest
 
 import adapters
 from adapters.base import ModelAdapter
+from trainer.bootstrap import sharpe_interval
 from trainer.errors import TrainerError
 from trainer.evaluation import WalkForward, walk_forward
 from trainer.metrics import net_returns, sharpe, total_return
+from trainer.sharpe_inference import Moments, probabilistic_sharpe
 from trainer.training import BarAxis, Fitted, Procedure, Sample
 
 Factory = Callable[..., Callable[[], ModelAdapter]]
@@ -172,6 +174,12 @@ def test_the_headline_is_what_the_stitched_positions_earn(
     assert result.metrics["n_trades"] > 30
     assert result.metrics["net_return"] == total_return(net)
     assert result.metrics["net_sharpe"] == sharpe(net, 8_760)
+    interval = sharpe_interval(net, 8_760, seed=0)
+    found = [result.metrics[f"net_sharpe_{end}"] for end in ("lower", "upper")]
+    assert found == list(interval)
+    assert result.metrics["psr"] == probabilistic_sharpe(Moments.of(net))
+    even = 1e4 * (held * ahead).sum() / np.abs(np.diff(held, prepend=0.0)).sum()
+    assert result.metrics["break_even_bps"] == pytest.approx(even, rel=1e-12)
     long = net_returns(np.ones(len(axis)), ahead, fee_bps=1.0, slippage_bps=0.5)
     assert result.metrics["buy_hold_return"] == total_return(long)
 
