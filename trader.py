@@ -111,7 +111,6 @@ def decide(
     """
     # As for training: what is traded is nobody else's business.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
     import pandas as pd
 
     from features.interval import Interval
@@ -119,22 +118,14 @@ def decide(
     from trainer.errors import TrainerError
     from trainer.flavor import load_model
     from trainer.manifest import MANIFEST_TAG
-    from trainer.store import DEFAULT_URI, STORE_ERRORS, check_reachable, shown, sqlite_path
+    from trainer.store import STORE_ERRORS, open_store, shown
 
     if not model_uri.startswith(("models:/", "runs:/", "file:", "/")):
         raise TrainerError(
             f"`--model` must be a model URI, got {model_uri!r}; write for example "
             f"models:/{model_uri}@latest"
         )
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    check_reachable(uri)
-    path = sqlite_path(uri)
-    if path is not None and not path.exists():
-        raise TrainerError(
-            f"there is no MLflow database {str(path)!r}; run this where models were trained, or "
-            "set MLFLOW_TRACKING_URI"
-        )
-    mlflow.set_tracking_uri(uri)
+    uri, _ = open_store()
     try:
         resolved, version, tags = resolve(model_uri)
         model = load_model(resolved, manifest_sha256=tags.get(MANIFEST_TAG))

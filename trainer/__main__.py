@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
@@ -15,6 +14,7 @@ import click
 from pydantic_core import PydanticUndefined
 
 import trader
+from trainer.commands import COMMANDS, fail
 from trainer.config import TrainConfig, option_name
 from trainer.errors import TrainerError
 
@@ -98,7 +98,7 @@ def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
     try:
         config = TrainConfig.parse(given)
     except TrainerError as error:
-        _fail(error, status=2, debug=debug)
+        fail(error, status=2, debug=debug)
     # Behind the checks: these imports take seconds, and a typing mistake should not.
     from rich.console import Console
 
@@ -117,7 +117,7 @@ def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
             with ProgressView(console, config) as view:
                 summary = run(config, engine, listen=view.listen, finished=view.finished)
     except TrainerError as error:
-        _fail(error, status=1, debug=debug)
+        fail(error, status=1, debug=debug)
     print_summary(console, summary, config)
     if debug:
         for result in summary.results:
@@ -128,13 +128,8 @@ def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
 
 
 cli.add_command(trader.trade, "trade")
-
-
-def _fail(error: Exception, *, status: int, debug: bool) -> None:
-    if debug:
-        traceback.print_exception(error)
-    click.echo(f"Error: {error}", err=True)
-    sys.exit(status)
+for name, command in COMMANDS.items():
+    cli.add_command(command, name)
 
 
 def main() -> None:

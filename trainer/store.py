@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -41,6 +43,35 @@ def check_reachable(uri: str) -> None:
             f"the MLflow server {shown(uri)} cannot be reached ({type(error).__name__}); start "
             "it, or set MLFLOW_TRACKING_URI to another one"
         ) from error
+
+
+def open_store() -> tuple[str, MlflowClient]:
+    """Open the store that commands look things up in; unlike `train`, they do not make one.
+
+    Returns
+    -------
+    uri : str
+        MLFLOW_TRACKING_URI, or the database of this folder.
+    client : mlflow.MlflowClient
+
+    Raises
+    ------
+    TrainerError
+        If it is not there, or does not answer.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    check_reachable(uri)
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        raise TrainerError(
+            f"there is no MLflow database {str(path)!r}; run this where models were trained, or "
+            "set MLFLOW_TRACKING_URI"
+        )
+    mlflow.set_tracking_uri(uri)
+    try:
+        return uri, MlflowClient()
+    except (*STORE_ERRORS, ImportError) as error:
+        raise store_error(uri, error) from error
 
 
 def _check_database(uri: str) -> None:
