@@ -14,7 +14,7 @@ import click
 from pydantic_core import PydanticUndefined
 
 import trader
-from trainer.commands import COMMANDS, fail
+from trainer.commands import COMMANDS, fail, make_console
 from trainer.config import TrainConfig, option_name
 from trainer.errors import TrainerError
 
@@ -100,14 +100,9 @@ def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
     except TrainerError as error:
         fail(error, status=2, debug=debug)
     # Behind the checks: these imports take seconds, and a typing mistake should not.
-    from rich.console import Console
-
     from trainer.engine import Engine
 
-    # Without a terminal nothing says how wide a line may be; a table needs this much.
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
+    console = make_console()
     try:
         with Engine(config) as engine:
             # MLflow is imported while the workers start.

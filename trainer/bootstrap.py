@@ -32,6 +32,19 @@ class Interval(NamedTuple):
     upper: float
 
 
+class Difference(NamedTuple):
+    """How two Sharpe ratios on the same bars differ; NaN where there is nothing to resample.
+
+    ``observed`` on the bars themselves, ``lower`` and ``upper`` of its interval, and ``at_least``:
+    the share of resamples in which the first is not below the second.
+    """
+
+    observed: float
+    lower: float
+    upper: float
+    at_least: float
+
+
 def sharpe_interval(
     returns: ArrayLike,
     periods_per_year: float,
@@ -67,7 +80,7 @@ def sharpe_interval(
     return _percentiles(np.array(found), level)
 
 
-def difference_interval(
+def sharpe_difference(
     returns: ArrayLike,
     others: ArrayLike,
     periods_per_year: float,
@@ -75,8 +88,8 @@ def difference_interval(
     seed: int,
     level: float = 0.95,
     replications: int = REPLICATIONS,
-) -> Interval:
-    """Return the interval of the first series' Sharpe ratio less the second's, on the same bars.
+) -> Difference:
+    """Return the first series' annualised Sharpe ratio less the second's, on the same bars.
 
     Both are resampled together, so that what moves both does not widen it. A series that never
     traded counts as a ratio of 0.
@@ -93,13 +106,17 @@ def difference_interval(
             f"`returns` and `others` must be of the same bars, got {first.size} and {second.size}"
         )
     pair = np.column_stack([first, second])
-    if first.size < 10 or (first == second).all():
-        return Interval(np.nan, np.nan) if first.size < 10 else Interval(0.0, 0.0)
-    found = []
-    for drawn in _draws(pair, seed, replications):
+    if first.size < 10:
+        return Difference(np.nan, np.nan, np.nan, np.nan)
+    if (first == second).all():
+        return Difference(0.0, 0.0, 0.0, 1.0)
+
+    def difference(drawn: Floats) -> float:
         ratios = [np.nan_to_num(sharpe(column, periods_per_year)) for column in drawn.T]
-        found.append(ratios[0] - ratios[1])
-    return _percentiles(np.array(found), level)
+        return float(ratios[0] - ratios[1])
+
+    found = np.array([difference(drawn) for drawn in _draws(pair, seed, replications)])
+    return Difference(difference(pair), *_percentiles(found, level), float(np.mean(found >= 0)))
 
 
 def _draws(values: Floats, seed: int, replications: int) -> Iterator[Floats]:

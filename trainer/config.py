@@ -107,6 +107,13 @@ class TrainConfig(BaseModel):
     calibration: Literal["platt", "isotonic", "none", "auto"] = Field(
         "platt", description="How scores become probabilities."
     )
+    null_runs: int = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="Repeat the walk-forward so often on bars whose returns were shuffled in "
+        "blocks: the headline with nothing to find. Each takes as long as the walk-forward.",
+    )
     allow_short: Switch = Field(True, description="Whether positions may be short.")
     features: str = Field("", description="YAML file with `groups` and `windows` of features.")
     params: Params = Field(

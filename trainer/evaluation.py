@@ -93,6 +93,8 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         blocks.append(
             {
                 "block": number,
+                "first_bar": int(sample.bar[test[0]]),
+                "last_bar": int(sample.bar[test[-1]]),
                 "train_rows": len(train),
                 "test_rows": len(test),
                 "threshold": fitted.threshold.value,

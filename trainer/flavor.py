@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 from adapters.base import AdapterError
 from features.errors import InputError
 from trainer.errors import TrainerError
-from trainer.manifest import MANIFEST, golden_frame, sha256
+from trainer.manifest import EVIDENCE, MANIFEST, golden_frame, read_json, sha256
 from trainer.model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -134,6 +135,36 @@ def load_model(model_uri: str, *, manifest_sha256: str | None = None) -> Trading
     TrainerError
         If it holds no `TradingModel`, another one, or does not pass `TradingModel.load`.
     """
+    with _opened(model_uri, manifest_sha256) as folder:
+        return TradingModel.load(folder)
+
+
+def load_evidence(
+    model_uri: str, *, manifest_sha256: str | None = None
+) -> tuple[TradingModel, dict[str, Any], dict[str, Any]]:
+    """Load a model as `load_model` does, with what it says of itself.
+
+    Returns
+    -------
+    model : TradingModel
+    metrics : dict
+        Its metrics.json: ``metrics`` and ``blocks``.
+    evidence : dict
+        Its evidence.json; empty for models of format 1, which had none.
+    """
+    with _opened(model_uri, manifest_sha256) as folder:
+        model = TradingModel.load(folder)
+        there = (folder / EVIDENCE).is_file()
+        return (
+            model,
+            read_json(folder / "metrics.json"),
+            read_json(folder / EVIDENCE) if there else {},
+        )
+
+
+@contextlib.contextmanager
+def _opened(model_uri: str, manifest_sha256: str | None) -> Iterator[Path]:
+    """Download a model and check that its manifest is the registered one."""
     with tempfile.TemporaryDirectory(prefix="barwright-") as temporary:
         folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=temporary))
         inside = data_folder(folder)
@@ -142,7 +173,7 @@ def load_model(model_uri: str, *, manifest_sha256: str | None = None) -> Trading
                 f"{MANIFEST} of {model_uri} is not the one that was registered; the stored files "
                 "were altered: restore them, or train again"
             )
-        return TradingModel.load(inside)
+        yield inside
 
 
 def data_folder(folder: Path) -> Path:

@@ -16,7 +16,16 @@ from trainer.errors import TrainerError
 
 #: Scores may differ by this much between machines (last bits of floating point); decisions not.
 SCORE_TOLERANCE = 1e-6
-FILES = ("model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json")
+_FIRST_FILES = (
+    "model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json",
+)  # fmt: skip
+EVIDENCE = "evidence.json"
+FILES = (*_FIRST_FILES, EVIDENCE)
+#: Layout of the files of a model. When it changes: raise it, keep reading the old one, and add a
+#: stored model of the new format to tests/data.
+FORMAT_VERSION = 2
+#: Files of each format that is read; the first had no evidence.
+FILES_OF_FORMAT = {1: _FIRST_FILES, FORMAT_VERSION: FILES}
 MANIFEST = "manifest.json"
 #: Tag of a registered version with the digest of its manifest.
 MANIFEST_TAG = "manifest_sha256"
@@ -42,8 +51,15 @@ def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:
 
 def check_digests(folder: Path, manifest: dict[str, Any]) -> None:
     """Raise `TrainerError` naming the first file that is missing or is not what was saved."""
+    files = FILES_OF_FORMAT.get(manifest.get("format"))  # type: ignore[arg-type]
+    if files is None:
+        known = " and ".join(map(str, FILES_OF_FORMAT))
+        raise TrainerError(
+            f"the model has format {manifest.get('format')!r}, this version reads {known}; use the "
+            "barwright version that wrote it"
+        )
     listed = manifest.get("files")
-    if not isinstance(listed, dict) or set(listed) != set(FILES):
+    if not isinstance(listed, dict) or set(listed) != set(files):
         raise TrainerError("the model's manifest does not list its files; train again")
     for name, digest in listed.items():
         if not (folder / name).is_file():

@@ -21,7 +21,9 @@ from features.signature import FeatureSignature
 from trainer.calibration import Calibrator, calibrator_from_json
 from trainer.errors import TrainerError
 from trainer.manifest import (
+    EVIDENCE,
     FILES,
+    FORMAT_VERSION,
     MANIFEST,
     agrees,
     check_digests,
@@ -33,9 +35,6 @@ from trainer.manifest import (
 )
 from trainer.threshold import Threshold
 
-#: Layout of the files below. When it changes: raise it, keep reading the old one, and add a
-#: stored model of the old format to tests/data.
-FORMAT_VERSION = 1
 #: Decisions replayed at load.
 GOLDEN_ROWS = 5
 
@@ -180,7 +179,13 @@ class TradingModel:
         )
 
     def save(
-        self, folder: Path, *, bars: Bars, metrics: dict[str, Any], config: dict[str, Any]
+        self,
+        folder: Path,
+        *,
+        bars: Bars,
+        metrics: dict[str, Any],
+        config: dict[str, Any],
+        evidence: dict[str, Any] | None = None,
     ) -> None:
         """Write the model, with golden rows from the end of `bars` that every load must repeat.
 
@@ -190,8 +195,8 @@ class TradingModel:
             New or empty folder.
         bars : Bars
             The bars it was trained on; the last ones become the golden rows.
-        metrics, config : dict
-            Evidence and settings, kept with the model for people and later comparisons.
+        metrics, config, evidence : dict
+            Figures, settings and all that bears on them: for people and later comparisons.
 
         Raises
         ------
@@ -203,6 +208,7 @@ class TradingModel:
         threshold = {"threshold": self.threshold.to_json()}
         write_json(folder / "calibrator.json", {**self.calibrator.to_json(), **threshold})
         write_json(folder / "metrics.json", metrics)
+        write_json(folder / EVIDENCE, evidence or {})
         write_json(folder / "features.json", self.features.signature.to_json())
         snapshot = {"contract": asdict(self.contract), "config": config}
         write_json(folder / "config_snapshot.json", snapshot)
@@ -262,11 +268,6 @@ class TradingModel:
     @classmethod
     def _load(cls, folder: Path) -> Self:
         manifest = read_json(folder / MANIFEST)
-        if manifest.get("format") != FORMAT_VERSION:
-            raise TrainerError(
-                f"the model has format {manifest.get('format')!r}, this version reads "
-                f"{FORMAT_VERSION}; use the barwright version that wrote it"
-            )
         check_digests(folder, manifest)
         contract = Contract(**read_json(folder / "config_snapshot.json")["contract"])
         calibration = read_json(folder / "calibrator.json")

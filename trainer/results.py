@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from features.dataset import Dataset
 from trainer.config import TrainConfig
 from trainer.evaluation import WalkForward
+from trainer.record import Record
 from trainer.training import FOLD_METRICS, Fitted
 
 
-def metrics(evidence: WalkForward, fitted: Fitted) -> dict[str, float]:
+def metrics(headline: Mapping[str, float], fitted: Fitted) -> dict[str, float]:
     """Return headline figures as ``wf_``, and mean, spread and minimum over folds as ``val_``."""
-    found = {f"wf_{name}": float(value) for name, value in evidence.metrics.items()}
+    found = {f"wf_{name}": float(value) for name, value in headline.items()}
     for name in FOLD_METRICS:
         values = [fold[name] for fold in fitted.fold_metrics if math.isfinite(fold[name])]
         if values:
@@ -33,7 +35,8 @@ def params(
     model: str,
     data: Dataset,
     fitted: Fitted,
-    evidence: WalkForward,
+    walk: WalkForward,
+    record: Record,
     artifacts: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the settings worth comparing between runs."""
@@ -48,21 +51,11 @@ def params(
         "feature_signature": data.meta.signature.digest,
         "data_digest": data.meta.data_digest,
         "fold_plan": fitted.plan_digest,
-        "walk_forward_plan": evidence.plan_digest,
+        "walk_forward_plan": walk.plan_digest,
+        "record_digest": record.digest,
+        "periods_per_year": data.meta.periods_per_year,
         **{f"{model}.{name}": value for name, value in artifacts["params"].items()},
     }
-
-
-def doubts(metrics: dict[str, float]) -> tuple[str, ...]:
-    """Return what a walk-forward says against a model: nothing yet speaks for one."""
-    found = []
-    if not metrics["wf_n_trades"]:
-        found.append("its walk-forward never traded")
-    elif not metrics["wf_net_return"] > 0:
-        found.append("its walk-forward lost after costs")
-    if not metrics["wf_log_loss"] < metrics["wf_base_rate_log_loss"]:
-        found.append("its probabilities were no better than the base rate's")
-    return tuple(found)
 
 
 def facts(data: Dataset) -> dict[str, Any]:
@@ -84,18 +77,10 @@ def facts(data: Dataset) -> dict[str, Any]:
     }
 
 
-def curve(fitted: Fitted) -> list[dict[str, Any]]:
-    """Return net Sharpe ratio and trades of each threshold that was tried."""
-    search = fitted.search
-    columns = zip(search.candidates, search.net_sharpe, search.n_trades, strict=True)
-    return [
-        {"threshold": float(t), "val_net_sharpe": float(s), "trades": int(k)} for t, s, k in columns
-    ]
-
-
-def finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no NaN: an undefined figure is null."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
+def finite(values: Any) -> Any:
+    """JSON knows no NaN: an undefined figure is null, however deep it lies."""
+    if isinstance(values, dict):
+        return {name: finite(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from trainer.campaign import find_campaign
 from trainer.config import TrainConfig
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
+from trainer.gate import Verdict, judge
 from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.registry import register_verified
 from trainer.scratch import scratch_folder
@@ -18,6 +20,9 @@ from trainer.store import STORE_ERRORS, shown, store_error
 from trainer.task import Outcome, Task, TrainedModel
 from trainer.tracking import Tracking, describe, open_tracking
 from trainer.verify import Verifier
+
+#: Settings that net returns depend on, and how they are annualised.
+_COSTED = ("interval", "fee_bps", "slippage_bps", "periods_per_year")
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,17 @@ class Result:
         How training ended; its `error` also says why a candidate was not registered.
     version : str or None
         Registered version.
+    verdict : Verdict or None
+        What the evidence says of it; None if there is no model.
     seconds : dict of str to float
         Wall time of logging and verifying, beside the worker's own phases.
     """
 
     outcome: Outcome
     version: str | None
+    verdict: Verdict | None
     seconds: dict[str, float]
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ def train(
         for outcome in engine.run(tasks, workspace, listen):
             results[outcome.task] = _record(tracking, verifier, outcome)
             finished(results[outcome.task])
+        _conclude(tracking, results)
         summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())
         if summary.failed:
             tracking.fail()
@@ -103,29 +113,61 @@ def _record(tracking: Tracking, verifier: Verifier, outcome: Outcome) -> Result:
     seconds: dict[str, float] = {}
     try:
         with tracking.child(outcome) as run_id:
-            if outcome.trained is None:
-                return Result(outcome, None, seconds)
-            uri = tracking.log(run_id, outcome.task, outcome.trained)
+            trained = outcome.trained
+            if trained is None:
+                return Result(outcome, None, None, seconds)
+            # The other trials are not all in yet.
+            verdict = Verdict.of(trained.flat_because, [])
+            uri = tracking.log(run_id, outcome.task, trained, verdict)
             seconds["log"] = time.perf_counter() - clock
             version = register_verified(
                 tracking.client,
                 uri,
                 outcome.task.name,
-                tags=_version_tags(run_id, outcome.trained),
-                description=describe(outcome.trained),
+                tags=_version_tags(run_id, trained, verdict),
+                description=describe(trained, verdict),
                 verifier=verifier,
             )
             seconds["verify"] = time.perf_counter() - clock - seconds["log"]
-            return Result(outcome, str(version.version), seconds)
+            return Result(outcome, str(version.version), verdict, seconds, run_id)
     except STORE_ERRORS as error:
         # The others go on: a full disk or a server that went away may be back for them.
         text = str(store_error(tracking.uri, error))
-        return Result(replace(outcome, trained=None, error=text), None, seconds)
+        return Result(replace(outcome, trained=None, error=text), None, None, seconds)
     except TrainerError as error:
-        return Result(replace(outcome, trained=None, error=str(error)), None, seconds)
+        return Result(replace(outcome, trained=None, error=str(error)), None, None, seconds)
 
 
-def _version_tags(run_id: str, trained: TrainedModel) -> dict[str, str]:
+def _conclude(tracking: Tracking, results: dict[Task, Result]) -> None:
+    """Hold each candidate against all trials of its symbol, those of this command included."""
+    records = {
+        result.outcome.trained.record.digest: result.outcome.trained.record
+        for result in results.values()
+        if result.outcome.trained is not None
+    }
+    for symbol in {task.symbol: None for task in results}:
+        campaign = None
+        for task, result in results.items():
+            trained, version = result.outcome.trained, result.version
+            if task.symbol != symbol or trained is None or version is None:
+                continue
+            try:
+                if campaign is None:
+                    campaign = find_campaign(tracking.client, tracking.experiment_id, symbol)
+                    campaign.records.update(records)
+                costed = {name: trained.params[name] for name in _COSTED}
+                figures = campaign.figures(trained.record, **costed)
+                own = {name.removeprefix("wf_"): v for name, v in trained.metrics.items()}
+                verdict = Verdict.of(trained.flat_because, judge({**own, **figures}))
+                tracking.conclude(result.run_id, task, version, trained, verdict, figures)
+                results[task] = replace(result, verdict=verdict)
+            except (TrainerError, *STORE_ERRORS) as error:
+                # It is registered and stays so; `promote` gathers the evidence again.
+                text = f"registered, but its evidence could not be gathered: {error}"
+                results[task] = replace(result, outcome=replace(result.outcome, error=text))
+
+
+def _version_tags(run_id: str, trained: TrainedModel, verdict: Verdict) -> dict[str, str]:
     return {
         "run_id": run_id,
         # Beside the files, and not among them: who alters them cannot alter this with them.
@@ -133,8 +175,8 @@ def _version_tags(run_id: str, trained: TrainedModel) -> dict[str, str]:
         "data_digest": str(trained.data["digest"]),
         "feature_signature": str(trained.params["feature_signature"]),
         # What a trader says of it.
-        "status": trained.status,
-        "status_reason": trained.status_reason,
+        "status": verdict.status,
+        "status_reason": verdict.reason,
         **{
             name: f"{trained.metrics[name]:.4f}"
             for name in ("wf_net_sharpe", "wf_gross_sharpe")

@@ -19,11 +19,14 @@ from features.interval import Interval
 from features.labels import LabelSpec
 from features.settings import read_settings
 from features.sources import open_source
-from trainer import results
+from trainer import dossier, results
 from trainer.config import TrainConfig
+from trainer.dossier import gather, record_of
 from trainer.errors import TrainerError
 from trainer.evaluation import walk_forward
 from trainer.model import Contract, TradingModel
+from trainer.null_control import null_net_sharpe, percentile
+from trainer.record import Record
 from trainer.sample import Sample
 from trainer.training import Fitted, Procedure
 
@@ -61,46 +64,36 @@ class TrainedModel:
         Per fold of the production procedure.
     curves : list of list of float
         Loss on the rows that stop a fit early, per fold of the production procedure.
-    tables : dict of str to list of dict
-        ``walk_forward`` blocks and the ``threshold`` curve.
+    blocks : list of dict
+        Of the walk-forward.
+    evidence : dict
+        What `trainer.dossier.gather` found, no NaN in it.
+    record : Record
+        The walk-forward bar by bar.
     params : dict
         Settings worth comparing between runs.
     data : dict
         Digest, rows, dropped rows, gaps: what the run was trained on.
-    importance : dict of str to float
-        Gain by feature, if the adapter tells it.
     seconds : dict of str to float
         Wall time by phase.
     requirements : tuple of str
         Distributions that serving needs.
     flat_because : str
         Why the production model does not trade; empty if it does.
-    doubts : tuple of str
-        What the walk-forward says against a model that trades.
     """
 
     folder: Path
     metrics: dict[str, float]
     fold_metrics: list[dict[str, float]]
     curves: list[list[float]]
-    tables: dict[str, list[dict[str, Any]]]
+    blocks: list[dict[str, Any]]
+    evidence: dict[str, Any]
+    record: Record
     params: dict[str, Any]
     data: dict[str, Any]
-    importance: dict[str, float]
     seconds: dict[str, float]
     requirements: tuple[str, ...]
     flat_because: str
-    doubts: tuple[str, ...]
-
-    @property
-    def status(self) -> str:
-        """Return ``flat``, ``unproven`` or ``trades``."""
-        return "flat" if self.flat_because else "unproven" if self.doubts else "trades"
-
-    @property
-    def status_reason(self) -> str:
-        """Why it is flat or unproven, in words."""
-        return self.flat_because or ", and ".join(self.doubts)
 
 
 @dataclass(frozen=True)
@@ -167,7 +160,8 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
     clock.lap("data")
     adapter_class = adapters.find(task.model)
     clock.lap("import")
-    fits = _Counter(report, (config.wf_splits + 1) * (config.n_splits + 1))
+    procedures = config.wf_splits * (1 + config.null_runs) + 1
+    fits = _Counter(report, procedures * (config.n_splits + 1))
     seed = config.seed_of(task.symbol, task.model)
 
     def make_adapter() -> ModelAdapter:
@@ -193,20 +187,34 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         on_tell=fits.tell,
     )
     sample = Sample.of(data)
-    evidence = walk_forward(sample, procedure, config.wf_splits)
+    walk = walk_forward(sample, procedure, config.wf_splits)
     clock.lap("walk_forward")
     fitted = procedure.run(sample)
     clock.lap("production")
+    null = null_net_sharpe(
+        builder,
+        task.symbol,
+        data.meta.bars.to_frame(),
+        lambda rows: walk_forward(rows, procedure, config.wf_splits).metrics["net_sharpe"],
+        runs=config.null_runs,
+        seed=seed,
+    )
+    clock.lap("null")
+    report("evidence", 0, 1)
+    record = record_of(data, sample, walk)
+    evidence = gather(config, data, sample, procedure, fitted, record, null)
+    headline = {**walk.metrics, **dossier.headline(evidence)}
+    if null:
+        headline["null_percentile"] = percentile(walk.metrics["net_sharpe"], null)
+    clock.lap("evidence")
     report("saving", 0, 1)
-    metrics = results.metrics(evidence, fitted)
+    metrics = results.metrics(headline, fitted)
     model = _assemble(task, config, builder, data, fitted)
     model.save(
         folder,
         bars=data.meta.bars,
-        metrics={
-            "metrics": results.finite(metrics),
-            "blocks": [results.finite(block) for block in evidence.blocks],
-        },
+        metrics=results.finite({"metrics": metrics, "blocks": walk.blocks}),
+        evidence=results.finite(evidence),
         config={
             # Where bars, cache and workers are does not change a model: left out, so that equal
             # models are equal files.
@@ -226,25 +234,24 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
             "seed_of_fit": seed,
             "data_digest": data.meta.data_digest,
             "fold_plan": fitted.plan_digest,
-            "walk_forward_plan": evidence.plan_digest,
+            "walk_forward_plan": walk.plan_digest,
         },
     )
     clock.lap("save")
     artifacts = fitted.adapter.get_artifacts()
-    gains = artifacts.get("importance_gain", [])
     return TrainedModel(
         folder=folder,
         metrics=metrics,
         fold_metrics=fitted.fold_metrics,
         curves=fitted.curves,
-        tables={"walk_forward": evidence.blocks, "threshold": results.curve(fitted)},
-        params=results.params(config, task.model, data, fitted, evidence, artifacts),
+        blocks=walk.blocks,
+        evidence=results.finite(evidence),
+        record=record,
+        params=results.params(config, task.model, data, fitted, walk, record, artifacts),
         data=results.facts(data),
-        importance=dict(zip(data.feature_names, map(float, gains), strict=True)) if gains else {},
         seconds={**clock.laps, "fits": fits.seconds},
         requirements=(*adapters.requirements(task.model), *builder.features.requirements),
         flat_because=fitted.flat_because,
-        doubts=results.doubts(metrics),
     )
 
 

@@ -10,6 +10,8 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -20,6 +22,8 @@ from mlflow.entities import Metric, Param, RunTag
 
 from trainer import flavor
 from trainer.errors import TrainerError
+from trainer.gate import Verdict
+from trainer.record import RECORD_FILE
 from trainer.scratch import is_alive, process_identity
 from trainer.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, shown, store_error
 from trainer.task import Outcome, Task, TrainedModel
@@ -28,6 +32,8 @@ _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 _HOST, _PROCESS = "barwright.host", "barwright.process"
 #: What MLflow takes at once.
 _BATCH = 1_000
+#: Parts of the evidence that are shown as tables.
+_TABLES = ("threshold_curve", "regimes", "cost_stress")
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Tracking:
         finally:
             self.client.set_terminated(run_id, status, end_time=int(outcome.ended * 1000))
 
-    def log(self, run_id: str, task: Task, trained: TrainedModel) -> str:
+    def log(self, run_id: str, task: Task, trained: TrainedModel, verdict: Verdict) -> str:
         """Log metrics, settings, data and the candidate itself; returns its ``models:/m-...``."""
         now = int(time.time() * 1000)
         metrics = [
@@ -96,7 +102,7 @@ class Tracking:
         ]
         metrics += [Metric(f"seconds/{k}", v, now, 0) for k, v in trained.seconds.items()]
         params = [Param(name, str(value)) for name, value in trained.params.items()]
-        tags = [RunTag(_NOTE, describe(trained))]
+        tags = [RunTag(_NOTE, describe(trained, verdict)), RunTag("status", verdict.status)]
         self.client.log_batch(run_id, params=params, tags=tags)
         for begin in range(0, len(metrics), _BATCH):
             self.client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
@@ -109,13 +115,45 @@ class Tracking:
         )
         with mlflow.start_run(run_id=run_id, nested=True):
             mlflow.log_input(dataset, context="training")
-            for table, rows in trained.tables.items():
+            for table, rows in {
+                "walk_forward": trained.blocks,
+                **{name: trained.evidence[name] for name in _TABLES},
+            }.items():
                 if rows:
                     columns = {key: [row[key] for row in rows] for key in rows[0]}
                     mlflow.log_table(columns, f"{table}.json")
-            mlflow.log_dict({"data": data, "importance_gain": trained.importance}, "facts.json")
+            mlflow.log_dict({"data": data}, "facts.json")
+            with TemporaryDirectory(prefix="barwright-") as folder:
+                trained.record.write(Path(folder) / RECORD_FILE)
+                mlflow.log_artifact(str(Path(folder) / RECORD_FILE))
             info = flavor.log_model(trained.folder, task.name, requirements=trained.requirements)
         return str(info.model_uri)
+
+    def conclude(
+        self,
+        run_id: str,
+        task: Task,
+        version: str,
+        trained: TrainedModel,
+        verdict: Verdict,
+        figures: Mapping[str, float],
+    ) -> None:
+        """Write what the whole campaign says of a candidate to its run and its version."""
+        now = int(time.time() * 1000)
+        note = describe(trained, verdict, figures)
+        self.client.log_batch(
+            run_id,
+            metrics=[
+                Metric(f"wf_{name}", value, now, 0)
+                for name, value in figures.items()
+                if math.isfinite(value)
+            ],
+            tags=[RunTag(_NOTE, note), RunTag("status", verdict.status)],
+        )
+        # The status last: a version is not called proven before its reasons are there.
+        self.client.update_model_version(task.name, version, note)
+        self.client.set_model_version_tag(task.name, version, "status_reason", verdict.reason)
+        self.client.set_model_version_tag(task.name, version, "status", verdict.status)
 
     def compare_link(self) -> str:
         """Address, or for a database the fragment, that ranks this experiment's candidates."""
@@ -183,29 +221,53 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
         raise store_error(uri, error) from error
 
 
-def describe(trained: TrainedModel) -> str:
-    """Markdown about a candidate, for its run and its version."""
+def describe(
+    trained: TrainedModel, verdict: Verdict, figures: Mapping[str, float] | None = None
+) -> str:
+    """Markdown about a candidate, for its run and its version.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+    verdict : Verdict
+    figures : mapping of str to float, optional
+        What the campaign says of it: ``dsr``, ``pbo``, ``trials``.
+    """
     data = trained.data
     dropped = ", ".join(f"{count:,} {why}" for why, count in data["dropped"].items()) or "none"
-    verdict = {
-        "trades": "The threshold trades, and the walk-forward earned after costs.",
-        "unproven": f"**Unproven**: the threshold trades, but {trained.status_reason}.",
-        "flat": f"**Flat**: {trained.status_reason}. This model does not trade.",
-    }[trained.status]
+    said = {
+        "proven": "**Proven**: it passes every criterion below.",
+        "unproven": f"**Unproven**: it trades, but {verdict.reason}.",
+        "flat": f"**Flat**: {verdict.reason}. This model does not trade.",
+    }[verdict.status]
     wf = {name: _shown_figure(name, value) for name, value in trained.metrics.items()}
     return (
-        f"{verdict}\n\n"
+        f"{said}\n\n"
         f"| walk-forward | net | gross | buy and hold |\n|---|---|---|---|\n"
         f"| Sharpe (annual) | {wf['wf_net_sharpe']} | {wf['wf_gross_sharpe']} "
         f"| {wf['wf_buy_hold_sharpe']} |\n"
         f"| return | {wf['wf_net_return']} | {wf['wf_gross_return']} "
         f"| {wf['wf_buy_hold_return']} |\n\n"
-        f"{_interval(trained.metrics)}"
+        f"{_interval(trained.metrics)}{_criteria(verdict, figures)}"
         f"{wf['wf_n_trades']} trades, turnover {wf['wf_turnover']}, "
         f"log-loss {wf['wf_log_loss']} against the base rate's "
         f"{wf['wf_base_rate_log_loss']}.\n\n"
         f"Data: {data['understood']}. {data['rows']:,} rows of {data['bars']:,} bars from "
         f"{data['first']} to {data['last']}; dropped: {dropped}."
+    )
+
+
+def _criteria(verdict: Verdict, figures: Mapping[str, float] | None) -> str:
+    """Table of the gate's criteria, once the campaign's figures are there."""
+    if figures is None:
+        return ""
+    rows = "".join(
+        f"| {'passes' if c.passed else '**fails**'} | {c.name} | {c.figure} | {c.rule} |\n"
+        for c in verdict.criteria
+    )
+    return (
+        f"Held against {figures['trials']:.0f} trials of this symbol in the experiment:\n\n"
+        f"| | criterion | figure | rule |\n|---|---|---|---|\n{rows}\n"
     )
 
 
@@ -216,10 +278,12 @@ def _interval(metrics: Mapping[str, float]) -> str:
     )
     if not (math.isfinite(lower) and math.isfinite(psr)):
         return ""
+    null = metrics.get("wf_null_percentile", math.nan)
+    beside = f" It beats {null:.0f} % of the null runs." if math.isfinite(null) else ""
     return (
         f"95 % interval of the net Sharpe ratio (stationary bootstrap): {lower:.2f} to "
         f"{upper:.2f}; probability that the true one is above 0: {psr:.1%}; it broke even at "
-        f"{metrics['wf_break_even_bps']:.1f} basis points a side.\n\n"
+        f"{metrics['wf_break_even_bps']:.1f} basis points a side.{beside}\n\n"
     )
 
 

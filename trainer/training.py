@@ -45,6 +45,10 @@ class Fitted:
         What each fold's fit saw on the rows that stop it early, check by check.
     plan_digest : str
         Digest of the folds.
+    fold_models : list of ModelAdapter
+        The fitted model of each fold.
+    fold_rows : list of int64 arrays
+        Rows that each of them did not see.
     """
 
     adapter: ModelAdapter
@@ -55,6 +59,8 @@ class Fitted:
     fold_metrics: list[dict[str, float]]
     curves: list[list[float]]
     plan_digest: str
+    fold_models: list[ModelAdapter]
+    fold_rows: list[IntArray]
 
     @property
     def flat_because(self) -> str:
@@ -146,9 +152,10 @@ class Procedure:
         """
         folds = self.folds(sample)
         scores = np.full(len(sample), np.nan)
-        curves = []
+        curves, models = [], []
         for train, test in folds:
             adapter = self.fit(sample, train)
+            models.append(adapter)
             scores[test] = score_rows(adapter, sample, test)
             curves.append([float(v) for v in adapter.get_artifacts().get("valid_curve", [])])
         everything = np.arange(len(sample))
@@ -174,6 +181,8 @@ class Procedure:
             [self._measure(sample, probability, threshold, test) for _, test in folds],
             curves,
             plan_digest(folds),
+            models,
+            [test for _, test in folds],
         )
 
     def fit(self, sample: Sample, rows: IntArray) -> ModelAdapter:

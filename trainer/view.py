@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trainer.config import TrainConfig
+from trainer.promotion import Decision
 from trainer.run import Result, Summary
 from trainer.task import Outcome
 
@@ -84,11 +85,11 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
         console.print(line, highlight=False, soft_wrap=one_line)
     registered = [r for r in summary.results if r.version is not None]
     for result in registered:
-        for line in _explain(result.outcome):
+        for line in _explain(result):
             console.print(line, soft_wrap=one_line)
     if registered:
         # Rather one that trades: the others print `flat`.
-        first = min(registered, key=lambda r: _RANK[_status(r.outcome)])
+        first = min(registered, key=lambda r: _RANK[_status(r)])
         trader = "python trader.py" if Path("trader.py").is_file() else "barwright trade"
         console.print("Next:")
         console.print(
@@ -119,7 +120,7 @@ def _table(summary: Summary, console: Console) -> Table:
             table.add_row(
                 outcome.task.name,
                 result.version or "-",
-                _status(outcome),
+                _status(result),
                 *(read(outcome) for _, read in _COLUMNS[:count]),
             )
         if console.measure(table, options=unbounded).maximum <= console.width:
@@ -145,23 +146,51 @@ _COLUMNS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
     ("turnover", _figure("wf_turnover", ".0f")),
     ("seconds", lambda outcome: f"{outcome.ended - outcome.started:.1f}"),
 )
-_RANK = {"trades": 0, "unproven": 1, "flat": 2}
+_RANK = {"proven": 0, "unproven": 1, "flat": 2}
 
 
-def _status(outcome: Outcome) -> str:
-    return "[red]failed[/red]" if outcome.trained is None else outcome.trained.status
+def _status(result: Result) -> str:
+    return "[red]failed[/red]" if result.verdict is None else result.verdict.status
 
 
-def _explain(outcome: Outcome) -> list[str]:
+def _explain(result: Result) -> list[str]:
     """Say why a version is flat or unproven: in the table it is a word."""
-    trained, name = outcome.trained, outcome.task.name
-    if trained is None or trained.status == "trades":
+    trained, name, verdict = result.outcome.trained, result.outcome.task.name, result.verdict
+    if trained is None or verdict is None or verdict.status == "proven":
         return []
-    if trained.status == "unproven":
-        return [f"{name} is unproven: {trained.status_reason}."]
+    if verdict.status == "unproven":
+        return [f"{name} is unproven: {verdict.reason}."]
     earlier = " (earlier blocks of the walk-forward did trade)"
     traded = trained.metrics["wf_n_trades"] > 0
-    return [f"{name} is flat: {trained.status_reason}; it will not trade{earlier * traded}."]
+    return [f"{name} is flat: {verdict.reason}; it will not trade{earlier * traded}."]
+
+
+def print_decision(console: Console, decision: Decision) -> None:
+    """Print the gate's criteria and what became of the alias."""
+    name, alias, version = decision.name, decision.alias, decision.version
+    if decision.before == version:
+        console.print(f"@{alias} of {name} is version {version} already.")
+        return
+    table = Table(
+        title=f"{name} version {version}, for @{alias}", title_justify="left", box=SIMPLE_HEAD
+    )
+    for heading in ("", "criterion", "figure", "rule"):
+        table.add_column(heading)
+    for criterion in decision.criteria:
+        said = "passes" if criterion.passed else "[red]fails[/red]"
+        table.add_row(said, criterion.name, criterion.figure, criterion.rule)
+    console.print(table)
+    stays = f"stays version {decision.before}" if decision.before else "is still nobody"
+    was = f"; it was version {decision.before}" if decision.before else ""
+    if decision.moved:
+        how = ", forced" if decision.forced else ""
+        console.print(f"@{alias} of {name} is version {version} now{how}{was}.")
+    else:
+        failed = sum(not criterion.passed for criterion in decision.criteria)
+        console.print(
+            f"Refused: {failed} of {len(decision.criteria)} criteria failed; @{alias} of {name} "
+            f'{stays}. --force --reason "..." overrules the gate, and is written down.'
+        )
 
 
 def _data_lines(summary: Summary) -> list[str]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trainer.bootstrap import difference_interval, sharpe_interval
+from trainer.bootstrap import sharpe_difference, sharpe_interval
 from trainer.errors import TrainerError
 
 
@@ -65,20 +65,20 @@ def test_a_difference_is_narrower_where_both_move_together() -> None:
     rng = np.random.default_rng(5)
     market = rng.normal(0, 0.01, 2_000)
     better = market + 0.0004 + rng.normal(0, 0.001, 2_000)
-    together = difference_interval(better, market, 252, seed=1, replications=400)
-    apart = difference_interval(better, rng.permutation(market), 252, seed=1, replications=400)
+    together = sharpe_difference(better, market, 252, seed=1, replications=400)
+    apart = sharpe_difference(better, rng.permutation(market), 252, seed=1, replications=400)
     assert together.lower > 0
     assert together.upper - together.lower < 0.3 * (apart.upper - apart.lower)
-    mirrored = difference_interval(market, better, 252, seed=1, replications=400)
+    mirrored = sharpe_difference(market, better, 252, seed=1, replications=400)
     assert mirrored == pytest.approx((-together.upper, -together.lower))
 
 
 def test_a_series_that_never_traded_counts_as_zero() -> None:
     earning = autoregressive(1_000, 0.0, 1, mean=0.2)
     flat = np.zeros(1_000)
-    against = difference_interval(earning, flat, 252, seed=2)
+    against = sharpe_difference(earning, flat, 252, seed=2)
     assert against == pytest.approx(sharpe_interval(earning, 252, seed=2), rel=0.2)
-    assert difference_interval(flat, flat, 252, seed=2) == (0.0, 0.0)
+    assert sharpe_difference(flat, flat, 252, seed=2) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("returns", [[], [0.1] * 9, np.zeros(100)])
@@ -95,4 +95,4 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(TrainerError, match="`level` must be between 0 and 1, got 1"):
         sharpe_interval(fine, 252, seed=0, level=1)
     with pytest.raises(TrainerError, match="of the same bars, got 50 and 49"):
-        difference_interval(fine, fine[1:], 252, seed=0)
+        sharpe_difference(fine, fine[1:], 252, seed=0)

@@ -1,0 +1,293 @@
+"""Promotion and rollback: what a version must show, against whom, and how it is then moved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from features.bars import validate_bars
+from features.interval import Interval
+from features.sources import open_source
+from trainer import alias as aliases
+from trainer.alias import Move
+from trainer.campaign import find_campaign, load_record
+from trainer.errors import TrainerError
+from trainer.flavor import load_evidence
+from trainer.gate import Criterion, judge, passed, same_contract, versus
+from trainer.manifest import MANIFEST_TAG
+from trainer.model import TradingModel
+from trainer.record import Record
+from trainer.registry import register_verified
+from trainer.rescore import compare, track
+from trainer.verify import Verifier
+
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+#: Tags that describe a model; a version that repeats it takes them over.
+_OWN_TAGS = (
+    "run_id", MANIFEST_TAG, "data_digest", "feature_signature", "status", "status_reason",
+    "wf_net_sharpe", "wf_gross_sharpe",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """A registered version, loaded, with all that is judged of it."""
+
+    name: str
+    number: str
+    model: TradingModel
+    metrics: dict[str, float]
+    evidence: dict[str, Any]
+    record: Record
+    experiment_id: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a request to promote.
+
+    Attributes
+    ----------
+    name, alias, version : str
+    before : str or None
+        Version that the alias pointed to.
+    criteria : list of Criterion
+        Empty if it pointed there already.
+    moved, forced : bool
+    """
+
+    name: str
+    alias: str
+    version: str
+    before: str | None
+    criteria: list[Criterion]
+    moved: bool
+    forced: bool
+
+
+def promote(
+    client: MlflowClient,
+    name: str,
+    *,
+    version: str = "",
+    alias: str = "champion",
+    source: str = "",
+    force: bool = False,
+    reason: str = "",
+    tell: Callable[[str], None] = lambda text: None,
+) -> Decision:
+    """Move an alias to a version if its evidence passes the gate.
+
+    Parameters
+    ----------
+    client : mlflow.MlflowClient
+    name : str
+        Registered model, ``gru-BTCUSDT``.
+    version : str, optional
+        The newest one by default.
+    alias : str
+    source : str, optional
+        Bars that both versions are scored on after their training; where the version was trained
+        from by default.
+    force, reason : bool, str
+        Move it whatever the gate says; the reason is written down.
+    tell : callable
+        Told what is being done.
+
+    Raises
+    ------
+    TrainerError
+        If an argument breaks its rule, a version cannot be loaded or has no evidence, or somebody
+        else moved the alias meanwhile.
+    """
+    _check_alias(alias)
+    if force and not reason.strip():
+        raise TrainerError(
+            "`--force` overrules the gate and needs a `--reason`; say why in a few words"
+        )
+    wanted = _find(client, name, version)
+    before = aliases.holder(client, name, alias)
+    if before == str(wanted.version):
+        return Decision(name, alias, before, before, [], moved=False, forced=False)
+    tell(f"loading version {wanted.version}")
+    challenger = _load(client, wanted)
+    tell("counting trials")
+    criteria = judge({**challenger.metrics, **_campaign_figures(client, challenger)})
+    if before is not None:
+        tell(f"loading version {before}, the present @{alias}")
+        criteria += _against(challenger, client, before, alias, source)
+    else:
+        criteria.append(versus(alias, None, None))
+    if passed(criteria) or force:
+        forced = not passed(criteria)
+        aliases.move(
+            client,
+            Move(
+                name, alias, challenger.number, before, forced, reason.strip(),
+                [criterion.plain() for criterion in criteria],
+            ),
+        )  # fmt: skip
+        return Decision(name, alias, challenger.number, before, criteria, True, forced)
+    return Decision(name, alias, challenger.number, before, criteria, False, False)
+
+
+def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> str:
+    """Register an older version's model again, as the newest: `@latest` serves it from then on.
+
+    Parameters
+    ----------
+    client : mlflow.MlflowClient
+    name : str
+        Registered model.
+    to : str
+        The older version.
+    verifier : Verifier
+        The model is proven again before it is registered.
+
+    Returns
+    -------
+    str
+        The new version; its tag ``rollback_of`` names the old one.
+
+    Raises
+    ------
+    TrainerError
+        If there is no such version, it is the newest already, or its model does not verify.
+    """
+    old = _find(client, name, to)
+    newest = _find(client, name, "")
+    if old.version == newest.version:
+        raise TrainerError(
+            f"version {to} of {name} is the newest already, @latest serves it; give an older one"
+        )
+    if old.source is None:
+        raise TrainerError(f"version {to} of {name} names no model; give another one")
+    tags = {key: old.tags[key] for key in _OWN_TAGS if key in old.tags}
+    version = register_verified(
+        client,
+        old.source,
+        name,
+        tags={**tags, "rollback_of": str(old.version)},
+        description=f"Rolled back to version {old.version}.\n\n{old.description or ''}",
+        verifier=verifier,
+    )
+    number = str(version.version)
+    aliases.record(client, Move(name, "latest", number, str(newest.version)))
+    return number
+
+
+def _check_alias(alias: str) -> None:
+    if alias.lower() == "latest":
+        raise TrainerError(
+            "`--alias` latest is the newest version and moves by itself; use `barwright rollback` "
+            "to serve an older one, or another alias"
+        )
+    if not _ALIAS.fullmatch(alias) or re.fullmatch(r"[vV]\d+", alias):
+        raise TrainerError(
+            "`--alias` must be letters, digits, '-' or '_', begin with a letter and not read like "
+            f"a version (v1), got {alias!r}; use champion"
+        )
+
+
+def _find(client: MlflowClient, name: str, version: str) -> ModelVersion:
+    """Version of a registered model, the newest if none is given."""
+    try:
+        there = aliases.versions(client, name)
+    except MlflowException:
+        there = []
+    if not there:
+        known = sorted(model.name for model in client.search_registered_models(max_results=100))
+        listed = f"there are {', '.join(known[:10])}" if known else "there is none yet"
+        raise TrainerError(f"there is no registered model {name!r}; {listed}")
+    if not version:
+        return there[-1]
+    for found in there:
+        if str(found.version) == version:
+            return found
+    numbers = ", ".join(str(found.version) for found in there[-10:])
+    raise TrainerError(f"{name} has no version {version!r}; it has {numbers}")
+
+
+def _load(client: MlflowClient, found: ModelVersion) -> Version:
+    name, number = found.name, str(found.version)
+    uri = f"models:/{name}/{number}"
+    model, figures, evidence = load_evidence(uri, manifest_sha256=found.tags.get(MANIFEST_TAG))
+    run_id = found.tags.get("run_id") or found.run_id
+    if not evidence or not run_id:
+        raise TrainerError(
+            f"version {number} of {name} holds no evidence: it was trained by an earlier version "
+            "of barwright; train it again"
+        )
+    record = load_record(run_id)
+    if record is None or record.digest != evidence["record_digest"]:
+        missing = "is gone" if record is None else "is not the one it was registered with"
+        raise TrainerError(
+            f"the walk-forward of version {number} of {name} (run {run_id}) {missing}; restore "
+            "the run's artifacts, or train it again"
+        )
+    run = client.get_run(run_id)
+    metrics = {
+        key.removeprefix("wf_"): value
+        for key, value in figures["metrics"].items()
+        if key.startswith("wf_")
+    }
+    return Version(
+        name, number, model, metrics, evidence, record, run.info.experiment_id,
+        run.data.params.get("source", ""),
+    )  # fmt: skip
+
+
+def _campaign_figures(client: MlflowClient, version: Version) -> dict[str, float]:
+    contract = version.model.contract
+    campaign = find_campaign(client, version.experiment_id, contract.symbol)
+    campaign.records[version.record.digest] = version.record
+    return campaign.figures(
+        version.record,
+        interval=contract.interval,
+        fee_bps=contract.fee_bps,
+        slippage_bps=contract.slippage_bps,
+        periods_per_year=version.evidence["periods_per_year"],
+    )
+
+
+def _against(
+    challenger: Version, client: MlflowClient, before: str, alias: str, source: str
+) -> list[Criterion]:
+    """Hold a challenger against the alias's present version, on the same bars."""
+    present = _load(client, _find(client, challenger.name, before))
+    frame = _bars(challenger, source or challenger.source)
+    tracks = [
+        track(v.model, v.record, pd.Timestamp(v.evidence["last"]), frame)
+        for v in (challenger, present)
+    ]
+    contract = challenger.model.contract
+    compared = compare(
+        tracks[0],
+        tracks[1],
+        fee_bps=contract.fee_bps,
+        slippage_bps=contract.slippage_bps,
+        periods_per_year=challenger.evidence["periods_per_year"],
+    )
+    return [versus(alias, before, compared), same_contract(contract, present.model.contract)]
+
+
+def _bars(version: Version, source: str) -> pd.DataFrame:
+    contract = version.model.contract
+    raw = open_source(source).read(contract.symbol, contract.interval)
+    bars = validate_bars(
+        raw.frame,
+        symbol=contract.symbol,
+        interval=Interval.parse(contract.interval),
+        calendar=contract.calendar,
+        allow_jumps=contract.allow_jumps,
+        now=pd.Timestamp.now("UTC"),
+    )
+    return bars.to_frame()
