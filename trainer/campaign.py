@@ -17,7 +17,7 @@ from mlflow.entities import Run, ViewType
 from trainer.errors import TrainerError
 from trainer.overfitting import backtest_overfitting
 from trainer.record import RECORD_FILE, Record
-from trainer.sharpe_inference import Moments, deflated_sharpe
+from trainer.sharpe_inference import Moments, expected_maximum_sharpe, probabilistic_sharpe
 from trainer.store import STORE_ERRORS
 
 _PAGE = 1_000
@@ -102,10 +102,22 @@ class Campaign:
         }
 
     def deflated_sharpe(self, net: Floats, periods_per_year: float) -> float:
-        """Return the probability that these returns' true ratio beats the luckiest trial's."""
+        """Return the probability that these returns' true ratio beats the luckiest trial's.
+
+        What luck gives is read off the spread of the trials. Trials that lose to their costs
+        widen it without being lucky, so a mean below 0 counts, too (one above 0 does not: that is
+        what skill looks like). And it is never taken for less than what as many independent
+        trials without skill would show on as many bars.
+        """
+        moments = Moments.of(net)
         ratios = np.array([trial.sharpe for trial in self.trials]) / math.sqrt(periods_per_year)
-        variance = float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0
-        return deflated_sharpe(Moments.of(net), max(1, self.n_trials), variance)
+        n_trials = max(1, self.n_trials)
+        luck = expected_maximum_sharpe(n_trials, 1 / max(1, moments.n - 1))
+        if len(ratios) > 1:
+            spread, mean = float(ratios.var(ddof=1)), min(0.0, float(ratios.mean()))
+            seen = expected_maximum_sharpe(n_trials, spread, mean)
+            luck = max(luck, seen)
+        return probabilistic_sharpe(moments, luck)
 
 
 def find_campaign(client: MlflowClient, experiment_id: str, symbol: str) -> Campaign:

@@ -13,7 +13,7 @@ from trainer.metrics import roc_auc
 from trainer.sample import IntArray, Sample
 
 #: Rows of each fold that are scored again with a feature shuffled: its latest ones.
-ROWS = 1_000
+ROWS = 500
 
 
 def permutation_importance(

@@ -91,7 +91,7 @@ def probabilistic_sharpe(moments: Moments, benchmark: float = 0.0) -> float:
     return float(ndtr(gap / np.sqrt(moments.inflation)))
 
 
-def expected_maximum_sharpe(n_trials: int, variance: float) -> float:
+def expected_maximum_sharpe(n_trials: int, variance: float, mean: float = 0.0) -> float:
     """Return the ratio that the luckiest of `n_trials` skilless ones is expected to show.
 
     Parameters
@@ -100,6 +100,8 @@ def expected_maximum_sharpe(n_trials: int, variance: float) -> float:
         Independent trials, >= 1; one trial has no luck to choose from: 0.
     variance : float
         Variance of the trials' ratios, per period, >= 0.
+    mean : float, default 0
+        Their mean, per period: 0 if nothing costs anything.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def expected_maximum_sharpe(n_trials: int, variance: float) -> float:
     if n_trials == 1:
         return 0.0
     most = (1 - _EULER) * ndtri(1 - 1 / n_trials) + _EULER * ndtri(1 - 1 / (n_trials * np.e))
-    return float(np.sqrt(variance) * most)
+    return float(mean + np.sqrt(variance) * most)
 
 
 def deflated_sharpe(moments: Moments, n_trials: int, variance: float) -> float:

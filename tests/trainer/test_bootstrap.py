@@ -9,6 +9,7 @@ import pytest
 
 from trainer.bootstrap import sharpe_difference, sharpe_interval
 from trainer.errors import TrainerError
+from trainer.metrics import sharpe
 
 
 def autoregressive(n: int, rho: float, seed: int, mean: float = 0.0) -> np.ndarray:
@@ -70,15 +71,19 @@ def test_a_difference_is_narrower_where_both_move_together() -> None:
     assert together.lower > 0
     assert together.upper - together.lower < 0.3 * (apart.upper - apart.lower)
     mirrored = sharpe_difference(market, better, 252, seed=1, replications=400)
-    assert mirrored == pytest.approx((-together.upper, -together.lower))
+    assert mirrored[:3] == pytest.approx((-together.observed, -together.upper, -together.lower))
+    assert together.observed == pytest.approx(sharpe(better, 252) - sharpe(market, 252))
+    assert (together.at_least, mirrored.at_least) == (1.0, 0.0)
 
 
 def test_a_series_that_never_traded_counts_as_zero() -> None:
     earning = autoregressive(1_000, 0.0, 1, mean=0.2)
     flat = np.zeros(1_000)
     against = sharpe_difference(earning, flat, 252, seed=2)
-    assert against == pytest.approx(sharpe_interval(earning, 252, seed=2), rel=0.2)
-    assert sharpe_difference(flat, flat, 252, seed=2) == (0.0, 0.0)
+    assert against[1:3] == pytest.approx(sharpe_interval(earning, 252, seed=2), rel=0.2)
+    assert 0.9 < against.at_least <= 1
+    assert sharpe_difference(flat, flat, 252, seed=2) == (0.0, 0.0, 0.0, 1.0)
+    assert all(map(math.isnan, sharpe_difference(flat[:9], flat[:9], 252, seed=2)))
 
 
 @pytest.mark.parametrize("returns", [[], [0.1] * 9, np.zeros(100)])

@@ -318,11 +318,11 @@ def test_a_damaged_manifest_is_refused(folder: Path, content: str) -> None:
         TradingModel.load(folder)
 
 
-@pytest.mark.parametrize("found", [2, 0, "1", None])
+@pytest.mark.parametrize("found", [3, 0, "1", None])
 def test_another_format_is_refused_with_both_numbers(folder: Path, found: object) -> None:
     edit(folder, MANIFEST, lambda manifest: manifest.update(format=found))
     with pytest.raises(
-        TrainerError, match=f"the model has format {found!r}, this version reads 1; use the"
+        TrainerError, match=f"the model has format {found!r}, this version reads 1 and 2; use the"
     ):
         TradingModel.load(folder)
 

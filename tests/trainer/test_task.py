@@ -14,8 +14,8 @@ import pytest
 
 from features.sources import open_source
 from trainer.config import TrainConfig
+from trainer.manifest import EVIDENCE
 from trainer.model import FILES, MANIFEST, TradingModel
-from trainer.results import doubts
 from trainer.task import Outcome, Task, TrainedModel, run_task
 from trainer.training import FOLD_METRICS
 
@@ -24,7 +24,9 @@ HEADLINE = (
     "turnover", "n_trades", "exposure", "hit_rate", "n_bars", "net_sharpe_cost2x",
     "net_sharpe_cost3x", "buy_hold_sharpe", "buy_hold_return", "log_loss", "brier", "roc_auc",
     "ece", "base_rate_log_loss", "net_sharpe_lower", "net_sharpe_upper", "psr",
-    "min_track_record", "break_even_bps",
+    "min_track_record", "break_even_bps", "cpcv_net_sharpe_mean", "cpcv_net_sharpe_std",
+    "cpcv_net_sharpe_min", "cpcv_net_sharpe_max", "volatility_low_net_sharpe",
+    "volatility_middle_net_sharpe", "volatility_high_net_sharpe", "year_2017_net_sharpe",
 )  # fmt: skip
 
 
@@ -88,9 +90,8 @@ def plain(value: object) -> bool:
 
 def test_every_value_handed_back_is_plain(trained: TrainedModel) -> None:
     assert all(type(value) is float for value in trained.metrics.values())
-    for part in ("metrics", "fold_metrics", "tables", "params", "data", "importance", "seconds"):
+    for part in ("metrics", "fold_metrics", "blocks", "evidence", "params", "data", "seconds"):
         assert plain(getattr(trained, part)), part
-    assert trained.doubts
     assert trained.requirements == ("lightgbm",)
 
 
@@ -100,13 +101,15 @@ def test_what_it_says_fits_together(trained: TrainedModel) -> None:
     assert trained.params["calendar"] == "24/5"
     assert trained.params["data_digest"] == trained.data["digest"]
     assert trained.data["rows"] + sum(trained.data["dropped"].values()) == trained.data["bars"]
-    blocks = trained.tables["walk_forward"]
+    blocks = trained.blocks
     assert [block["block"] for block in blocks] == [0, 1]
     bars = sum(block["n_bars"] for block in blocks)
     assert 0 <= trained.metrics["wf_n_bars"] - bars < 100  # dropped rows between blocks
     assert (trained.flat_because == "") == (trained.params["threshold"] is not None)
-    assert {"data", "walk_forward", "production", "save", "fits"} <= set(trained.seconds)
-    assert sum(trained.importance.values()) > 0
+    laps = {"data", "walk_forward", "production", "null", "evidence", "save", "fits"}
+    assert laps <= set(trained.seconds)
+    assert trained.params["record_digest"] == trained.record.digest
+    assert len(trained.record) == trained.metrics["wf_n_bars"]
 
 
 def test_progress_counts_every_fit(
@@ -131,6 +134,25 @@ def test_its_folder_is_a_model_that_loads_with_the_evidence_inside(trained: Trai
     for name, value in evidence["metrics"].items():
         found = trained.metrics[name]
         assert value == found or (value is None and not math.isfinite(found))
+    assert json.loads((trained.folder / EVIDENCE).read_text()) == trained.evidence
+    assert trained.evidence["record_digest"] == trained.record.digest
+    assert trained.evidence["threshold"] == trained.params["threshold"]
+
+
+def test_null_runs_stand_beside_the_headline(trained: TrainedModel, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    done = run_task(
+        Task("EURUSD", "lightgbm"), config(null_runs=2), tmp_path / "m",
+        lambda *report: told.append(report),
+    )  # fmt: skip
+    assert done.trained is not None, done.details
+    null = done.trained.evidence["null_net_sharpe"]
+    assert len(null) == 2
+    assert null[0] != null[1]
+    assert 0 <= done.trained.metrics["wf_null_percentile"] <= 100
+    assert ("fits", 21, 21) in told  # (2 blocks x 3 + production) x (2 folds + 1)
+    # What is served is not touched by it.
+    assert done.trained.metrics["wf_log_loss"] == trained.metrics["wf_log_loss"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -207,20 +229,3 @@ def test_the_other_tasks_train_and_load(
     loaded = TradingModel.load(done.trained.folder)
     assert loaded.contract.task == task
     assert loaded.adapter.task == adapter_task
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({}, ()),
-        ({"wf_n_trades": 0.0}, ("its walk-forward never traded",)),
-        ({"wf_net_return": -0.1}, ("its walk-forward lost after costs",)),
-        ({"wf_net_return": float("nan")}, ("its walk-forward lost after costs",)),
-        ({"wf_log_loss": 0.7}, ("its probabilities were no better than the base rate's",)),
-    ],
-)
-def test_doubts_are_said_of_a_model_that_trades(
-    change: dict[str, float], said: tuple[str, ...]
-) -> None:
-    good = {"wf_n_trades": 40.0, "wf_net_return": 0.1, "wf_log_loss": 0.68}
-    assert doubts({**good, "wf_base_rate_log_loss": 0.69, **change}) == said
