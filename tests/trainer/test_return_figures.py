@@ -139,6 +139,12 @@ def test_thinning_keeps_the_high_and_the_low_of_a_stretch() -> None:
     assert {9_001, 20_003} <= set(thin(curve))
 
 
+def test_thinning_keeps_a_fall_that_is_not_the_low_of_its_stretch() -> None:
+    curve = np.full(36_000, 3.0)
+    curve[:100], curve[100], curve[115] = 1.0, 0.9, 1.2
+    assert 115 in thin(curve)
+
+
 def test_costs_are_the_stress_test_and_its_break_even(candidate: Candidate) -> None:
     evidence, _ = candidate
     (axes,) = costs(evidence).axes
