@@ -11,7 +11,18 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from trainer.plotting import DPI, WIDTH, canvas, columns, figure_of, nothing, plain, png, words
+from trainer.plotting import (
+    DPI,
+    WIDTH,
+    canvas,
+    columns,
+    figure_of,
+    nothing,
+    plain,
+    png,
+    styled,
+    words,
+)
 
 
 def texts(figure: Figure) -> list[str]:
@@ -34,12 +45,24 @@ def test_equal_figures_are_equal_bytes_of_the_size_that_was_asked_for() -> None:
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
+@styled
+def falling() -> Figure:
+    figure, (axes,) = canvas("Equity", 2.0)
+    axes.plot([0, 1], [0, -1])
+    return figure
+
+
 def test_neither_takes_the_users_style_nor_leaves_its_own() -> None:
-    expected = png(nothing("Equity", "never traded"))
-    changed = {"font.family": ["DejaVu Serif"], "text.color": "red", "figure.facecolor": "black"}
+    expected = png(falling())
+    changed = {
+        "font.family": ["DejaVu Serif"],
+        "text.color": "red",
+        "figure.facecolor": "black",
+        "axes.unicode_minus": False,  # is read when ticks are drawn, not when they are made
+    }
     with mpl.rc_context(changed):
         before = dict(mpl.rcParams)
-        assert png(nothing("Equity", "never traded")) == expected
+        assert png(falling()) == expected
         assert dict(mpl.rcParams) == before
 
 
