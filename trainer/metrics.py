@@ -89,10 +89,15 @@ def sortino(returns: ArrayLike, periods_per_year: float) -> float:
     return _ratio(values.mean() * scale, np.sqrt(np.mean(np.minimum(values, 0.0) ** 2)))
 
 
+def equity(returns: ArrayLike) -> Floats:
+    """Compound returns of shape (n,) to what 1 has become; zero once a bar has lost everything."""
+    return np.multiply.accumulate(np.maximum(1.0 + _finite("returns", returns), 0.0))
+
+
 def total_return(returns: ArrayLike) -> float:
     """Return the compounded return, -1 once the capital is gone."""
     values = _finite("returns", returns)
-    return float(_equity(values)[-1] - 1.0) if values.size else np.nan
+    return float(equity(values)[-1] - 1.0) if values.size else np.nan
 
 
 def max_drawdown(returns: ArrayLike) -> float:
@@ -100,8 +105,8 @@ def max_drawdown(returns: ArrayLike) -> float:
     values = _finite("returns", returns)
     if not values.size:
         return np.nan
-    equity = np.concatenate([[1.0], _equity(values)])
-    return float(np.min(equity / np.maximum.accumulate(equity) - 1.0))
+    capital = np.concatenate([[1.0], equity(values)])
+    return float(np.min(capital / np.maximum.accumulate(capital) - 1.0))
 
 
 def turnover(position: ArrayLike) -> float:
@@ -247,11 +252,6 @@ def probability_metrics(probability: ArrayLike, y: ArrayLike) -> dict[str, float
         "ece": expected_calibration_error(probability, y),
         "base_rate_log_loss": base_rate_log_loss(y),
     }
-
-
-def _equity(returns: Floats) -> Floats:
-    """Compound to an equity curve that stays at zero once a bar has lost everything."""
-    return np.multiply.accumulate(np.maximum(1.0 + returns, 0.0))
 
 
 def _ratio(top: float, bottom: float) -> float:

@@ -11,6 +11,9 @@ from trainer.metrics import n_trades, net_returns, sharpe
 
 Floats = NDArray[np.float64]
 
+#: Fewest trades that a threshold may be judged on.
+MIN_TRADES = 30
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -111,7 +114,7 @@ def optimise_threshold(
     fee_bps: float,
     slippage_bps: float,
     periods_per_year: float,
-    min_trades: int = 30,
+    min_trades: int = MIN_TRADES,
     n_candidates: int = 50,
     allow_short: bool = True,
 ) -> ThresholdSearch:

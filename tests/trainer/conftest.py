@@ -356,3 +356,97 @@ def registry_store(
     bars.to_parquet(tmp_path / "bars" / "SYNTH_1h.parquet")
     yield RegistryStore(tmp_path, uri, bars)
     mlflow.set_tracking_uri(before)
+
+
+Candidate = tuple[dict[str, Any], pd.DataFrame]
+
+
+@pytest.fixture
+def candidate() -> Candidate:
+    """Evidence and bars of a walk-forward of 5,000 synthetic hours that traded."""
+    rng = np.random.default_rng(3)
+    n = 5_000
+    position = np.repeat(rng.integers(-1, 2, n // 25), 25).astype(float)
+    move = rng.normal(0.0, 0.004, n) + 0.0004 * position
+    timestamps = pd.date_range("2023-01-01", periods=n, freq="h", tz="UTC")
+    series = pd.DataFrame({"timestamp": timestamps, "position": position, "forward_return": move})
+    starts = [0, 2_000, 3_500]
+    measures = {"net_sharpe": 0.5, "gross_sharpe": 0.75, "net_return": 0.02, "n_trades": 66}
+    losses = {"log_loss": 0.69, "base_rate_log_loss": 0.693}
+    curve = [(0.50, -0.4, 300), (0.52, 0.8, 120), (0.55, 1.5, 12), (0.60, None, 0)]
+    evidence: dict[str, Any] = {
+        "format": 1,
+        "model": "gru",
+        "symbol": "BTCUSDT",
+        "interval": "1h",
+        "understood": "BTCUSDT_1h.parquet: 9,000 rows, times in UTC",
+        "first": timestamps[0].isoformat(),
+        "last": timestamps[-1].isoformat(),
+        "rows": 8_000,
+        "fee_bps": 1.0,
+        "slippage_bps": 0.5,
+        "periods_per_year": 8_760.0,
+        "horizon": 12,
+        "threshold": 0.52,
+        "calibrator": "platt",
+        "status": "unproven",
+        "metrics": {
+            **measures, **losses, "net_sharpe": 1.25, "net_sharpe_lower": -0.5,
+            "net_sharpe_upper": 3.0, "psr": 0.9, "min_track_record": 12_345.6, "n_bars": n,
+            "break_even_bps": 3.0, "gross_return": 0.3, "turnover": 400.0, "exposure": 0.66,
+            "net_max_drawdown": -0.2, "net_sortino": 1.7, "roc_auc": 0.53,
+            "buy_hold_sharpe": 0.25, "buy_hold_return": 0.05,
+        },
+        "blocks": [
+            {
+                "block": i, "train_rows": 3_000 + start, "test_rows": 1_500,
+                "first": timestamps[start].isoformat(), "last": timestamps[start].isoformat(),
+                "threshold": 0.52, **measures, **losses, "net_sharpe": i - 0.5, "turnover": 100.0,
+            }
+            for i, start in enumerate(starts)
+        ],
+        "folds": [
+            {"fold": i, "brier": 0.25, "roc_auc": 0.5, "turnover": 50.0, **losses, **measures}
+            for i in range(3)
+        ],
+        "regimes": [
+            {"kind": kind, "name": name, "bars": 1_000 + i, "buy_hold_sharpe": -0.25,
+             "exposure": 0.5, **measures, "net_sharpe": 1.0 + i}
+            for i, (kind, name) in enumerate([("volatility", "low"), ("year", "2023")])
+        ],
+        "cost_stress": [
+            {"multiple": k, "bps_per_side": 1.5 * k, "net_sharpe": 2.0 - k, "net_return": 0.1}
+            for k in range(4)
+        ],
+        "cpcv_net_sharpe": [0.5, 1.0, None, 1.5, 2.0],
+        "threshold_curve": [
+            {"threshold": t, "val_net_sharpe": s, "trades": k} for t, s, k in curve
+        ],
+        "reliability": [
+            {"probability": 0.45, "frequency": 0.5, "rows": 400},
+            {"probability": 0.55, "frequency": 0.6, "rows": 1_200},
+        ],
+        "importance": [
+            {"feature": f"f_{i}", "mean": 0.003 - 0.0001 * i, "std": 0.0,
+             "folds": [0.002 - 0.0001 * i, 0.004 - 0.0001 * i]}
+            for i in range(25)
+        ],
+        "null_net_sharpe": [-1.0, 0.0, 1.0, 2.0, None],
+    }  # fmt: skip
+    return evidence, series
+
+
+@pytest.fixture
+def flat_candidate(candidate: Candidate) -> Candidate:
+    """The same, had it never traded: what was a ratio is null."""
+    evidence, series = candidate
+    for row in (evidence["metrics"], *evidence["blocks"], *evidence["folds"],
+                *evidence["regimes"], *evidence["cost_stress"]):  # fmt: skip
+        row |= dict.fromkeys(("net_sharpe", "gross_sharpe"))
+        row |= {"n_trades": 0, "turnover": 0.0, "net_return": 0.0}
+    found = evidence["metrics"]
+    found |= dict.fromkeys(("net_sharpe_lower", "net_sharpe_upper", "psr", "min_track_record"))
+    found |= {"break_even_bps": None, "net_sortino": None, "net_max_drawdown": 0.0}
+    evidence |= {"threshold": None, "status": "flat", "cpcv_net_sharpe": [None] * 5}
+    evidence |= {"importance": [], "null_net_sharpe": []}
+    return evidence, series.assign(position=0.0)
