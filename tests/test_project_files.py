@@ -21,14 +21,15 @@ from trainer.__main__ import cli
 ROOT = Path(__file__).resolve().parent.parent
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-# MLproject entry point -> command of the CLI.
-COMMANDS = {"main": "train", "trade": "trade"}
+# MLproject entry point -> command of the CLI: every entry point there is.
+COMMANDS = {name: {"main": "train"}.get(name, name) for name in MLPROJECT["entry_points"]}
 # What a project run has no use for: how a person wants to see it, and what a caller of `trade`
 # believes of the model, which knows its own symbol and interval.
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
     "train": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval"},
+    "audit": {"--debug", "--json"},
 }
 
 
