@@ -67,7 +67,8 @@ class Finding:
         Bars t that each law was checked at: every bar from the first warmed-up one for PREFIX and
         START (or the sampled ones), the sampled ends for FUTURE, every bar for LEVEL.
     breaches : tuple of Breach
-        In the order of `Law`; empty if all laws are kept.
+        In the order of `Law`; empty if all laws are kept. Of a feature that uses later bars,
+        START is not judged: it cannot agree where it lacks them, whatever its memory is.
     """
 
     feature: str
@@ -168,10 +169,12 @@ class _Tally:
         times = self.bars.timestamps
         found = []
         for place, column in enumerate(self.features.columns):
+            broken = {law: bad for law in Law if (bad := self._bad.get((place, law))) is not None}
+            if Law.PREFIX in broken or Law.FUTURE in broken:
+                broken.pop(Law.START, None)
             breaches = tuple(
                 Breach(law, times[int(bad.argmax())], int(bad.sum()), self._largest[place, law])
-                for law in Law
-                if (bad := self._bad.get((place, law))) is not None
+                for law, bad in broken.items()
             )
             counts = {law: int(self._mask(self._checked, law, place).sum()) for law in Law}
             found.append(Finding(column.name, column.memory, counts, breaches))

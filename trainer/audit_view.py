@@ -101,6 +101,11 @@ def print_verdicts(console: Console, audited: Sequence[Audited], *, build: str) 
         console.print(f"All {count} features keep all laws on {symbols}.", soft_wrap=one_line)
         console.print(f"Next:\n  {build}", markup=False, soft_wrap=True)
         return
+    console.print(
+        "difference: the largest, in units of the feature's root mean square; undefined: there is "
+        "a value in one case only.",
+        soft_wrap=one_line,
+    )
     verb = "breaks" if len(broken) == 1 else "break"
     console.print(
         f"[red]{len(broken)} of {count} features {verb} a law[/red] on {symbols}: "
@@ -160,7 +165,7 @@ def _table(audited: Sequence[Audited]) -> Table:
     several = len(audited) > 1
     for heading in ("feature", "verdict", *(["symbol"] if several else [])):
         table.add_column(heading)
-    for heading in ("first at (UTC)", "bars", "size"):
+    for heading in ("first at (UTC)", "bars", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
     for findings in zip(*(one.findings for one in audited), strict=True):
         name = escape(findings[0].feature)

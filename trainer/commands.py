@@ -12,9 +12,9 @@ import click
 
 from features.errors import InputError
 from features.sources import open_source, symbols_of
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, option_name
 from trainer.errors import TrainerError
-from trainer.options import config_options
+from trainer.options import config_options, option_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,8 +89,10 @@ def audit(rows: int, as_json: bool, debug: bool, **values: str) -> None:
         click.echo(json.dumps(audit_view.as_json(audited)))
     else:
         words = ["barwright", "train"]
-        for name, value in {**given, "symbols": ",".join(config.symbols)}.items():
-            words += ["--" + name.replace("_", "-"), value]
+        for name, field in TrainConfig.model_fields.items():
+            value = getattr(config, name)
+            if name in values and value != field.default:
+                words += [option_name(name), option_text(value)]
         audit_view.print_verdicts(wide_console(), audited, build=shlex.join(words))
     sys.exit(1 if any(one.broken for one in audited) else 0)
 

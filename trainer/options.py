@@ -19,7 +19,7 @@ def config_options(*names: str) -> Callable[[Command], Command]:
     def give(command: Command) -> Command:
         for name in reversed(names):
             field = TrainConfig.model_fields[name]
-            default = None if field.default is PydanticUndefined else _text(field.default)
+            default = None if field.default is PydanticUndefined else option_text(field.default)
             if field.default_factory is not None:
                 default = ""
             several = name == "params"
@@ -44,7 +44,8 @@ def _metavar(annotation: object) -> str:
     return names.get(cast(type, annotation), "LIST")
 
 
-def _text(value: object) -> str:
+def option_text(value: object) -> str:
+    """Write a field's value as the command line takes it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
