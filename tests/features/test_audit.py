@@ -110,19 +110,19 @@ def test_one_row_that_looks_ahead_is_found_among_all(
         assert _laws(_audit(odd, 1, bars, rows=7)) == []
 
 
-def test_one_row_that_needs_more_than_its_memory_is_found_among_all(
+def test_three_rows_that_need_more_than_their_memory_are_found_among_all(
     synthetic_bars: Callable[..., Bars],
 ) -> None:
-    bars = synthetic_bars(600)
-    moment = bars.time_ns[417]
+    bars = synthetic_bars(1_600)
+    moments = bars.time_ns[1_417:1_420]
 
     def odd(series: BarSeries) -> np.ndarray:
         near, far = log_return(series, 5), np.zeros(len(series))
         far[6:] = log_return(series, 6)[6:]
-        return np.where(series.time_ns == moment, far, near)
+        return np.where(np.isin(series.time_ns, moments), far, near)
 
     (start,) = _audit(odd, 5, bars).breaches
-    assert (start.law, start.first, start.rows) == (Law.START, bars.timestamps[417], 1)
+    assert (start.law, start.first, start.rows) == (Law.START, bars.timestamps[1_417], 3)
     assert np.isfinite(start.largest)
     assert _laws(_audit(odd, 6, bars)) == []
 
