@@ -148,15 +148,7 @@ class DatasetBuilder:
             If the source has no such bars, they do not pass `validate_bars`, a feature breaks
             causality, or no row is left.
         """
-        raw = self.source.read(symbol, self.interval.text)
-        bars = validate_bars(
-            raw.frame,
-            symbol=symbol,
-            interval=self.interval,
-            calendar=self.calendar,
-            allow_jumps=self.allow_jumps,
-            now=pd.Timestamp.now("UTC"),
-        )
+        bars, understood = self.read(symbol)
         # Reading leaves several times the bars' size with Arrow; the matrix needs the room.
         pa.default_memory_pool().release_unused()
         matrix, outcome = self._features(bars)
@@ -207,12 +199,31 @@ class DatasetBuilder:
                 "wide": int(wide.sum()),
             },
             cache=outcome,
-            understood=raw.understood,
+            understood=understood,
         )
         timestamps = bars.timestamps[rows]
         return Dataset(
             take_rows(matrix, rows), labels.y[rows], timestamps, self.features.names, meta
         )
+
+    def read(self, symbol: str) -> tuple[Bars, str]:
+        """Read and prove the bars that `build` uses, and say how they were read.
+
+        Raises
+        ------
+        InputError
+            If the source has no such bars, or they do not pass `validate_bars`.
+        """
+        raw = self.source.read(symbol, self.interval.text)
+        bars = validate_bars(
+            raw.frame,
+            symbol=symbol,
+            interval=self.interval,
+            calendar=self.calendar,
+            allow_jumps=self.allow_jumps,
+            now=pd.Timestamp.now("UTC"),
+        )
+        return bars, raw.understood
 
     def _features(self, bars: Bars) -> tuple[npt.NDArray[np.float32], str]:
         def compute() -> npt.NDArray[np.float32]:

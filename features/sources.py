@@ -92,6 +92,14 @@ class FolderSource:
         frame, understood = read_table(found[0])
         return RawBars(frame, understood)
 
+    def symbols(self, interval: str) -> tuple[str, ...]:
+        """Symbols that the folder has a file of at this interval, sorted."""
+        self.check()
+        ending = f"_{interval}"
+        stems = {p.stem for p in self.folder.iterdir() if p.suffix in SUFFIXES and p.is_file()}
+        names = {stem.removesuffix(ending) for stem in stems if stem.endswith(ending)}
+        return tuple(sorted(filter(_SYMBOL.fullmatch, names)))
+
     def check(self) -> None:
         """Raise `InputError` if the folder is not there."""
         try:
@@ -143,6 +151,27 @@ class SampleSource:
         package = Path(next(iter(spec.submodule_search_locations)))
         frame, understood = read_table(package / "datasets" / "data" / name)
         return RawBars(frame, f"sample bars of gym-anytrading: {understood}")
+
+
+def symbols_of(source: BarSource, interval: str) -> tuple[str, ...]:
+    """Every symbol that a source has bars of at this interval, sorted.
+
+    Raises
+    ------
+    InputError
+        If it has none, or cannot tell without being asked for one.
+    """
+    if isinstance(source, SampleSource):
+        found = tuple(sorted(s for s, i in _SAMPLES if i == interval))
+    elif isinstance(source, FolderSource):
+        found = source.symbols(interval)
+    else:
+        raise InputError("`symbols` must be named: this source cannot list what it has")
+    if not found:
+        raise InputError(
+            f"the source has no bars at {interval}; give the interval of its bars, for example 1d"
+        )
+    return found
 
 
 def open_source(text: str) -> BarSource:

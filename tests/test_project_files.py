@@ -21,14 +21,18 @@ from trainer.__main__ import cli
 ROOT = Path(__file__).resolve().parent.parent
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-# MLproject entry point -> command of the CLI.
-COMMANDS = {"main": "train", "trade": "trade"}
+# MLproject entry point -> command of the CLI: every entry point there is.
+COMMANDS = {name: {"main": "train"}.get(name, name) for name in MLPROJECT["entry_points"]}
 # What a project run has no use for: how a person wants to see it, and what a caller of `trade`
 # believes of the model, which knows its own symbol and interval.
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
     "train": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval"},
+    "audit": {"--debug", "--json"},
+    "promote": {"--debug", "--json"},
+    "rollback": {"--debug"},
+    "report": {"--debug"},
 }
 
 
@@ -36,9 +40,21 @@ def options_of(command: str) -> dict[str, click.Parameter]:
     return {
         option: parameter
         for parameter in cli.commands[command].params
-        for option in parameter.opts
+        for option in (parameter.opts if isinstance(parameter, click.Option) else ())
         if option.startswith("--")
     }
+
+
+def arguments_of(command: str) -> list[str]:
+    """Names of what a command is given without an option: MLproject's have no default either."""
+    return [str(p.name) for p in cli.commands[command].params if isinstance(p, click.Argument)]
+
+
+def declared_options(entry_point: str) -> dict[str, dict[str, str]]:
+    declared = MLPROJECT["entry_points"][entry_point]["parameters"]
+    arguments = arguments_of(COMMANDS[entry_point])
+    assert all(declared[name] == {"type": "string"} for name in arguments)
+    return {name: spec for name, spec in declared.items() if name not in arguments}
 
 
 def default_of(command: str, option: str) -> str:
@@ -59,7 +75,7 @@ def flag(parameter: str) -> str:
 @pytest.mark.parametrize("entry_point", COMMANDS)
 def test_every_parameter_is_an_option_with_the_same_default(entry_point: str) -> None:
     command = COMMANDS[entry_point]
-    declared = MLPROJECT["entry_points"][entry_point]["parameters"]
+    declared = declared_options(entry_point)
     assert set(map(flag, declared)) <= set(options_of(command))
     assert {name: spec.get("default", "") for name, spec in declared.items()} == {
         name: default_of(command, flag(name)) for name in declared
@@ -68,7 +84,7 @@ def test_every_parameter_is_an_option_with_the_same_default(entry_point: str) ->
 
 @pytest.mark.parametrize("entry_point", COMMANDS)
 def test_every_option_is_a_parameter(entry_point: str) -> None:
-    declared = MLPROJECT["entry_points"][entry_point]["parameters"]
+    declared = declared_options(entry_point)
     command = COMMANDS[entry_point]
     assert set(options_of(command)) - LEFT_OUT[command] == set(map(flag, declared))
 
@@ -78,8 +94,11 @@ def test_every_parameter_is_a_string_and_handed_on_once(entry_point: str) -> Non
     entry = MLPROJECT["entry_points"][entry_point]
     words = shlex.split(entry["command"])
     assert words[:4] == ["python", "-m", "trainer", COMMANDS[entry_point]]
-    handed_on = dict(zip(words[4::2], words[5::2], strict=True))
-    assert handed_on == {flag(name): f"{{{name}}}" for name in entry["parameters"]}
+    arguments = arguments_of(COMMANDS[entry_point])
+    begin = 4 + len(arguments)
+    assert words[4:begin] == [f"{{{name}}}" for name in arguments]
+    handed_on = dict(zip(words[begin::2], words[begin + 1 :: 2], strict=True))
+    assert handed_on == {flag(name): f"{{{name}}}" for name in declared_options(entry_point)}
     for name, spec in entry["parameters"].items():
         # Unquoted, YAML reads `on` as true and 10 as a number.
         assert spec["type"] == "string", name

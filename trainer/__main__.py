@@ -6,19 +6,16 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import click
-from pydantic_core import PydanticUndefined
 
 import trader
-from trainer.commands import COMMANDS, fail, make_console
-from trainer.config import TrainConfig, option_name
+from trainer.commands import COMMANDS
+from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from trainer.options import config_options
+from trainer.terminal import fail, wide_console
 
 _TRAIN_HELP = """Train models and register those that are sound.
 
@@ -37,40 +34,6 @@ Exit status: 0 all registered, 1 some or all failed, 2 wrong usage.
 """
 
 
-def _config_options(command: Command) -> Command:
-    """Give the command one option for each field of `TrainConfig`: rules live there, not here."""
-    for name, field in reversed(TrainConfig.model_fields.items()):
-        default = None if field.default is PydanticUndefined else _text(field.default)
-        if field.default_factory is not None:
-            default = ""
-        several = name == "params"
-        command = click.option(
-            *([option_name(name), "--param"] if several else [option_name(name)]),
-            name,
-            multiple=several,
-            default=() if several else default,
-            show_default=bool(default),
-            metavar=_metavar(field.annotation),
-            help=field.description,
-        )(command)
-    return command
-
-
-def _metavar(annotation: object) -> str:
-    if get_origin(annotation) is Literal:
-        return f"[{'|'.join(get_args(annotation))}]"
-    names = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "[on|off]"}
-    return names.get(cast(type, annotation), "LIST")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _version() -> str:
     try:
         return metadata.version("barwright")
@@ -85,7 +48,7 @@ def cli() -> None:
 
 
 @cli.command(help=_TRAIN_HELP)
-@_config_options
+@config_options(*TrainConfig.model_fields)
 @click.option("--debug", is_flag=True, help="Show where errors come from.")
 def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
     """Train models; the help text for people is `_TRAIN_HELP`."""
@@ -102,7 +65,7 @@ def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
     # Behind the checks: these imports take seconds, and a typing mistake should not.
     from trainer.engine import Engine
 
-    console = make_console()
+    console = wide_console()
     try:
         with Engine(config) as engine:
             # MLflow is imported while the workers start.

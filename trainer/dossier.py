@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from trainer.metrics import (
     sharpe,
     total_return,
 )
+from trainer.model import Contract
 from trainer.record import Record
 from trainer.regimes import by_regime, trailing_volatility
 from trainer.sample import Sample
@@ -142,3 +145,32 @@ def headline(evidence: dict[str, Any]) -> dict[str, float]:
     for row in evidence["regimes"]:
         found[f"{row['kind']}_{row['name']}_net_sharpe"] = row["net_sharpe"]
     return found
+
+
+def page(
+    contract: Contract, told: Mapping[str, Any], evidence: Mapping[str, Any], status: str
+) -> dict[str, Any]:
+    """Put together what `trainer.figures` and `trainer.report` show of a model.
+
+    Parameters
+    ----------
+    contract : Contract
+    told : mapping
+        Its metrics.json: ``metrics`` and ``blocks``.
+    evidence : mapping
+        Its evidence.json.
+    status : str
+        ``flat``, ``unproven`` or ``proven``.
+    """
+    return {
+        **evidence,
+        **asdict(contract),
+        "understood": f"{contract.symbol} at {contract.interval}",
+        "status": status,
+        "blocks": told["blocks"],
+        "metrics": {
+            name.removeprefix("wf_"): value
+            for name, value in told["metrics"].items()
+            if name.startswith("wf_")
+        },
+    }

@@ -25,7 +25,8 @@ from distributed.security import Security
 import adapters
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.task import Outcome, Task, run_task
+from trainer.outcome import Outcome, Task
+from trainer.task import run_task
 
 _TOPIC = "barwright-progress"
 _START_SECONDS = 120

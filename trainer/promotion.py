@@ -5,28 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from features.bars import validate_bars
 from features.interval import Interval
 from features.sources import open_source
 from trainer import alias as aliases
 from trainer.alias import Move
-from trainer.campaign import find_campaign, load_record
 from trainer.errors import TrainerError
-from trainer.flavor import load_evidence
 from trainer.gate import Criterion, judge, passed, same_contract, versus
 from trainer.manifest import MANIFEST_TAG
-from trainer.model import TradingModel
-from trainer.record import Record
 from trainer.registry import register_verified
 from trainer.rescore import compare, track
 from trainer.verify import Verifier
+from trainer.versions import Version, campaign_figures, find, load
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 #: Tags that describe a model; a version that repeats it takes them over.
@@ -34,20 +28,6 @@ _OWN_TAGS = (
     "run_id", MANIFEST_TAG, "data_digest", "feature_signature", "status", "status_reason",
     "wf_net_sharpe", "wf_gross_sharpe",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Version:
-    """A registered version, loaded, with all that is judged of it."""
-
-    name: str
-    number: str
-    model: TradingModel
-    metrics: dict[str, float]
-    evidence: dict[str, Any]
-    record: Record
-    experiment_id: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -113,14 +93,14 @@ def promote(
         raise TrainerError(
             "`--force` overrules the gate and needs a `--reason`; say why in a few words"
         )
-    wanted = _find(client, name, version)
+    wanted = find(client, name, version)
     before = aliases.holder(client, name, alias)
     if before == str(wanted.version):
         return Decision(name, alias, before, before, [], moved=False, forced=False)
     tell(f"loading version {wanted.version}")
-    challenger = _load(client, wanted)
+    challenger = load(client, wanted)
     tell("counting trials")
-    criteria = judge({**challenger.metrics, **_campaign_figures(client, challenger)})
+    criteria = judge({**challenger.metrics, **campaign_figures(client, challenger)})
     if before is not None:
         tell(f"loading version {before}, the present @{alias}")
         criteria += _against(challenger, client, before, alias, source)
@@ -162,8 +142,8 @@ def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> st
     TrainerError
         If there is no such version, it is the newest already, or its model does not verify.
     """
-    old = _find(client, name, to)
-    newest = _find(client, name, "")
+    old = find(client, name, to)
+    newest = find(client, name, "")
     if old.version == newest.version:
         raise TrainerError(
             f"version {to} of {name} is the newest already, @latest serves it; give an older one"
@@ -197,72 +177,11 @@ def _check_alias(alias: str) -> None:
         )
 
 
-def _find(client: MlflowClient, name: str, version: str) -> ModelVersion:
-    """Version of a registered model, the newest if none is given."""
-    try:
-        there = aliases.versions(client, name)
-    except MlflowException:
-        there = []
-    if not there:
-        known = sorted(model.name for model in client.search_registered_models(max_results=100))
-        listed = f"there are {', '.join(known[:10])}" if known else "there is none yet"
-        raise TrainerError(f"there is no registered model {name!r}; {listed}")
-    if not version:
-        return there[-1]
-    for found in there:
-        if str(found.version) == version:
-            return found
-    numbers = ", ".join(str(found.version) for found in there[-10:])
-    raise TrainerError(f"{name} has no version {version!r}; it has {numbers}")
-
-
-def _load(client: MlflowClient, found: ModelVersion) -> Version:
-    name, number = found.name, str(found.version)
-    uri = f"models:/{name}/{number}"
-    model, figures, evidence = load_evidence(uri, manifest_sha256=found.tags.get(MANIFEST_TAG))
-    run_id = found.tags.get("run_id") or found.run_id
-    if not evidence or not run_id:
-        raise TrainerError(
-            f"version {number} of {name} holds no evidence: it was trained by an earlier version "
-            "of barwright; train it again"
-        )
-    record = load_record(run_id)
-    if record is None or record.digest != evidence["record_digest"]:
-        missing = "is gone" if record is None else "is not the one it was registered with"
-        raise TrainerError(
-            f"the walk-forward of version {number} of {name} (run {run_id}) {missing}; restore "
-            "the run's artifacts, or train it again"
-        )
-    run = client.get_run(run_id)
-    metrics = {
-        key.removeprefix("wf_"): value
-        for key, value in figures["metrics"].items()
-        if key.startswith("wf_")
-    }
-    return Version(
-        name, number, model, metrics, evidence, record, run.info.experiment_id,
-        run.data.params.get("source", ""),
-    )  # fmt: skip
-
-
-def _campaign_figures(client: MlflowClient, version: Version) -> dict[str, float]:
-    contract = version.model.contract
-    campaign = find_campaign(client, version.experiment_id, contract.symbol)
-    campaign.records[version.record.digest] = version.record
-    return campaign.figures(
-        version.record,
-        interval=contract.interval,
-        fee_bps=contract.fee_bps,
-        slippage_bps=contract.slippage_bps,
-        periods_per_year=version.evidence["periods_per_year"],
-    )
-
-
 def _against(
     challenger: Version, client: MlflowClient, before: str, alias: str, source: str
 ) -> list[Criterion]:
     """Hold a challenger against the alias's present version, on the same bars."""
-    present = _load(client, _find(client, challenger.name, before))
+    present = load(client, find(client, challenger.name, before))
     frame = _bars(challenger, source or challenger.source)
     tracks = [
         track(v.model, v.record, pd.Timestamp(v.evidence["last"]), frame)

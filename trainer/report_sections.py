@@ -50,7 +50,7 @@ SECTIONS = {
     ),
     "importance": (
         "What the model looks at",
-        "Shows how much the out-of-fold log-loss rises when one feature is shuffled; does not show "
+        "Shows how much the out-of-fold ROC AUC falls when one feature is shuffled; does not show "
         "cause or profit, and features that say the same share their importance.",
     ),
 }
@@ -214,7 +214,7 @@ def _alt(name: str, evidence: Mapping[str, Any]) -> str:
     if name == "thresholds":
         chosen = cell(evidence, "threshold", ".4f")
         return f"Out-of-fold net Sharpe ratio by threshold; chosen: {chosen}."
-    return "Rise of the log-loss by shuffled feature, largest first: " + _pairs(
+    return "Fall of the ROC AUC by shuffled feature, largest first: " + _pairs(
         evidence["importance"][:5], "feature", "mean"
     )
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 
 from trainer.campaign import find_campaign
 from trainer.config import TrainConfig
+from trainer.describe import describe
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
 from trainer.gate import Verdict, judge
 from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
+from trainer.outcome import Outcome, Task, TrainedModel
 from trainer.registry import register_verified
 from trainer.scratch import scratch_folder
 from trainer.store import STORE_ERRORS, shown, store_error
-from trainer.task import Outcome, Task, TrainedModel
-from trainer.tracking import Tracking, describe, open_tracking
+from trainer.tracking import Tracking, open_tracking
 from trainer.verify import Verifier
 
 #: Settings that net returns depend on, and how they are annualised.

@@ -142,8 +142,8 @@ def importance(evidence: Mapping[str, Any]) -> Figure:
     Parameters
     ----------
     evidence : mapping
-        ``importance`` rows with ``feature``, ``mean`` and ``folds``: rise of the out-of-fold
-        log-loss, in nats. Rows come in order; the first twenty are drawn.
+        ``importance`` rows with ``feature``, ``mean`` and ``folds``: fall of the out-of-fold
+        ROC AUC. Rows come in order; the first twenty are drawn.
 
     Returns
     -------
@@ -176,8 +176,8 @@ def importance(evidence: Mapping[str, Any]) -> Figure:
     axes.set_yticks(place, names)
     axes.set_ylim(len(top) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    unit = f"$10^{{-{power}}}$ nats" if power else "nats"
-    axes.set_xlabel(f"rise of the log-loss, {unit}")
+    unit = f", $10^{{-{power}}}$" if power else ""
+    axes.set_xlabel(f"fall of the ROC AUC{unit}")
     legend(axes)
     if len(known) > len(top):
         axes.set_title(f"first {len(top)} of {len(known)} features", loc="right")

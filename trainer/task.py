@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,10 @@ from trainer.config import TrainConfig
 from trainer.dossier import gather, record_of
 from trainer.errors import TrainerError
 from trainer.evaluation import walk_forward
+from trainer.figures import figures
 from trainer.model import Contract, TradingModel
 from trainer.null_control import null_net_sharpe, percentile
-from trainer.record import Record
+from trainer.outcome import Outcome, Task, TrainedModel
 from trainer.sample import Sample
 from trainer.training import Fitted, Procedure
 
@@ -35,77 +35,6 @@ USER_ERRORS = (InputError, AdapterError, TrainerError)
 
 #: Told what is being done, and how much of it is: (phase, done, total).
 Report = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One model for one symbol."""
-
-    symbol: str
-    model: str
-
-    @property
-    def name(self) -> str:
-        """Name of its registered model."""
-        return f"{self.model}-{self.symbol}"
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """What a worker hands back: plain values and a folder, nothing that MLflow must unpickle.
-
-    Attributes
-    ----------
-    folder : pathlib.Path
-        The saved `TradingModel`.
-    metrics : dict of str to float
-        ``wf_...`` headline and ``val_..._mean/_std/_min``.
-    fold_metrics : list of dict
-        Per fold of the production procedure.
-    curves : list of list of float
-        Loss on the rows that stop a fit early, per fold of the production procedure.
-    blocks : list of dict
-        Of the walk-forward.
-    evidence : dict
-        What `trainer.dossier.gather` found, no NaN in it.
-    record : Record
-        The walk-forward bar by bar.
-    params : dict
-        Settings worth comparing between runs.
-    data : dict
-        Digest, rows, dropped rows, gaps: what the run was trained on.
-    seconds : dict of str to float
-        Wall time by phase.
-    requirements : tuple of str
-        Distributions that serving needs.
-    flat_because : str
-        Why the production model does not trade; empty if it does.
-    """
-
-    folder: Path
-    metrics: dict[str, float]
-    fold_metrics: list[dict[str, float]]
-    curves: list[list[float]]
-    blocks: list[dict[str, Any]]
-    evidence: dict[str, Any]
-    record: Record
-    params: dict[str, Any]
-    data: dict[str, Any]
-    seconds: dict[str, float]
-    requirements: tuple[str, ...]
-    flat_because: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a task ended: with a model, or with the reason why not."""
-
-    task: Task
-    started: float
-    ended: float
-    trained: TrainedModel | None = None
-    error: str = ""
-    details: str = field(default="", repr=False)
 
 
 def run_task(task: Task, config: TrainConfig, folder: Path, report: Report) -> Outcome:
@@ -210,11 +139,16 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
     report("saving", 0, 1)
     metrics = results.metrics(headline, fitted)
     model = _assemble(task, config, builder, data, fitted)
+    evidence = results.finite(evidence)
+    told = results.finite({"metrics": metrics, "blocks": _dated(walk.blocks, data)})
+    page = dossier.page(model.contract, told, evidence, "flat" if fitted.flat_because else "")
+    drawn = figures(page, record.to_frame())
+    clock.lap("figures")
     model.save(
         folder,
         bars=data.meta.bars,
-        metrics=results.finite({"metrics": metrics, "blocks": walk.blocks}),
-        evidence=results.finite(evidence),
+        metrics=told,
+        evidence=evidence,
         config={
             # Where bars, cache and workers are does not change a model: left out, so that equal
             # models are equal files.
@@ -244,9 +178,11 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         metrics=metrics,
         fold_metrics=fitted.fold_metrics,
         curves=fitted.curves,
-        blocks=walk.blocks,
-        evidence=results.finite(evidence),
+        told=told,
+        evidence=evidence,
         record=record,
+        contract=model.contract,
+        figures=drawn,
         params=results.params(config, task.model, data, fitted, walk, record, artifacts),
         data=results.facts(data),
         seconds={**clock.laps, "fits": fits.seconds},
@@ -273,6 +209,19 @@ def _assemble(
     return TradingModel(
         contract, builder.features, fitted.adapter, fitted.calibrator, fitted.threshold
     )
+
+
+def _dated(blocks: list[dict[str, Any]], data: Dataset) -> list[dict[str, Any]]:
+    """Say when a block began and ended, not at which bar."""
+    times = data.meta.bars.timestamps
+    return [
+        {
+            **{key: value for key, value in block.items() if not key.endswith("_bar")},
+            "first": times[block["first_bar"]].isoformat(),
+            "last": times[block["last_bar"]].isoformat(),
+        }
+        for block in blocks
+    ]
 
 
 class _Clock:

@@ -20,13 +20,15 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
 
-from trainer import flavor
+from trainer import dossier, flavor
+from trainer.describe import describe
 from trainer.errors import TrainerError
 from trainer.gate import Verdict
+from trainer.outcome import Outcome, Task, TrainedModel
 from trainer.record import RECORD_FILE
+from trainer.report import html
 from trainer.scratch import is_alive, process_identity
 from trainer.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, shown, store_error
-from trainer.task import Outcome, Task, TrainedModel
 
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 _HOST, _PROCESS = "barwright.host", "barwright.process"
@@ -116,7 +118,7 @@ class Tracking:
         with mlflow.start_run(run_id=run_id, nested=True):
             mlflow.log_input(dataset, context="training")
             for table, rows in {
-                "walk_forward": trained.blocks,
+                "walk_forward": trained.told["blocks"],
                 **{name: trained.evidence[name] for name in _TABLES},
             }.items():
                 if rows:
@@ -126,6 +128,10 @@ class Tracking:
             with TemporaryDirectory(prefix="barwright-") as folder:
                 trained.record.write(Path(folder) / RECORD_FILE)
                 mlflow.log_artifact(str(Path(folder) / RECORD_FILE))
+            with TemporaryDirectory(prefix="barwright-") as folder:
+                for figure, png in trained.figures.items():
+                    (Path(folder) / f"{figure}.png").write_bytes(png)
+                mlflow.log_artifacts(folder, "report")
             info = flavor.log_model(trained.folder, task.name, requirements=trained.requirements)
         return str(info.model_uri)
 
@@ -150,6 +156,15 @@ class Tracking:
             ],
             tags=[RunTag(_NOTE, note), RunTag("status", verdict.status)],
         )
+        facts = {
+            "version": f"{task.name} version {version}",
+            "run": run_id,
+            "trials": f"{figures['trials']:.0f} of this symbol in the experiment",
+        }
+        page = dossier.page(trained.contract, trained.told, trained.evidence, verdict.status)
+        criteria = [criterion.plain() for criterion in verdict.criteria]
+        text = html(page, trained.figures, criteria, facts)
+        self.client.log_text(run_id, text, "report/report.html")
         # The status last: a version is not called proven before its reasons are there.
         self.client.update_model_version(task.name, version, note)
         self.client.set_model_version_tag(task.name, version, "status_reason", verdict.reason)
@@ -219,78 +234,6 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
             yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
     except STORE_ERRORS as error:
         raise store_error(uri, error) from error
-
-
-def describe(
-    trained: TrainedModel, verdict: Verdict, figures: Mapping[str, float] | None = None
-) -> str:
-    """Markdown about a candidate, for its run and its version.
-
-    Parameters
-    ----------
-    trained : TrainedModel
-    verdict : Verdict
-    figures : mapping of str to float, optional
-        What the campaign says of it: ``dsr``, ``pbo``, ``trials``.
-    """
-    data = trained.data
-    dropped = ", ".join(f"{count:,} {why}" for why, count in data["dropped"].items()) or "none"
-    said = {
-        "proven": "**Proven**: it passes every criterion below.",
-        "unproven": f"**Unproven**: it trades, but {verdict.reason}.",
-        "flat": f"**Flat**: {verdict.reason}. This model does not trade.",
-    }[verdict.status]
-    wf = {name: _shown_figure(name, value) for name, value in trained.metrics.items()}
-    return (
-        f"{said}\n\n"
-        f"| walk-forward | net | gross | buy and hold |\n|---|---|---|---|\n"
-        f"| Sharpe (annual) | {wf['wf_net_sharpe']} | {wf['wf_gross_sharpe']} "
-        f"| {wf['wf_buy_hold_sharpe']} |\n"
-        f"| return | {wf['wf_net_return']} | {wf['wf_gross_return']} "
-        f"| {wf['wf_buy_hold_return']} |\n\n"
-        f"{_interval(trained.metrics)}{_criteria(verdict, figures)}"
-        f"{wf['wf_n_trades']} trades, turnover {wf['wf_turnover']}, "
-        f"log-loss {wf['wf_log_loss']} against the base rate's "
-        f"{wf['wf_base_rate_log_loss']}.\n\n"
-        f"Data: {data['understood']}. {data['rows']:,} rows of {data['bars']:,} bars from "
-        f"{data['first']} to {data['last']}; dropped: {dropped}."
-    )
-
-
-def _criteria(verdict: Verdict, figures: Mapping[str, float] | None) -> str:
-    """Table of the gate's criteria, once the campaign's figures are there."""
-    if figures is None:
-        return ""
-    rows = "".join(
-        f"| {'passes' if c.passed else '**fails**'} | {c.name} | {c.figure} | {c.rule} |\n"
-        for c in verdict.criteria
-    )
-    return (
-        f"Held against {figures['trials']:.0f} trials of this symbol in the experiment:\n\n"
-        f"| | criterion | figure | rule |\n|---|---|---|---|\n{rows}\n"
-    )
-
-
-def _interval(metrics: Mapping[str, float]) -> str:
-    """Sentence on how far the net Sharpe ratio may be believed; none if it never traded."""
-    lower, upper, psr = (
-        metrics[f"wf_{n}"] for n in ("net_sharpe_lower", "net_sharpe_upper", "psr")
-    )
-    if not (math.isfinite(lower) and math.isfinite(psr)):
-        return ""
-    null = metrics.get("wf_null_percentile", math.nan)
-    beside = f" It beats {null:.0f} % of the null runs." if math.isfinite(null) else ""
-    return (
-        f"95 % interval of the net Sharpe ratio (stationary bootstrap): {lower:.2f} to "
-        f"{upper:.2f}; probability that the true one is above 0: {psr:.1%}; it broke even at "
-        f"{metrics['wf_break_even_bps']:.1f} basis points a side.{beside}\n\n"
-    )
-
-
-def _shown_figure(name: str, value: float) -> str:
-    """Write a figure for people; one that is undefined is a dash."""
-    form = {"return": "+.2%", "sharpe": ".2f", "loss": ".4f"}.get(name.rpartition("_")[2], ".0f")
-    return format(value, form) if math.isfinite(value) else "-"
 
 
 def _experiment(client: MlflowClient, name: str) -> str:

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trainer.config import TrainConfig
+from trainer.outcome import Outcome
 from trainer.promotion import Decision
 from trainer.run import Result, Summary
-from trainer.task import Outcome
 
 
 class ProgressView:

@@ -10,7 +10,14 @@ import pytest
 
 import features
 from features.errors import InputError
-from features.sources import FolderSource, SampleSource, check_symbol, open_source
+from features.sources import (
+    FolderSource,
+    RawBars,
+    SampleSource,
+    check_symbol,
+    open_source,
+    symbols_of,
+)
 
 
 @pytest.mark.parametrize("symbol", ["EURUSD", "BTC-USD", "BRK.B", "a", "7203.T", "X_1", "x" * 64])
@@ -127,3 +134,30 @@ def test_sample_imports_no_reinforcement_learning() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_symbols_of_a_folder_are_those_with_a_file_at_the_interval(tmp_path: Path) -> None:
+    for name in ("B_1h.csv", "A_1h.parquet", "A_1h.csv", "A_X_1h.feather", "C_1d.csv", "D_1h.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "E_1h.csv").mkdir()
+    (tmp_path / "_1h.csv").touch()
+    (tmp_path / "F_11h.csv").touch()
+    source = open_source(str(tmp_path))
+    assert symbols_of(source, "1h") == ("A", "A_X", "B")
+    assert symbols_of(source, "1d") == ("C",)
+    with pytest.raises(InputError, match=r"the source has no bars at 5m; give the interval of its"):
+        symbols_of(source, "5m")
+
+
+def test_symbols_of_the_sample() -> None:
+    assert symbols_of(SampleSource(), "1h") == ("EURUSD",)
+    assert symbols_of(SampleSource(), "1d") == ("GOOGL",)
+
+
+def test_a_source_that_cannot_list_asks_for_symbols() -> None:
+    class Other:
+        def read(self, symbol: str, interval: str) -> RawBars:
+            raise NotImplementedError
+
+    with pytest.raises(InputError, match=r"`symbols` must be named: this source cannot list"):
+        symbols_of(Other(), "1h")

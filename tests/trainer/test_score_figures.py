@@ -113,7 +113,7 @@ def test_importance_shows_the_first_twenty_and_every_fold(evidence: dict[str, An
     assert [t.get_text() for t in axes.get_yticklabels()] == [f"f_{i}" for i in range(20)]
     marks = [line.get_xydata() for line in axes.lines if line.get_marker() == "|"]
     np.testing.assert_allclose(marks[1], [[1.9, 1], [3.9, 1]], rtol=1e-12)
-    assert axes.get_xlabel() == "rise of the log-loss, $10^{-3}$ nats"
+    assert axes.get_xlabel() == "fall of the ROC AUC, $10^{-3}$"
     assert axes.get_title("right") == "first 20 of 25 features"
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first one on top
 
@@ -124,7 +124,7 @@ def test_importance_of_any_size_has_a_scale(evidence: dict[str, Any], mean: floa
     figure = importance(evidence)
     (axes,) = figure.axes
     assert axes.patches[0].get_width() == mean
-    assert axes.get_xlabel() == "rise of the log-loss, nats"
+    assert axes.get_xlabel() == "fall of the ROC AUC"
     png(figure)
 
 

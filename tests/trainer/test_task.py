@@ -16,7 +16,8 @@ from features.sources import open_source
 from trainer.config import TrainConfig
 from trainer.manifest import EVIDENCE
 from trainer.model import FILES, MANIFEST, TradingModel
-from trainer.task import Outcome, Task, TrainedModel, run_task
+from trainer.outcome import Outcome, Task, TrainedModel
+from trainer.task import run_task
 from trainer.training import FOLD_METRICS
 
 HEADLINE = (

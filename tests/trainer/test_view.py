@@ -11,10 +11,10 @@ from rich.console import Console
 
 from trainer.config import TrainConfig
 from trainer.gate import Criterion, Verdict
+from trainer.outcome import Outcome, Task, TrainedModel
 from trainer.promotion import Decision
 from trainer.record import Record
 from trainer.run import Result, Summary
-from trainer.task import Outcome, Task, TrainedModel
 from trainer.view import print_decision, print_summary
 
 FIGURES = {

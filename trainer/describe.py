@@ -1,0 +1,81 @@
+"""A candidate in words: the markdown of its run and its version."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from trainer.gate import Verdict
+from trainer.outcome import TrainedModel
+
+
+def describe(
+    trained: TrainedModel, verdict: Verdict, figures: Mapping[str, float] | None = None
+) -> str:
+    """Markdown about a candidate, for its run and its version.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+    verdict : Verdict
+    figures : mapping of str to float, optional
+        What the campaign says of it: ``dsr``, ``pbo``, ``trials``.
+    """
+    data = trained.data
+    dropped = ", ".join(f"{count:,} {why}" for why, count in data["dropped"].items()) or "none"
+    said = {
+        "proven": "**Proven**: it passes every criterion below.",
+        "unproven": f"**Unproven**: it trades, but {verdict.reason}.",
+        "flat": f"**Flat**: {verdict.reason}. This model does not trade.",
+    }[verdict.status]
+    wf = {name: _shown_figure(name, value) for name, value in trained.metrics.items()}
+    return (
+        f"{said}\n\n"
+        f"| walk-forward | net | gross | buy and hold |\n|---|---|---|---|\n"
+        f"| Sharpe (annual) | {wf['wf_net_sharpe']} | {wf['wf_gross_sharpe']} "
+        f"| {wf['wf_buy_hold_sharpe']} |\n"
+        f"| return | {wf['wf_net_return']} | {wf['wf_gross_return']} "
+        f"| {wf['wf_buy_hold_return']} |\n\n"
+        f"{_interval(trained.metrics)}{_criteria(verdict, figures)}"
+        f"{wf['wf_n_trades']} trades, turnover {wf['wf_turnover']}, "
+        f"log-loss {wf['wf_log_loss']} against the base rate's "
+        f"{wf['wf_base_rate_log_loss']}.\n\n"
+        f"Data: {data['understood']}. {data['rows']:,} rows of {data['bars']:,} bars from "
+        f"{data['first']} to {data['last']}; dropped: {dropped}."
+    )
+
+
+def _criteria(verdict: Verdict, figures: Mapping[str, float] | None) -> str:
+    """Table of the gate's criteria, once the campaign's figures are there."""
+    if figures is None:
+        return ""
+    rows = "".join(
+        f"| {'passes' if c.passed else '**fails**'} | {c.name} | {c.figure} | {c.rule} |\n"
+        for c in verdict.criteria
+    )
+    return (
+        f"Held against {figures['trials']:.0f} trials of this symbol in the experiment:\n\n"
+        f"| | criterion | figure | rule |\n|---|---|---|---|\n{rows}\n"
+    )
+
+
+def _interval(metrics: Mapping[str, float]) -> str:
+    """Sentence on how far the net Sharpe ratio may be believed; none if it never traded."""
+    lower, upper, psr = (
+        metrics[f"wf_{n}"] for n in ("net_sharpe_lower", "net_sharpe_upper", "psr")
+    )
+    if not (math.isfinite(lower) and math.isfinite(psr)):
+        return ""
+    null = metrics.get("wf_null_percentile", math.nan)
+    beside = f" It beats {null:.0f} % of the null runs." if math.isfinite(null) else ""
+    return (
+        f"95 % interval of the net Sharpe ratio (stationary bootstrap): {lower:.2f} to "
+        f"{upper:.2f}; probability that the true one is above 0: {psr:.1%}; it broke even at "
+        f"{metrics['wf_break_even_bps']:.1f} basis points a side.{beside}\n\n"
+    )
+
+
+def _shown_figure(name: str, value: float) -> str:
+    """Write a figure for people; one that is undefined is a dash."""
+    form = {"return": "+.2%", "sharpe": ".2f", "loss": ".4f"}.get(name.rpartition("_")[2], ".0f")
+    return format(value, form) if math.isfinite(value) else "-"

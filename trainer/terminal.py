@@ -1,0 +1,48 @@
+"""What commands share: where tables go, and how errors end a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@contextmanager
+def told(debug: bool) -> Iterator[None]:
+    """Turn errors that the user can mend into one line, and exit status 1."""
+    from adapters.base import AdapterError
+    from features.errors import InputError
+    from trainer.errors import TrainerError
+    from trainer.store import DEFAULT_URI, STORE_ERRORS, store_error
+
+    try:
+        yield
+    except (InputError, AdapterError, TrainerError) as error:
+        fail(error, status=1, debug=debug)
+    except (*STORE_ERRORS, ImportError) as error:
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+        fail(store_error(uri, error), status=1, debug=debug)
+
+
+def wide_console() -> Console:
+    """Where tables are printed: without a terminal nothing says how wide a line may be."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+def fail(error: Exception, *, status: int, debug: bool) -> NoReturn:
+    """Print one error and leave with this exit status."""
+    if debug:
+        traceback.print_exception(error)
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(status)
