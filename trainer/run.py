@@ -7,10 +7,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from trainer.config import TrainConfig
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
+from trainer.fit_cache import FitCache
 from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.registry import register_verified
 from trainer.scratch import scratch_folder
@@ -91,6 +93,8 @@ def train(
         for outcome in engine.run(tasks, workspace, listen):
             results[outcome.task] = _record(tracking, verifier, outcome)
             finished(results[outcome.task])
+        if config.fit_cache:
+            FitCache(Path(config.fit_cache_folder)).prune()
         summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())
         if summary.failed:
             tracking.fail()

@@ -23,6 +23,7 @@ from trainer import results
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.evaluation import walk_forward
+from trainer.fit_cache import FitCache
 from trainer.model import Contract, TradingModel
 from trainer.sample import Sample
 from trainer.training import Fitted, Procedure
@@ -66,7 +67,8 @@ class TrainedModel:
     params : dict
         Settings worth comparing between runs.
     data : dict
-        Digest, rows, dropped rows, gaps: what the run was trained on.
+        Digest, rows, dropped rows, gaps: what the run was trained on; and how many of its fits
+        were read from the cache.
     importance : dict of str to float
         Gain by feature, if the adapter tells it.
     seconds : dict of str to float
@@ -179,6 +181,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
             params=config.params.get(task.model),
         )
 
+    fit_cache = FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None
     procedure = Procedure(
         make_adapter,
         n_splits=config.n_splits,
@@ -191,6 +194,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         allow_short=config.allow_short,
         on_fit=fits.tick,
         on_tell=fits.tell,
+        fit_cache=fit_cache,
     )
     sample = Sample.of(data)
     evidence = walk_forward(sample, procedure, config.wf_splits)
@@ -208,7 +212,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
             "blocks": [results.finite(block) for block in evidence.blocks],
         },
         config={
-            # Where bars, cache and workers are does not change a model: left out, so that equal
+            # Where bars, caches and workers are does not change a model: left out, so that equal
             # models are equal files.
             **config.model_dump(
                 mode="json",
@@ -216,6 +220,8 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
                     "source",
                     "cache",
                     "cache_folder",
+                    "fit_cache",
+                    "fit_cache_folder",
                     "max_workers",
                     "symbols",
                     "models",
@@ -239,7 +245,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         curves=fitted.curves,
         tables={"walk_forward": evidence.blocks, "threshold": results.curve(fitted)},
         params=results.params(config, task.model, data, fitted, evidence, artifacts),
-        data=results.facts(data),
+        data={**results.facts(data), "fits_read": fit_cache.read if fit_cache else 0},
         importance=dict(zip(data.feature_names, map(float, gains), strict=True)) if gains else {},
         seconds={**clock.laps, "fits": fits.seconds},
         requirements=(*adapters.requirements(task.model), *builder.features.requirements),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ DATA = {
     "bars": 12,
     "dropped": {"warmup": 2},
     "gaps": {"gaps": 1, "missing_bars": 2, "longest": 2},
+    "fits_read": 0,
 }
 
 
@@ -75,6 +77,13 @@ def test_names_and_status_are_whole_and_figures_are_as_many_as_fit(
     for text in (*left_out, "\u2026"):
         assert text not in table
     assert max(len(line) for line in table.splitlines()) <= width
+
+
+def test_fits_that_were_read_are_counted_where_there_are_any() -> None:
+    some = replace(trained(), data={**DATA, "fits_read": 30})
+    shown = printed(100, summary(("gru", some), ("ppo", trained()), ("lightgbm", None)))
+    assert "30 of 72 fits read from the cache." in shown  # of two models: 6 procedures x 6 fits
+    assert "from the cache" not in printed(100, summary(("gru", trained())))
 
 
 def test_the_next_step_is_a_model_that_trades_if_there_is_one() -> None:
