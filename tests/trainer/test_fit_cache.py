@@ -19,8 +19,10 @@ import adapters
 from adapters.base import Batch, ModelAdapter, Value
 from adapters.lgbm import LightGBMAdapter
 from trainer import fit_cache
+from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.fit_cache import FitCache, fit_key
+from trainer.task import Task, TrainedModel, run_task
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 4
@@ -126,6 +128,44 @@ def test_it_is_read_in_another_process(name: str, tmp_path: Path) -> None:
     out = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert out.stdout == "1\n", out.stderr
     assert (tmp_path / "other").read_bytes() == saved(fitted, tmp_path / "own")
+
+
+def task(model: str, folder: Path, **changes: Any) -> TrainedModel:
+    """A whole task on the real sample bars, 9 small fits."""
+    small = {
+        "symbols": "EURUSD", "source": "sample", "models": model, "cache": "off",
+        "n_splits": 2, "wf_splits": 2, "fee_bps": 0.1, "slippage_bps": 0.1,
+        "fit_cache_folder": str(folder.parent / "fits"),
+        "params": {
+            "gru": "gru.hidden=4,gru.max_epochs=1,gru.lookback=8,gru.chunk=48",
+            "lightgbm": "lightgbm.num_boost_round=20,lightgbm.learning_rate=0.1",
+            "ppo": "ppo.timesteps=4096,ppo.n_envs=64,ppo.n_steps=16,ppo.batch_size=512",
+        }[model],
+    }  # fmt: skip
+    config = TrainConfig.parse({**small, **changes})
+    done = run_task(Task("EURUSD", model), config, folder, lambda *_: None)
+    assert done.trained is not None, done.details
+    return done.trained
+
+
+@pytest.mark.slow
+@each_model
+def test_a_task_that_reads_its_fits_hands_back_the_same_bytes(name: str, tmp_path: Path) -> None:
+    fresh = task(name, tmp_path / "fresh", fit_cache="off")
+    assert not (tmp_path / "fits").exists()
+    first = task(name, tmp_path / "first")
+    again = task(name, tmp_path / "again")
+    assert [model.data["fits_read"] for model in (fresh, first, again)] == [0, 0, 9]
+    for other in (first, again):
+        for path in fresh.folder.iterdir():
+            assert (other.folder / path.name).read_bytes() == path.read_bytes(), path.name
+        for what in ("fold_metrics", "curves", "importance", "doubts", "flat_because"):
+            assert getattr(other, what) == getattr(fresh, what), what
+        assert repr(other.metrics) == repr(fresh.metrics)
+        assert repr(other.tables) == repr(fresh.tables)
+    cheaper = task(name, tmp_path / "cheaper", fee_bps=0, calibration="isotonic")
+    assert cheaper.data["fits_read"] == (0 if name == "ppo" else 9)
+    assert repr(cheaper.metrics) != repr(fresh.metrics)
 
 
 # --- the key ----------------------------------------------------------------------------------
