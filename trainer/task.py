@@ -31,6 +31,13 @@ from trainer.training import Fitted, Procedure
 #: Errors whose text is meant for the user.
 USER_ERRORS = (InputError, AdapterError, TrainerError)
 
+#: Where bars, caches and workers are does not change a model: left out of what is kept with it, so
+#: that equal models are equal files.
+_ELSEWHERE = {
+    "source", "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "symbols",
+    "models", "features", "experiment",
+}  # fmt: skip
+
 #: Told what is being done, and how much of it is: (phase, done, total).
 Report = Callable[[str, int, int], None]
 
@@ -212,23 +219,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
             "blocks": [results.finite(block) for block in evidence.blocks],
         },
         config={
-            # Where bars, caches and workers are does not change a model: left out, so that equal
-            # models are equal files.
-            **config.model_dump(
-                mode="json",
-                exclude={
-                    "source",
-                    "cache",
-                    "cache_folder",
-                    "fit_cache",
-                    "fit_cache_folder",
-                    "max_workers",
-                    "symbols",
-                    "models",
-                    "features",
-                    "experiment",
-                },
-            ),
+            **config.model_dump(mode="json", exclude=_ELSEWHERE),
             "seed_of_fit": seed,
             "data_digest": data.meta.data_digest,
             "fold_plan": fitted.plan_digest,
