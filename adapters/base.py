@@ -86,7 +86,8 @@ class ModelAdapter(ABC):
     devices: ClassVar[tuple[str, ...]] = ("cpu", "auto")
     #: Distributions that a served model needs beyond those of the packages themselves.
     requirements: ClassVar[tuple[str, ...]] = ()
-    #: What a fit is about: labels with their weights, or the forward returns of single bars.
+    #: What a fit is about: labels with their weights, or the forward returns of single bars. A fit
+    #: to labels may not depend on `forward_return` or `cost`: costs then change without a refit.
     fitted_to: ClassVar[Literal["labels", "returns"]] = "labels"
 
     def __init__(
@@ -119,6 +120,11 @@ class ModelAdapter(ABC):
     def trials(self) -> int:
         """Models that one fit tries: what evidence must count."""
         return 1
+
+    @property
+    def fit_device(self) -> str:
+        """What a fit would run on here, by name: fits on another device have other bits."""
+        return self.device if set(self.devices) > {"cpu", "auto"} else "cpu"
 
     @abstractmethod
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:

@@ -25,6 +25,7 @@ from adapters.torch_tools import (
     Standardiser,
     damaged,
     deterministic,
+    device_name,
     load_tensors,
     on_device,
     one_thread,
@@ -85,6 +86,11 @@ class GRUAdapter(ModelAdapter):
     def lookback(self) -> int:
         """Consecutive rows that one score needs, its own included."""
         return int(self.params["lookback"])
+
+    @property
+    def fit_device(self) -> str:
+        """What a fit would run on here, by name."""
+        return device_name(self.device)
 
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:
         """Fit; with `valid`, stop when its loss stops falling and keep the best weights."""

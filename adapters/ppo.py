@@ -25,6 +25,7 @@ from adapters.torch_tools import (
     Standardiser,
     damaged,
     deterministic,
+    device_name,
     load_tensors,
     on_device,
     one_thread,
@@ -94,6 +95,11 @@ class PPOAdapter(ModelAdapter):
     def trials(self) -> int:
         """Every seed is a trial."""
         return int(self.params["n_seeds"])
+
+    @property
+    def fit_device(self) -> str:
+        """What a fit would run on here, by name."""
+        return device_name(self.device)
 
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:
         """Learn; with `valid`, keep the policy whose greedy pass over it earned most."""

@@ -56,6 +56,13 @@ def on_device(
         fit(torch.device("cpu"))
 
 
+def device_name(device: str) -> str:
+    """Name what `on_device` would fit on: ``cpu``, the GPU, or ``cuda`` if it would refuse."""
+    if device == "cpu" or not torch.cuda.is_available():
+        return "cuda" if device == "cuda" else "cpu"
+    return torch.cuda.get_device_name()
+
+
 @contextmanager
 def deterministic(seed: int) -> Iterator[None]:
     """Seed torch, one thread, deterministic kernels; everything is as before afterwards."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-NAMES = ("features", "cache", "memory", "latency", "kfold", "gru", "ppo", "overhead")
+NAMES = ("features", "cache", "memory", "latency", "kfold", "gru", "ppo", "overhead", "caching")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -22,7 +22,10 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def main(
     names: tuple[str, ...], quick: bool, runs: int | None, source: str, json_path: Path | None
 ) -> None:
-    """Measure NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead; or all."""
+    """Measure NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, caching.
+
+    Without a name: all of them.
+    """
     for variable in _THREADS:
         os.environ[variable] = "1"
     from rich.console import Console

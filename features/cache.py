@@ -153,13 +153,13 @@ class FeatureCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Data first: an entry counts only with metadata that carry its digest, so a crash in
             # between, or another process at the same key, leaves a sound entry or none.
-            with _replacing(self.data_path(key)) as file:
+            with replacing(self.data_path(key)) as file:
                 # Features hardly repeat a value: dictionaries only cost time. LZ4 reads fastest.
                 pq.write_table(table, file, compression="lz4", use_dictionary=False)
                 file.flush()
                 file_digest = _file_digest(Path(file.name))
             metadata = _describe(key, signature, matrix, file_digest)
-            with _replacing(self.metadata_path(key)) as file:
+            with replacing(self.metadata_path(key)) as file:
                 file.write(json.dumps(metadata, indent=1).encode())
         except OSError as error:
             raise InputError(
@@ -218,8 +218,14 @@ def _file_digest(path: Path) -> str:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that other processes see as the old one, and after the block as the new one."""
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that other processes see as the old one, and after the block as the new one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old one is then left as it was.
+    """
     # Not `tempfile`: its files are the owner's alone, and a cache may be shared.
     new = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

@@ -35,6 +35,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("gru", "chunks / windows"),
         ("ppo", "vectorised / one environment"),
         ("overhead", "not fitting, lightgbm alone, second run"),
+        ("caching", "time that a rerun saves"),
     ],
 )
 def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:

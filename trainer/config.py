@@ -123,6 +123,12 @@ class TrainConfig(BaseModel):
     )
     cache: Switch = Field(True, description="Feature cache.")
     cache_folder: str = Field("data/features", description="Folder of the feature cache.")
+    fit_cache: Switch = Field(
+        True,
+        description="Cache of fitted models: what was fitted before, to equal rows with equal "
+        "settings, is read.",
+    )
+    fit_cache_folder: str = Field("data/fits", description="Folder of the fit cache.")
     calendar: Literal["auto", "24/7", "24/5", "equity"] = Field(
         "auto", description="Trading calendar, for gaps and annualising."
     )

@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from trainer.campaign import find_campaign
 from trainer.config import TrainConfig
 from trainer.describe import describe
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
+from trainer.fit_cache import FitCache
 from trainer.gate import Verdict, judge
 from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.outcome import Outcome, Task, TrainedModel
@@ -102,6 +104,8 @@ def train(
             results[outcome.task] = _record(tracking, verifier, outcome)
             finished(results[outcome.task])
         _conclude(tracking, results)
+        if config.fit_cache:
+            FitCache(Path(config.fit_cache_folder)).prune()
         summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())
         if summary.failed:
             tracking.fail()

@@ -24,6 +24,7 @@ from trainer.dossier import gather, record_of
 from trainer.errors import TrainerError
 from trainer.evaluation import walk_forward
 from trainer.figures import figures
+from trainer.fit_cache import FitCache
 from trainer.model import Contract, TradingModel
 from trainer.null_control import null_net_sharpe, percentile
 from trainer.outcome import Outcome, Task, TrainedModel
@@ -32,6 +33,13 @@ from trainer.training import Fitted, Procedure
 
 #: Errors whose text is meant for the user.
 USER_ERRORS = (InputError, AdapterError, TrainerError)
+
+#: Where bars, caches and workers are does not change a model: left out of what is kept with it, so
+#: that equal models are equal files.
+_ELSEWHERE = {
+    "source", "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "symbols",
+    "models", "features", "experiment",
+}  # fmt: skip
 
 #: Told what is being done, and how much of it is: (phase, done, total).
 Report = Callable[[str, int, int], None]
@@ -102,6 +110,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
             params=config.params.get(task.model),
         )
 
+    fit_cache = FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None
     procedure = Procedure(
         make_adapter,
         n_splits=config.n_splits,
@@ -114,6 +123,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         allow_short=config.allow_short,
         on_fit=fits.tick,
         on_tell=fits.tell,
+        fit_cache=fit_cache,
     )
     sample = Sample.of(data)
     walk = walk_forward(sample, procedure, config.wf_splits)
@@ -150,21 +160,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         metrics=told,
         evidence=evidence,
         config={
-            # Where bars, cache and workers are does not change a model: left out, so that equal
-            # models are equal files.
-            **config.model_dump(
-                mode="json",
-                exclude={
-                    "source",
-                    "cache",
-                    "cache_folder",
-                    "max_workers",
-                    "symbols",
-                    "models",
-                    "features",
-                    "experiment",
-                },
-            ),
+            **config.model_dump(mode="json", exclude=_ELSEWHERE),
             "seed_of_fit": seed,
             "data_digest": data.meta.data_digest,
             "fold_plan": fitted.plan_digest,
@@ -184,7 +180,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         contract=model.contract,
         figures=drawn,
         params=results.params(config, task.model, data, fitted, walk, record, artifacts),
-        data=results.facts(data),
+        data={**results.facts(data), "fits_read": fit_cache.read if fit_cache else 0},
         seconds={**clock.laps, "fits": fits.seconds},
         requirements=(*adapters.requirements(task.model), *builder.features.requirements),
         flat_because=fitted.flat_because,

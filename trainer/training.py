@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from adapters.base import ModelAdapter
 from trainer.calibration import Calibrator, fit_calibrator
+from trainer.fit_cache import FitCache
 from trainer.metrics import performance, probability_metrics
 from trainer.sample import BarAxis, FloatArray, IntArray, Sample, score_rows
 from trainer.splits import PurgedKFold, plan_digest, purged_tail
@@ -98,9 +99,11 @@ class Procedure:
     allow_short : bool
         Whether positions may be short.
     on_fit : callable
-        Called after each fit with its wall seconds: what a progress bar counts.
+        Called after each fit with its wall seconds, read or made: what a progress bar counts.
     on_tell : callable
         Told how a long fit goes on.
+    fit_cache : FitCache, optional
+        Where fits are read from that were made before.
     """
 
     make_adapter: Callable[[], ModelAdapter]
@@ -114,6 +117,7 @@ class Procedure:
     allow_short: bool = True
     on_fit: Callable[[float], None] = lambda seconds: None
     on_tell: Callable[[str], None] = lambda text: None
+    fit_cache: FitCache | None = None
 
     @property
     def n_fits(self) -> int:
@@ -193,7 +197,10 @@ class Procedure:
         cost = (self.fee_bps + self.slippage_bps) * 1e-4
         fit_rows, tail_rows = sample.batch(rows[train], cost), sample.batch(rows[tail], cost)
         started = time.perf_counter()
-        adapter.fit(fit_rows, tail_rows)
+        if self.fit_cache is None:
+            adapter.fit(fit_rows, tail_rows)
+        else:
+            adapter = self.fit_cache.fetch(adapter, fit_rows, tail_rows)
         self.on_fit(time.perf_counter() - started)
         return adapter
 

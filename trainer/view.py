@@ -81,7 +81,7 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
         if result.outcome.error:
             text = f"[red]{result.outcome.task.name}[/red]: {escape(result.outcome.error)}"
             console.print(text, soft_wrap=one_line)
-    for line in _data_lines(summary):
+    for line in (*_data_lines(summary), *_fits_line(summary, config)):
         console.print(line, highlight=False, soft_wrap=one_line)
     registered = [r for r in summary.results if r.version is not None]
     for result in registered:
@@ -208,3 +208,11 @@ def _data_lines(summary: Summary) -> list[str]:
             f"bars missing, longest {gaps['longest']}."
         )
     return list(lines.values())
+
+
+def _fits_line(summary: Summary, config: TrainConfig) -> list[str]:
+    """Say how many fits were read, where any was: such a command takes seconds, not minutes."""
+    trained = [r.outcome.trained for r in summary.results if r.outcome.trained]
+    read = sum(model.data["fits_read"] for model in trained)
+    total = len(trained) * (config.wf_splits + 1) * (config.n_splits + 1)
+    return [f"{read:,} of {total:,} fits read from the cache."] if read else []

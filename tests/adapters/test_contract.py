@@ -259,6 +259,20 @@ def test_weights_pull_scores_towards_the_heavy_rows(name: str, task: Task) -> No
         assert levels[0] == levels[1]
 
 
+@each_task
+def test_returns_and_costs_matter_to_models_that_are_fitted_to_them_only(
+    name: str, task: Task, tmp_path: Path
+) -> None:
+    """A fit to labels that was made before may be read although the costs have changed."""
+    batch = rows(task=task)
+    paid = dataclasses.replace(batch, forward_return=-5 * np.sign(batch.y - 0.5), cost=0.01)
+    first, second = (
+        saved(make(name, task).fit(b, b), tmp_path / f"{k}.bin")
+        for k, b in enumerate((batch, paid))
+    )
+    assert (first == second) == (make(name).fitted_to == "labels")
+
+
 def test_early_stopping_reads_its_rows_but_does_not_learn_them(name: str) -> None:
     train, other_way = rows(), rows(3_000, seed=1, sign=-1.0)
     driver = train.X[make(name).lookback - 1 :, 0]

@@ -107,13 +107,13 @@ def test_an_embargo_longer_than_a_fold_says_what_would_work(workspace) -> None:
     assert workspace.versions("lightgbm-EURUSD") == []
 
 
-def test_an_unwritable_cache_says_so(workspace) -> None:
+@pytest.mark.parametrize("option", ["--cache-folder", "--fit-cache-folder"])
+def test_an_unwritable_cache_says_so(workspace, option: str) -> None:
     (workspace.folder / "file").write_text("a file is no folder")
-    done = workspace.train(
-        "--symbols", "EURUSD", "--source", "sample", "--cache-folder", "file/cache"
-    )
+    done = workspace.train("--symbols", "EURUSD", "--source", "sample", option, "file/cache")
     assert done.returncode == 1
     assert "cannot be written" in " ".join(done.stdout.split())
+    assert f"give a writable folder as {option}" in " ".join(done.stdout.split())
     assert workspace.versions("lightgbm-EURUSD") == []
 
 

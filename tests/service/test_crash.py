@@ -157,6 +157,27 @@ def test_a_killed_command_registers_nothing_and_the_rerun_carries_on(workspace) 
 
 
 @pytest.mark.slow
+def test_a_rerun_reads_the_fits_that_a_killed_command_had_made(workspace) -> None:
+    arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "9")
+    process = workspace.start("-m", "trainer", "train", *arguments)
+    fits = workspace.folder / "data" / "fits"
+    while len(list(fits.glob("*.json"))) < 3 and process.poll() is None:
+        time.sleep(0.02)
+    workers = workers_of(process)
+    process.kill()
+    process.communicate()
+    psutil.wait_procs(workers, timeout=60)
+    made = len(list(fits.glob("*.json")))
+    assert 3 <= made < 30, "the kill must come between two fits"
+    again = workspace.train(*arguments)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{made} of 30 fits read from the cache." in again.stdout
+    third = workspace.train(*arguments, "--fee-bps", "3", "--calibration", "isotonic")
+    assert "30 of 30 fits read from the cache." in third.stdout, third.stderr
+    assert len(list(fits.iterdir())) == 60
+
+
+@pytest.mark.slow
 def test_two_commands_may_open_an_empty_database_at_once(workspace) -> None:
     arguments = ("-m", "trainer", "train", "--source", "sample", "--n-splits", "2")
     first = workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")

@@ -99,7 +99,8 @@ def test_same_seed_gives_the_same_bytes_whatever_the_workers(workspace, two_symb
         done = workspace.train(
             "--symbols", ",".join(order), "--source", str(two_symbols),
             "--n-splits", "2", "--wf-splits", "2",
-            "--max-workers", workers, "--cache", cache, "--fee-bps", "0", "--slippage-bps", "0",
+            "--max-workers", workers, "--cache", cache, "--fit-cache", "off",
+            "--fee-bps", "0", "--slippage-bps", "0",
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         results.append(_models(workspace, symbols))

@@ -118,8 +118,9 @@ def test_symbols_must_be_given() -> None:
     [("on", True), ("off", False), ("true", True), ("false", False), (True, True), (False, False)],
 )
 def test_switches_read_on_and_off(given: object, taken: bool) -> None:
-    config = parse(cache=given, allow_short=given, allow_jumps=given)
-    assert (config.cache, config.allow_short, config.allow_jumps) == (taken,) * 3
+    config = parse(cache=given, fit_cache=given, allow_short=given, allow_jumps=given)
+    found = (config.cache, config.fit_cache, config.allow_short, config.allow_jumps)
+    assert found == (taken,) * 4
 
 
 def test_names_are_read_from_comma_separated_text() -> None:

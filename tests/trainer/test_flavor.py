@@ -20,7 +20,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real model of the sample bars."""
     folder = tmp_path_factory.mktemp("saved")
     config = TrainConfig.parse(
-        {"symbols": "EURUSD", "source": "sample", "cache": "off", "n_splits": 2, "wf_splits": 2}
+        {
+            "symbols": "EURUSD",
+            "source": "sample",
+            "cache": "off",
+            "fit_cache": "off",
+            "n_splits": 2,
+            "wf_splits": 2,
+        }
     )
     outcome = run_task(Task("EURUSD", "lightgbm"), config, folder / "m", lambda *_: None)
     assert outcome.trained is not None, outcome.details

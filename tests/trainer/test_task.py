@@ -40,6 +40,7 @@ def config(**changes: Any) -> TrainConfig:
         "fee_bps": 0.1,
         "slippage_bps": 0.1,
         "cache": "off",
+        "fit_cache": "off",
         "params": "lightgbm.num_boost_round=20,lightgbm.learning_rate=0.1",
     }
     return TrainConfig.parse({**small, **changes})

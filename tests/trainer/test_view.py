@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ from rich.console import Console
 
 from trainer.config import TrainConfig
 from trainer.gate import Criterion, Verdict
+from trainer.model import Contract
 from trainer.outcome import Outcome, Task, TrainedModel
-from trainer.promotion import Decision
 from trainer.record import Record
 from trainer.run import Result, Summary
-from trainer.view import print_decision, print_summary
+from trainer.view import print_summary
 
 FIGURES = {
     "wf_net_sharpe": -0.25,
@@ -32,12 +33,16 @@ DATA = {
     "bars": 12,
     "dropped": {"warmup": 2},
     "gaps": {"gaps": 1, "missing_bars": 2, "longest": 2},
+    "fits_read": 0,
 }
 
 
 NOTHING = np.zeros(0)
 RECORD = Record(NOTHING.astype(np.int64), NOTHING, NOTHING, NOTHING, NOTHING)
-MODEL = TrainedModel(Path(), FIGURES, [], [], [], {}, RECORD, {}, DATA, {}, (), "")
+CONTRACT = Contract("gru", "BTCUSDT", "1h", "24/7", "direction", 12, 10.0, 5.0, 24, False)
+MODEL = TrainedModel(
+    Path(), FIGURES, [], [], {}, {}, RECORD, CONTRACT, {}, {}, {**DATA, "fits_read": 0}, {}, (), ""
+)
 PASSES = Criterion("trades", "40", ">= 30", True, "")
 FAILS = Criterion("deflated Sharpe ratio", "0.412", ">= 0.95", False, "it is low")
 PROVEN, UNPROVEN = Verdict("proven", "", []), Verdict("unproven", "it lost", [])
@@ -87,62 +92,10 @@ def test_names_and_status_are_whole_and_figures_are_as_many_as_fit(
     assert max(len(line) for line in table.splitlines()) <= width
 
 
-def test_the_next_step_is_a_model_that_trades_if_there_is_one() -> None:
-    what = summary(
-        ("gru", Verdict("flat", "why", [])),
-        ("ppo", UNPROVEN),
-        ("lightgbm", PROVEN),
-    )
-    shown = printed(100, what)
-    assert "--model models:/lightgbm-BTCUSDT@latest --source sample" in shown
-    assert "gru-BTCUSDT is flat: why; it will not trade (earlier blocks" in shown
-    assert "ppo-BTCUSDT is unproven: it lost." in shown
-
-
-def test_reasons_of_failures_are_shown_as_they_are_and_in_a_pipe_on_one_line() -> None:
-    shown = printed(60, summary(("gru", None)))
-    assert "gru-BTCUSDT: no such [bars]" in shown
-    assert "Next:" not in shown
-    long = Summary(
-        [Result(Outcome(Task("X", "gru"), 0, 1, None, "word " * 60), None, None, {})],
-        "sqlite:///x",
-        "",
-    )
-    assert "gru-X: " + ("word " * 60).rstrip() in printed(80, long, terminal=False)
-
-
-@pytest.mark.parametrize(
-    ("decision", "said"),
-    [
-        (
-            Decision("gru-X", "champion", "3", "2", [PASSES, FAILS], False, False),
-            "Refused: 1 of 2 criteria failed; @champion of gru-X stays version 2. --force --reason "
-            '"..." overrules',
-        ),
-        (
-            Decision("gru-X", "champion", "3", None, [FAILS], False, False),
-            "@champion of gru-X is still nobody",
-        ),
-        (
-            Decision("gru-X", "champion", "3", "2", [PASSES], True, False),
-            "@champion of gru-X is version 3 now; it was version 2.",
-        ),
-        (
-            Decision("gru-X", "champion", "3", None, [FAILS], True, True),
-            "@champion of gru-X is version 3 now, forced.",
-        ),
-        (
-            Decision("gru-X", "champion", "3", "3", [], False, False),
-            "@champion of gru-X is version 3 already.",
-        ),
-    ],
-)
-def test_a_decision_says_every_figure_and_where_the_alias_is(decision: Decision, said: str) -> None:
-    console = Console(file=io.StringIO(), width=160, color_system=None)
-    print_decision(console, decision)
-    assert isinstance(console.file, io.StringIO)
-    shown = console.file.getvalue()
-    assert said in " ".join(shown.split())
-    for criterion in decision.criteria:
-        assert criterion.figure in shown
-    assert ("fails" in shown) == (FAILS in decision.criteria)
+def test_fits_that_were_read_are_counted_where_there_are_any() -> None:
+    some = summary(("gru", PROVEN), ("ppo", PROVEN), ("lightgbm", None))
+    read = replace(MODEL, data={**DATA, "fits_read": 30})
+    first = replace(some.results[0], outcome=replace(some.results[0].outcome, trained=read))
+    shown = printed(100, replace(some, results=[first, *some.results[1:]]))
+    assert "30 of 72 fits read from the cache." in shown  # of two models: 6 procedures x 6 fits
+    assert "from the cache" not in printed(100, summary(("gru", PROVEN)))
