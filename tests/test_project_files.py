@@ -22,13 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 # MLproject entry point -> command of the CLI.
-COMMANDS = {"main": "train", "trade": "trade"}
+COMMANDS = {"main": "train", "trade": "trade", "compare": "compare"}
 # What a project run has no use for: how a person wants to see it, and what a caller of `trade`
 # believes of the model, which knows its own symbol and interval.
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
     "train": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval"},
+    "compare": {"--debug", "--json", "--all"},
 }
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from trainer.config import TrainConfig
 from trainer.run import Result, Summary
+from trainer.table import widest
 from trainer.task import Outcome
 
 
@@ -107,8 +108,8 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
 
 def _table(summary: Summary, console: Console) -> Table:
     """Results in as many columns as the console has room for; model and status always."""
-    unbounded = console.options.update(max_width=10_000)
-    for count in range(len(_COLUMNS), 1, -1):
+
+    def build(count: int) -> Table:
         table = Table(title="Walk-forward, after costs", title_justify="left", box=SIMPLE_HEAD)
         for heading in ("model", "version", "status"):
             table.add_column(heading, no_wrap=True)
@@ -122,9 +123,9 @@ def _table(summary: Summary, console: Console) -> Table:
                 _status(outcome),
                 *(read(outcome) for _, read in _COLUMNS[:count]),
             )
-        if console.measure(table, options=unbounded).maximum <= console.width:
-            break
-    return table
+        return table
+
+    return widest(console, build, len(_COLUMNS))
 
 
 def _figure(name: str, form: str) -> Callable[[Outcome], str]:

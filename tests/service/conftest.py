@@ -163,14 +163,3 @@ def serve(
     for process in started:
         os.killpg(process.pid, 15)
         process.communicate(timeout=30)
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL on loopback: its SQLAlchemy URL."""
-    folder = tmp_path_factory.mktemp("postgres")
-    script = str(ROOT / "scripts" / "postgres.sh")
-    started = subprocess.run([script, "start", folder], capture_output=True, text=True, check=False)
-    assert started.returncode == 0, started.stderr
-    yield started.stdout.strip()
-    subprocess.run([script, "stop", folder], check=True)
