@@ -138,11 +138,11 @@ def wait_for(address: str, process: subprocess.Popen[str], seconds: float = 90) 
     raise TimeoutError(address)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serve(
     free_port: Callable[[], int],
 ) -> Iterator[Callable[[list[str], dict[str, str], str], str]]:
-    """Start servers on loopback; they are stopped, with all their children, after the test."""
+    """Start servers on loopback; they end, with all their children, after the module's tests."""
     started: list[subprocess.Popen[str]] = []
 
     def start(command: list[str], environment: dict[str, str], health: str) -> str:
