@@ -33,6 +33,7 @@ LEFT_OUT = {
     "promote": {"--debug", "--json"},
     "rollback": {"--debug"},
     "report": {"--debug"},
+    "compare": {"--debug", "--json", "--all"},
 }
 
 

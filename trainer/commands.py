@@ -13,11 +13,12 @@ from features.sources import open_source, symbols_of
 from trainer.config import TrainConfig, option_name
 from trainer.errors import TrainerError
 from trainer.options import config_options, option_text
-from trainer.registry_commands import promote, report, rollback
+from trainer.registry_commands import compare, promote, report, rollback
 from trainer.terminal import fail, wide_console
 
 #: Added to the command line by `trainer.__main__`, by name.
 COMMANDS: dict[str, click.Command] = {
+    "compare": compare,
     "promote": promote,
     "rollback": rollback,
     "report": report,

@@ -1,4 +1,4 @@
-"""The commands that read or move what is registered: promote, rollback, report."""
+"""The commands that look at what was trained, or move it: compare, promote, rollback, report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 
 import click
 
+from features.errors import InputError
+from features.sources import check_symbol
+from trainer.errors import TrainerError
 from trainer.terminal import fail, told, wide_console
 
 _PROMOTE_HELP = """Move an alias to a version that has earned it.
@@ -157,3 +160,66 @@ def report(model: str, output: str, debug: bool) -> None:
                 debug=debug,
             )
     click.echo(f"{path}: open it in a browser.")
+
+
+_COMPARE_HELP = """Rank the candidates of symbols, with their registered versions.
+
+One table a symbol, best walk-forward net Sharpe ratio first. Only candidates of one contract
+(costs, horizon, interval, task, calendar, shorts, features, bars, walk-forward blocks) are given a
+place: the most common one. Others are marked *, and below the table is said how they differ.
+
+\b
+  barwright compare --symbols EURUSD
+  barwright compare --symbols BTCUSDT,ETHUSDT --models gru,lightgbm
+  barwright compare --symbols EURUSD --json
+
+Read from MLFLOW_TRACKING_URI, or from sqlite:///mlflow.db in this folder.
+
+Exit status: 0 compared, 1 nothing to compare or no such store, 2 wrong usage.
+"""
+
+
+@click.command(help=_COMPARE_HELP)
+@click.option("--symbols", required=True, metavar="LIST", help="Symbols, comma-separated.")
+@click.option("--models", default="", metavar="LIST", help="Models, comma-separated; or all.")
+@click.option("--experiment", default="barwright", show_default=True, help="MLflow experiment.")
+@click.option("--all", "everything", is_flag=True, help="List more than the 20 best.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object.")
+@click.option("--debug", is_flag=True, help="Show where errors come from.")
+def compare(
+    symbols: str, models: str, experiment: str, everything: bool, as_json: bool, debug: bool
+) -> None:
+    """Compare candidates; the help text for people is `_COMPARE_HELP`."""
+    chosen_symbols, chosen_models = _names(symbols), _names(models)
+    try:
+        if not chosen_symbols:
+            raise TrainerError(
+                "`--symbols` must name at least one, got none; for example --symbols EURUSD"
+            )
+        for symbol in chosen_symbols:
+            check_symbol(symbol)
+    except (InputError, TrainerError) as error:
+        fail(error, status=2, debug=debug)
+    # Behind the checks: these imports take seconds, and a typing mistake should not.
+    from rich.console import Console
+
+    from trainer.compare import compare as compare_candidates
+    from trainer.compare_view import print_comparison
+
+    try:
+        found = compare_candidates(
+            chosen_symbols, chosen_models, experiment=experiment, everything=everything
+        )
+    except TrainerError as error:
+        fail(error, status=1, debug=debug)
+    if as_json:
+        click.echo(json.dumps(found.plain(), indent=2))
+        return
+    console = Console()
+    # Without a terminal nothing says how wide a line may be: then every column is shown.
+    print_comparison(console if console.is_terminal else Console(width=200), found)
+
+
+def _names(text: str) -> list[str]:
+    """Return the names of a comma-separated list, each once."""
+    return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))

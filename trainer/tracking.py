@@ -21,6 +21,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
 
 from trainer import dossier, flavor
+from trainer.compare import compare_link
 from trainer.describe import describe
 from trainer.errors import TrainerError
 from trainer.gate import Verdict
@@ -28,7 +29,7 @@ from trainer.outcome import Outcome, Task, TrainedModel
 from trainer.record import RECORD_FILE
 from trainer.report import html
 from trainer.scratch import is_alive, process_identity
-from trainer.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, shown, store_error
+from trainer.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, store_error
 
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 _HOST, _PROCESS = "barwright.host", "barwright.process"
@@ -171,13 +172,8 @@ class Tracking:
         self.client.set_model_version_tag(task.name, version, "status", verdict.status)
 
     def compare_link(self) -> str:
-        """Address, or for a database the fragment, that ranks this experiment's candidates."""
-        fragment = (
-            f"#/experiments/{self.experiment_id}/runs?searchFilter=tags.kind='candidate'"
-            "&orderByKey=metrics.`wf_net_sharpe`&orderByAsc=false&compareRunsMode=CHART"
-        )
-        base = shown(self.uri) if self.uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{base.rstrip('/')}/{fragment}"
+        """Address in the MLflow UI that ranks this experiment's candidates."""
+        return compare_link(self.uri, self.experiment_id)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.outcome import Outcome
 from trainer.promotion import Decision
 from trainer.run import Result, Summary
+from trainer.table import widest
 
 
 class ProgressView:
@@ -108,8 +109,8 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
 
 def _table(summary: Summary, console: Console) -> Table:
     """Results in as many columns as the console has room for; model and status always."""
-    unbounded = console.options.update(max_width=10_000)
-    for count in range(len(_COLUMNS), 1, -1):
+
+    def build(count: int) -> Table:
         table = Table(title="Walk-forward, after costs", title_justify="left", box=SIMPLE_HEAD)
         for heading in ("model", "version", "status"):
             table.add_column(heading, no_wrap=True)
@@ -123,9 +124,9 @@ def _table(summary: Summary, console: Console) -> Table:
                 _status(result),
                 *(read(outcome) for _, read in _COLUMNS[:count]),
             )
-        if console.measure(table, options=unbounded).maximum <= console.width:
-            break
-    return table
+        return table
+
+    return widest(console, build, len(_COLUMNS))
 
 
 def _figure(name: str, form: str) -> Callable[[Outcome], str]:

@@ -138,11 +138,11 @@ def wait_for(address: str, process: subprocess.Popen[str], seconds: float = 90) 
     raise TimeoutError(address)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serve(
     free_port: Callable[[], int],
 ) -> Iterator[Callable[[list[str], dict[str, str], str], str]]:
-    """Start servers on loopback; they are stopped, with all their children, after the test."""
+    """Start servers on loopback; they end, with all their children, after the module's tests."""
     started: list[subprocess.Popen[str]] = []
 
     def start(command: list[str], environment: dict[str, str], health: str) -> str:
@@ -163,14 +163,3 @@ def serve(
     for process in started:
         os.killpg(process.pid, 15)
         process.communicate(timeout=30)
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL on loopback: its SQLAlchemy URL."""
-    folder = tmp_path_factory.mktemp("postgres")
-    script = str(ROOT / "scripts" / "postgres.sh")
-    started = subprocess.run([script, "start", folder], capture_output=True, text=True, check=False)
-    assert started.returncode == 0, started.stderr
-    yield started.stdout.strip()
-    subprocess.run([script, "stop", folder], check=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trainer.errors import TrainerError
-from trainer.tracking import check_reachable, shown
+from trainer.store import check_reachable, shown
 
 
 @pytest.mark.parametrize(

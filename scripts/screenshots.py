@@ -1,0 +1,159 @@
+"""Draw the pictures of docs/comparing.md from a real run: train, serve, browse, save.
+
+    python -m scripts.screenshots [FOLDER]     docs/images by default
+
+Trains LightGBM on the sample's EURUSD bars three times, in a folder that is removed afterwards;
+takes about a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Page, expect
+
+from scripts.browser import PATIENCE_MS, close_assistant, open_browser
+
+ROOT = Path(__file__).resolve().parent.parent
+_TRAIN = (
+    "--symbols EURUSD --source sample --models lightgbm --horizon 3 --n-splits 3 --wf-splits 3 "
+    "--slippage-bps 0"
+)
+#: Costs near nothing, or nothing is traded; the last one pays more than the others.
+_TRIALS = (
+    "--fee-bps 0 --seed 7 --param lightgbm.num_leaves=7",
+    "--fee-bps 0 --seed 1 --param lightgbm.num_leaves=15",
+    "--fee-bps 0.1 --seed 7 --param lightgbm.num_leaves=7",
+)
+
+
+def main(target: Path) -> None:
+    """Make the pictures in `target`."""
+    target.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=PATIENCE_MS)
+    with (
+        tempfile.TemporaryDirectory(prefix="barwright-screenshots-") as folder,
+        _server(Path(folder)) as address,
+    ):
+        for trial in _TRIALS:
+            _barwright(folder, address, "train", *_TRAIN.split(), *trial.split())
+        _python(
+            folder,
+            address,
+            "from mlflow import MlflowClient; "
+            "MlflowClient().set_registered_model_alias('lightgbm-EURUSD', 'challenger', '2')",
+        )
+        printed = _barwright(folder, address, "compare", "--symbols", "EURUSD")
+        print(printed)
+        (link,) = re.findall(r"^Charts: (\S+)$", printed, re.MULTILINE)
+        with open_browser(1400, 700) as page:
+            close_assistant(page, address)
+            _charts(page, link, target)
+            _run(page, target)
+            _version(page, address, target)
+
+
+def _charts(page: Page, link: str, target: Path) -> None:
+    page.goto(link)
+    expect(page.get_by_text("3 matching runs")).to_be_visible()
+    search = page.get_by_placeholder("Search metric charts")
+    cards = page.get_by_test_id("experiment-view-compare-runs-card")
+    for name, metrics, marks in (
+        ("charts", "^wf_(net_sharpe|net_sharpe_lower|n_trades)$", ".bars"),
+        ("folds", "^fold/(log_loss|roc_auc|net_sharpe)$", ".scatterlayer"),
+    ):
+        search.fill(metrics)
+        expect(cards).to_have_count(3)
+        for card in cards.all():
+            expect(card.locator(f"{marks} .point, {marks} .js-line").first).to_be_visible()
+        page.screenshot(path=target / f"{name}.png")
+
+
+def _run(page: Page, target: Path) -> None:
+    page.get_by_role("link", name="lightgbm-EURUSD").first.click()
+    expect(page.get_by_role("cell", name="Sharpe (annual)")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="wf_net_sharpe").first).to_be_visible()
+    page.screenshot(path=target / "run.png")
+
+
+def _version(page: Page, address: str, target: Path) -> None:
+    page.goto(f"{address}/#/models/lightgbm-EURUSD/versions/2")
+    expect(page.get_by_text("challenger")).to_be_visible()
+    expect(page.get_by_role("cell", name="Sharpe (annual)")).to_be_visible()
+    page.screenshot(path=target / "version.png")
+
+
+def _environment(address: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": address,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
+def _barwright(folder: str, address: str, *arguments: str) -> str:
+    return _command(folder, address, "-m", "trainer", *arguments)
+
+
+def _python(folder: str, address: str, code: str) -> str:
+    return _command(folder, address, "-c", code)
+
+
+def _command(folder: str, address: str, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=_environment(address),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [
+            "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+            "--artifacts-destination", str(folder / "artifacts"),
+        ],
+        env=_environment(address),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                requests.get(f"{address}/health", timeout=2).raise_for_status()
+                break
+            except requests.RequestException:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.3)
+        yield address
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=30)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
