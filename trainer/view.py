@@ -98,6 +98,10 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
             f"--source {config.source} --last 5",
             soft_wrap=True,
         )
+        name = first.outcome.task.name
+        console.print(f"  barwright report models:/{name}@latest", soft_wrap=True)
+        if first.verdict is not None and first.verdict.status == "proven":
+            console.print(f"  barwright promote {name}", soft_wrap=True)
         if not summary.tracking_uri.startswith("http"):
             console.print(
                 f"  mlflow server --backend-store-uri {summary.tracking_uri} --workers 1",

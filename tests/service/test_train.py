@@ -14,9 +14,12 @@ def test_a_verified_version_is_registered_and_latest_names_it(trained) -> None:
     version = trained.client.get_model_version_by_alias("lightgbm-EURUSD", "latest")
     assert str(version.version) == "1"
     assert version.source.startswith("models:/m-")
-    assert version.tags["status"] in ("trades", "flat", "unproven")
-    assert bool(version.tags["status_reason"]) == (version.tags["status"] != "trades")
+    assert version.tags["status"] in ("proven", "flat", "unproven")
+    assert bool(version.tags["status_reason"]) == (version.tags["status"] != "proven")
     assert "walk-forward" in version.description
+    # Every criterion of the gate with its figure, and what it was held against.
+    assert "Held against 1 trials of this symbol in the experiment" in version.description
+    assert ">= 30" in version.description
 
 
 def test_the_run_tree_is_one_parent_and_one_child_a_model(trained) -> None:
@@ -33,6 +36,7 @@ def test_metrics_follow_the_naming_of_what_they_were_measured_on(trained) -> Non
     (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
     names = set(child.data.metrics)
     assert {"wf_net_return", "wf_turnover", "wf_log_loss", "wf_buy_hold_sharpe"} <= names
+    assert {"wf_trials", "wf_cpcv_net_sharpe_min", "wf_year_2017_net_sharpe"} <= names
     assert {"val_log_loss_mean", "val_log_loss_std", "val_log_loss_min"} <= names
     prefixes = ("wf_", "val_", "fold/", "seconds/")
     assert [name for name in names if not name.startswith(prefixes)] == []
@@ -46,7 +50,12 @@ def test_data_notes_and_tables_are_in_the_run(trained) -> None:
     assert used.dataset.name == "EURUSD_1h"
     assert "dropped" in child.data.tags["mlflow.note.content"]
     files = {item.path for item in trained.client.list_artifacts(child.info.run_id)}
-    assert {"walk_forward.json", "threshold.json", "facts.json"} <= files
+    assert {"walk_forward.json", "threshold_curve.json", "facts.json", "regimes.json"} <= files
+    drawn = {item.path for item in trained.client.list_artifacts(child.info.run_id, "report")}
+    assert "report/report.html" in drawn
+    assert len([path for path in drawn if path.endswith(".png")]) == 8
+    status = trained.client.get_model_version("lightgbm-EURUSD", "1").tags["status"]
+    assert child.data.tags["status"] == status
     assert len(child.data.params["fold_plan"]) == 64
 
 
@@ -60,6 +69,7 @@ def test_the_model_holds_the_named_files_and_no_pickle(trained) -> None:
         "features.json",
         "config_snapshot.json",
         "manifest.json",
+        "evidence.json",
     }
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
     requirements = (folder / "requirements.txt").read_text().split()
