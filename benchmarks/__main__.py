@@ -9,7 +9,10 @@ from pathlib import Path
 
 import click
 
-NAMES = ("features", "cache", "memory", "latency", "kfold", "gru", "ppo", "overhead", "caching")
+NAMES = (
+    "features", "cache", "memory", "latency", "kfold", "gru", "ppo", "overhead", "caching",
+    "mismatches",
+)  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -22,7 +25,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def main(
     names: tuple[str, ...], quick: bool, runs: int | None, source: str, json_path: Path | None
 ) -> None:
-    """Measure NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, caching.
+    """Measure NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, caching ...
 
     Without a name: all of them.
     """

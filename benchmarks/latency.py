@@ -22,7 +22,7 @@ from trainer.threshold import Threshold
 from trainer.training import TAIL_FRACTION
 
 #: What takes long to fit and does not change how long a decision takes.
-_BRIEF: Mapping[str, dict[str, Any]] = {
+BRIEF: Mapping[str, dict[str, Any]] = {
     "lightgbm": {},
     "gru": {"max_epochs": 1},
     "ppo": {"timesteps": 8_192},
@@ -43,9 +43,8 @@ def run(options: Options) -> Report:
         "LightGBM is fitted with its defaults; GRU and PPO have theirs but are fitted briefly, "
         "which does not change what a decision costs.",
     )
-    for name, brief in _BRIEF.items():
-        params = {"num_boost_round": 5} if options.quick and name == "lightgbm" else brief
-        _measure(report, _model(name, params, builder, data), frame, calls)
+    for name in BRIEF:
+        _measure(report, brief_model(name, options, builder, data), frame, calls)
     return report
 
 
@@ -99,10 +98,12 @@ def _timed(inputs: list[Any], call: Callable[[Any], object]) -> tuple[list[float
     return wall, cpu
 
 
-def _model(
-    name: str, params: dict[str, Any], builder: DatasetBuilder, data: Dataset
+def brief_model(
+    name: str, options: Options, builder: DatasetBuilder, data: Dataset
 ) -> TradingModel:
     """Fit one model on all rows; its calibrator and threshold only have to be there."""
+    quick = options.quick and name == "lightgbm"
+    params = {"num_boost_round": 5} if quick else BRIEF[name]
     sample = Sample.of(data)
     train, tail = purged_tail(sample.bar, sample.label_end, TAIL_FRACTION)
     cost = sum(_COSTS.values()) * 1e-4

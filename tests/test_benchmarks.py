@@ -35,6 +35,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("gru", "chunks / windows"),
         ("ppo", "vectorised / one environment"),
         ("overhead", "not fitting, lightgbm alone, second run"),
+        ("mismatches", "decisions that differ, all models and paths: 0"),
         ("caching", "time that a rerun saves"),
     ],
 )
