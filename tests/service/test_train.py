@@ -36,7 +36,7 @@ def test_metrics_follow_the_naming_of_what_they_were_measured_on(trained) -> Non
     (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
     names = set(child.data.metrics)
     assert {"wf_net_return", "wf_turnover", "wf_log_loss", "wf_buy_hold_sharpe"} <= names
-    assert {"wf_trials", "wf_cpcv_net_sharpe_min", "wf_year_2017_net_sharpe"} <= names
+    assert {"wf_trials", "wf_cpcv_net_sharpe_min", "wf_brier", "wf_ece"} <= names
     assert {"val_log_loss_mean", "val_log_loss_std", "val_log_loss_min"} <= names
     prefixes = ("wf_", "val_", "fold/", "seconds/")
     assert [name for name in names if not name.startswith(prefixes)] == []
@@ -53,7 +53,7 @@ def test_data_notes_and_tables_are_in_the_run(trained) -> None:
     assert {"walk_forward.json", "threshold_curve.json", "facts.json", "regimes.json"} <= files
     drawn = {item.path for item in trained.client.list_artifacts(child.info.run_id, "report")}
     assert "report/report.html" in drawn
-    assert len([path for path in drawn if path.endswith(".png")]) == 8
+    assert len([path for path in drawn if path.endswith(".png")]) == 7
     status = trained.client.get_model_version("lightgbm-EURUSD", "1").tags["status"]
     assert child.data.tags["status"] == status
     assert len(child.data.params["fold_plan"]) == 64
