@@ -103,7 +103,7 @@ def equity(evidence: Mapping[str, Any], series: pd.DataFrame) -> Figure:
         )  # fmt: skip
         below.set_yticks([])
     _mark_blocks(axes, below, evidence, when)
-    locator = AutoDateLocator(minticks=4, maxticks=8)
+    locator = AutoDateLocator(minticks=4)
     below.xaxis.set_major_locator(locator)
     below.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     return figure

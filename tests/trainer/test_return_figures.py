@@ -179,3 +179,15 @@ def test_without_costs_there_are_no_multiples_of_them(candidate: Candidate) -> N
 
 def test_costs_of_no_trade(flat_candidate: Candidate) -> None:
     assert said(costs(flat_candidate[0]).axes[0]).endswith("never traded")
+
+
+@pytest.mark.parametrize("days", [3, 40, 400, 1_000, 1_506, 2_500, 7_000])
+def test_any_span_of_time_has_readable_dates(candidate: Candidate, days: int) -> None:
+    """Four years at hourly bars made matplotlib warn, and a warning is an error here."""
+    evidence, series = candidate
+    offset = pd.to_timedelta(np.linspace(0, days, len(series)), unit="D")
+    spread = pd.Timestamp("2020-02-10", tz="UTC") + offset
+    figure = equity({**evidence, "blocks": []}, series.assign(timestamp=spread))
+    png(figure)
+    labels = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert 3 <= len([label for label in labels if label]) <= 14
