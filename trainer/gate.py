@@ -70,6 +70,8 @@ def judge(metrics: Mapping[str, float | None]) -> list[Criterion]:
     lower, dsr, pbo = get("net_sharpe_lower"), get("dsr"), get("pbo")
     bars, needed, trades = get("n_bars"), get("min_track_record"), get("n_trades")
     doubled, loss, base = get("net_sharpe_cost2x"), get("log_loss"), get("base_rate_log_loss")
+    # JSON knows no infinity, so that a model's own file has none either.
+    least = f"{needed:,.0f}" if math.isfinite(needed) else "infinitely many"
     if trades == 0:
         # The rest follows from it, and would say so seven times over.
         why = "its walk-forward never traded"
@@ -92,9 +94,9 @@ def judge(metrics: Mapping[str, float | None]) -> list[Criterion]:
         Criterion(
             "bars of walk-forward",
             _number(bars, ",.0f"),
-            f">= {_number(needed, ',.0f')} (MinTRL)",
+            f">= {least} (MinTRL)",
             bars >= needed,
-            f"it would need {_number(needed, ',.0f')} bars to be believed",
+            f"it would need {least} bars to be believed",
         ),
         Criterion(
             "trades",
@@ -216,6 +218,4 @@ class Verdict:
 
 
 def _number(value: float, form: str) -> str:
-    if math.isinf(value):
-        return "infinitely many"
-    return "undefined" if math.isnan(value) else format(value, form)
+    return format(value, form) if math.isfinite(value) else "undefined"

@@ -77,11 +77,13 @@ def html(
 
 
 def _measured(evidence: Mapping[str, Any]) -> str:
-    first, last = (str(evidence.get(end) or "?")[:10] for end in ("first", "last"))
+    blocks = evidence["blocks"]
+    first = str(blocks[0].get("first") or "?")[:10] if blocks else "?"
+    last = str(blocks[-1].get("last") or "?")[:10] if blocks else "?"
     cost = float(evidence["fee_bps"]) + float(evidence["slippage_bps"])
     return (
         f"{evidence['interval']} bars; walk-forward {first} to {last} in "
-        f"{len(evidence['blocks'])} blocks, each scored once by what was trained before it; "
+        f"{len(blocks)} blocks, each scored once by what was trained before it; "
         f"costs {cost:g} bps a side"
     )
 

@@ -18,7 +18,7 @@ Candidate = tuple[dict[str, Any], pd.DataFrame]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 CRITERIA = [
     {"name": "DSR", "figure": "0.43", "rule": ">= 0.95", "passed": False, "why": "46 trials"},
-    {"name": "Trades", "figure": "66", "rule": ">= 30", "passed": True, "why": ""},
+    {"name": "Trades", "figure": "66", "rule": ">= 30", "passed": True, "why": "only said if not"},
 ]
 
 
@@ -110,6 +110,8 @@ def test_every_text_is_escaped(candidate: Candidate) -> None:
 
 def test_the_gate_is_shown_with_figures_rules_and_reasons(candidate: Candidate) -> None:
     found = page(candidate, CRITERIA).text
+    assert "46 trials" in found  # why it failed
+    assert "only said if not" not in found
     assert "Does not pass: 1 of 2 criteria fail" in found
     assert "Fails: DSR." in found
     for word in ("DSR", "0.43", ">= 0.95", "\N{BALLOT X} fail", "46 trials"):
@@ -182,3 +184,12 @@ def test_a_flat_candidate_is_called_flat_and_undefined(flat_candidate: Candidate
 def test_a_status_may_be_absent(candidate: Candidate) -> None:
     del candidate[0]["status"]
     assert "Its status" not in page(candidate).text
+
+
+def test_the_page_says_when_the_walk_forward_was_not_when_the_bars_began(
+    candidate: Candidate,
+) -> None:
+    evidence, _ = candidate
+    blocks = evidence["blocks"]
+    text = page(({**evidence, "first": "1999-01-01", "last": "1999-02-01"}, candidate[1])).text
+    assert f"walk-forward {blocks[0]['first'][:10]} to {blocks[-1]['last'][:10]}" in text
