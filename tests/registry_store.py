@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,6 +113,7 @@ class RegistryStore:
         last: int = 3_512,
         threshold: float | None = 0.52,
         evidence: Mapping[str, Any] | None = None,
+        blocks: Sequence[Mapping[str, Any]] = (),
         **contract: Any,
     ) -> str:
         """Register a version whose walk-forward this is; its training ended at bar `last`."""
@@ -142,7 +143,12 @@ class RegistryStore:
             model.save(
                 Path(folder),
                 bars=validate_bars(self.bars, symbol="SYNTH", interval=hour),
-                metrics=finite({"metrics": {f"wf_{k}": float(v) for k, v in metrics.items()}}),
+                metrics=finite(
+                    {
+                        "metrics": {f"wf_{k}": float(v) for k, v in metrics.items()},
+                        "blocks": list(blocks),
+                    }
+                ),
                 config={},
                 evidence=said if evidence is None else dict(evidence),
             )

@@ -36,6 +36,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("ppo", "vectorised / one environment"),
         ("overhead", "not fitting, lightgbm alone, second run"),
         ("caching", "time that a rerun saves"),
+        ("noise", "of 1 versions of noise, earned @champion: 0"),
     ],
 )
 def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:

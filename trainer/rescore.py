@@ -123,9 +123,7 @@ def compare(
 
     Both pay the same costs. Where either had no row, both are flat.
     """
-    _, a, b = np.intersect1d(
-        first.time_ns, second.time_ns, assume_unique=True, return_indices=True
-    )
+    _, a, b = np.intersect1d(first.time_ns, second.time_ns, assume_unique=True, return_indices=True)
     both = first.known[a] & second.known[b]
     moves = np.where(both, first.forward_return[a], 0.0)
     others = np.where(both, second.forward_return[b], 0.0)
