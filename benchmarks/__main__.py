@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import click
 
 NAMES = (
     "features", "cache", "memory", "latency", "kfold", "gru", "ppo", "overhead", "caching",
-    "mismatches",
+    "mismatches", "noise",
 )  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -21,13 +22,19 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 @click.option("--quick", is_flag=True, help="Small sizes: shows that it runs, not how fast.")
 @click.option("--runs", type=click.IntRange(1), help="Timed rounds, instead of each one's own.")
 @click.option("--source", default="", help="Real bars: a folder with BTCUSDT_1h, or `sample`.")
+@click.option("--symbols", default=20, type=click.IntRange(1, 99), help="Random walks of `noise`.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 def main(
-    names: tuple[str, ...], quick: bool, runs: int | None, source: str, json_path: Path | None
+    names: tuple[str, ...],
+    quick: bool,
+    runs: int | None,
+    source: str,
+    symbols: int,
+    json_path: Path | None,
 ) -> None:
     """Measure NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, caching ...
 
-    Without a name: all of them.
+    Without a name: all of them. Exit status 1 if noise earned what only skill may.
     """
     for variable in _THREADS:
         os.environ[variable] = "1"
@@ -43,12 +50,14 @@ def main(
         console.print("--quick: small sizes, the times mean nothing")
     reports = []
     for name in names or NAMES:
-        report = import_module(f"benchmarks.{name}").run(Options(quick, runs, source))
+        report = import_module(f"benchmarks.{name}").run(Options(quick, runs, source, symbols))
         report.show(console)
         reports.append(report.to_json())
     if json_path:
         results = {"machine": about, "quick": quick, "benchmarks": reports}
         json_path.write_text(json.dumps(results, indent=1) + "\n")
+    if any(report["failures"] for report in reports):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

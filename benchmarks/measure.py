@@ -30,6 +30,7 @@ class Options:
     quick: bool = False
     runs: int | None = None
     source: str = ""
+    symbols: int = 20
 
     def pick(self, full: int, quick: int) -> int:
         return quick if self.quick else full
@@ -76,6 +77,8 @@ class Report:
     tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: What must not be, whatever the machine: the command ends with status 1.
+    failures: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
 
     def add_table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -119,6 +122,8 @@ class Report:
             console.print(f"[{'green' if target.met else 'red'}]{target}")
         for note in self.notes:
             console.print(f"- {note}")
+        for failure in self.failures:
+            console.print(f"[red]FAILED: {failure}")
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -127,6 +132,7 @@ class Report:
             "targets": [{**vars(t), "met": t.met} for t in self.targets],
             "tables": [{"title": t, "head": h, "rows": r} for t, h, r in self.tables],
             "notes": self.notes,
+            "failures": self.failures,
             **self.data,
         }
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.registry_store import RegistryStore
 
 # The same examples on every machine and in every run, and no time limit on a busy one.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -23,3 +30,63 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert started.returncode == 0, started.stderr
     yield started.stdout.strip()
     subprocess.run([script, "stop", folder], check=True)
+
+
+def _make_tables(uri: str) -> None:
+    # In a process of its own: it keeps no connection, and most tests need no MLflow.
+    code = "import sys, mlflow; mlflow.MlflowClient(*sys.argv[1:] * 2).search_experiments()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, to be copied: making them takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    _make_tables(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres: str) -> str:
+    """The same in PostgreSQL: URL of a database to be copied."""
+    url = f"{postgres.rsplit('/', 1)[0]}/empty"
+    _execute(postgres, "CREATE DATABASE empty")
+    _make_tables(url)
+    return url
+
+
+def _execute(url: str, statement: str) -> None:
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def registry_store(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RegistryStore]:
+    """A real SQLite store in its own folder, and bars of SYNTH beside it."""
+    from tests.registry_store import opened
+
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    with opened(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", monkeypatch) as store:
+        yield store
+
+
+@pytest.fixture
+def postgres_store(
+    tmp_path: Path, empty_postgres: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RegistryStore]:
+    """The same on a fresh PostgreSQL database."""
+    from tests.registry_store import opened
+
+    name = f"test_{uuid4().hex}"
+    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE empty")
+    with opened(tmp_path, f"{postgres.rsplit('/', 1)[0]}/{name}", monkeypatch) as store:
+        yield store

@@ -37,6 +37,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("overhead", "not fitting, lightgbm alone, second run"),
         ("mismatches", "decisions that differ, all models and paths: 0"),
         ("caching", "time that a rerun saves"),
+        ("noise", "of 1 versions of noise, earned @champion: 0"),
     ],
 )
 def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:

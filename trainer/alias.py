@@ -105,6 +105,18 @@ def move(client: MlflowClient, wanted: Move) -> None:
         _write(client, wanted, "done")
 
 
+def settle(client: MlflowClient, name: str, alias: str) -> None:
+    """Say of moves of an alias that were interrupted whether they came about.
+
+    Raises
+    ------
+    TrainerError
+        If somebody is moving it.
+    """
+    with _alone(client, name, alias):
+        _settle(client, name, alias)
+
+
 def record(client: MlflowClient, done: Move) -> None:
     """Write down a move that needed no alias: a rollback, which registers a version."""
     _write(client, done, "done")

@@ -1,4 +1,4 @@
-"""The one error that this package raises for a mistake of its user."""
+"""What this package raises for mistakes of its user."""
 
 
 class TrainerError(ValueError):
@@ -7,3 +7,7 @@ class TrainerError(ValueError):
     Its text is one sentence for the user: the argument, the rule, the value that broke it, and
     the way out. The command line prints that sentence without a traceback.
     """
+
+
+class UsageError(TrainerError):
+    """An option that breaks its rule, whatever the store holds: exit status 2."""

@@ -170,6 +170,17 @@ def versus(alias: str, before: str | None, compared: Compared | None) -> Criteri
     return Criterion(name, figure, rule, enough and found.at_least >= LEAST_AT_LEAST, why)
 
 
+def unknown(alias: str, before: str, why: str) -> Criterion:
+    """Fail what cannot be compared: the alias's present version does not load."""
+    return Criterion(
+        f"not worse than the present @{alias}",
+        f"version {before} cannot be judged",
+        "same bars",
+        False,
+        f"version {before}, the present @{alias}, cannot be judged: {why}",
+    )
+
+
 def same_contract(wanted: Contract, present: Contract) -> Criterion:
     """Ask that two models trade by the same rules, so that their figures may be compared."""
     differ = [

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import pandas as pd
 from mlflow import MlflowClient
 
+from adapters.base import AdapterError
 from features.bars import validate_bars
+from features.errors import InputError
 from features.interval import Interval
 from features.sources import open_source
 from trainer import alias as aliases
 from trainer.alias import Move
-from trainer.errors import TrainerError
-from trainer.gate import Criterion, judge, passed, same_contract, versus
+from trainer.errors import TrainerError, UsageError
+from trainer.gate import Criterion, judge, passed, same_contract, unknown, versus
 from trainer.manifest import MANIFEST_TAG
 from trainer.registry import register_verified
 from trainer.rescore import compare, track
@@ -84,18 +86,22 @@ def promote(
 
     Raises
     ------
+    UsageError
+        If an argument breaks its rule.
     TrainerError
-        If an argument breaks its rule, a version cannot be loaded or has no evidence, or somebody
+        If a version cannot be loaded or has no evidence, or somebody
         else moved the alias meanwhile.
     """
     _check_alias(alias)
     if force and not reason.strip():
-        raise TrainerError(
+        raise UsageError(
             "`--force` overrules the gate and needs a `--reason`; say why in a few words"
         )
     wanted = find(client, name, version)
     before = aliases.holder(client, name, alias)
     if before == str(wanted.version):
+        # It may have been moved by a command that was killed before it could say so.
+        aliases.settle(client, name, alias)
         return Decision(name, alias, before, before, [], moved=False, forced=False)
     tell(f"loading version {wanted.version}")
     challenger = load(client, wanted)
@@ -166,12 +172,12 @@ def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> st
 
 def _check_alias(alias: str) -> None:
     if alias.lower() == "latest":
-        raise TrainerError(
+        raise UsageError(
             "`--alias` latest is the newest version and moves by itself; use `barwright rollback` "
             "to serve an older one, or another alias"
         )
     if not _ALIAS.fullmatch(alias) or re.fullmatch(r"[vV]\d+", alias):
-        raise TrainerError(
+        raise UsageError(
             "`--alias` must be letters, digits, '-' or '_', begin with a letter and not read like "
             f"a version (v1), got {alias!r}; use champion"
         )
@@ -181,7 +187,11 @@ def _against(
     challenger: Version, client: MlflowClient, before: str, alias: str, source: str
 ) -> list[Criterion]:
     """Hold a challenger against the alias's present version, on the same bars."""
-    present = load(client, find(client, challenger.name, before))
+    try:
+        present = load(client, find(client, challenger.name, before))
+    except (TrainerError, InputError, AdapterError) as error:
+        # Or nothing could ever take its place, not even by force.
+        return [unknown(alias, before, str(error))]
     frame = _bars(challenger, source or challenger.source)
     tracks = [
         track(v.model, v.record, pd.Timestamp(v.evidence["last"]), frame)

@@ -123,9 +123,7 @@ def compare(
 
     Both pay the same costs. Where either had no row, both are flat.
     """
-    times, a, b = np.intersect1d(
-        first.time_ns, second.time_ns, assume_unique=True, return_indices=True
-    )
+    _, a, b = np.intersect1d(first.time_ns, second.time_ns, assume_unique=True, return_indices=True)
     both = first.known[a] & second.known[b]
     moves = np.where(both, first.forward_return[a], 0.0)
     others = np.where(both, second.forward_return[b], 0.0)
@@ -136,8 +134,8 @@ def compare(
         for position in (first.position[a], second.position[b])
     ]
     return Compared(
-        bars=len(times),
-        rescored=int((first.rescored[a] | second.rescored[b]).sum()),
+        bars=int(both.sum()),
+        rescored=int((both & (first.rescored[a] | second.rescored[b])).sum()),
         same_prices=bool(np.allclose(moves, others, rtol=1e-6, atol=1e-9)),
         difference=sharpe_difference(net[0], net[1], periods_per_year, seed=_SEED),
     )

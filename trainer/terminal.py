@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def told(debug: bool) -> Iterator[None]:
-    """Turn errors that the user can mend into one line, and exit status 1."""
+    """Turn errors that the user can mend into one line, and exit status 1; 2 for wrong usage."""
     from adapters.base import AdapterError
     from features.errors import InputError
-    from trainer.errors import TrainerError
+    from trainer.errors import TrainerError, UsageError
     from trainer.store import DEFAULT_URI, STORE_ERRORS, store_error
 
     try:
         yield
     except (InputError, AdapterError, TrainerError) as error:
-        fail(error, status=1, debug=debug)
+        fail(error, status=2 if isinstance(error, UsageError) else 1, debug=debug)
     except (*STORE_ERRORS, ImportError) as error:
         uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
         fail(store_error(uri, error), status=1, debug=debug)

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import mlflow
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 
 from adapters.base import Batch, ModelAdapter, Value, check_batch, check_rows, not_fitted
 from adapters.lgbm import LightGBMAdapter
-from features.bars import validate_bars
-from features.interval import Interval
 from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
-from trainer.evidence import evidence as walk_forward_evidence
-from trainer.flavor import log_model
-from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
-from trainer.metrics import performance, probability_metrics, sharpe
-from trainer.model import TradingModel
-from trainer.record import RECORD_FILE, Record
-from trainer.results import finite
-from trainer.threshold import Threshold
 from trainer.training import Procedure, Sample
 
 FloatArray = npt.NDArray[np.float64]
@@ -202,160 +188,6 @@ def trees() -> Callable[..., Callable[[], ModelAdapter]]:
         )
 
     return factory
-
-
-def _synthetic_bars(n: int = 4_000, seed: int = 0) -> pd.DataFrame:
-    """Synthetic hourly bars of SYNTH: a geometric random walk."""
-    rng = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, n)))
-    open_ = np.concatenate([[100.0], close[:-1]])
-    return pd.DataFrame(
-        {
-            "timestamp": pd.date_range("2022-01-01", periods=n, freq="1h", tz="UTC"),
-            "open": open_,
-            "high": np.maximum(open_, close) * 1.001,
-            "low": np.minimum(open_, close) * 0.999,
-            "close": close,
-            "volume": rng.lognormal(5, 1, n),
-        }
-    )
-
-
-@dataclass
-class RegistryStore:
-    """A real MLflow store with versions of lightgbm-SYNTH that were not trained for their figures.
-
-    The model is the stored one of tests/data; its walk-forward is made up: positions that know
-    `skill` of each next return. So every figure of the gate can be had in a second.
-    """
-
-    folder: Path
-    uri: str
-    bars: pd.DataFrame
-
-    name: ClassVar[str] = "lightgbm-SYNTH"
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.uri, self.uri)
-
-    @property
-    def source(self) -> str:
-        return str(self.folder / "bars")
-
-    def record(self, skill: float, seed: int = 0, start: int = 500, stop: int = 3_500) -> Record:
-        rng = np.random.default_rng(seed)
-        bar = np.arange(start, stop)
-        moves = forward_return(self.bars["open"].to_numpy())[bar]
-        guess = skill * moves / 0.02 + rng.normal(0, 1, len(bar))
-        outcome = (moves > 0).astype(float)
-        return Record.of_rows(
-            pd.DatetimeIndex(self.bars["timestamp"]).as_unit("ns").asi8,
-            bar,
-            position=np.sign(np.where(np.abs(guess) > 1.2, guess, 0)).astype(np.int8),
-            forward_return=moves,
-            probability=np.clip(0.5 + skill * guess / 20, 0.01, 0.99),
-            outcome=outcome,
-        )
-
-    def run(self, record: Record, *, symbol: str = "SYNTH", **params: object) -> str:
-        """Log a candidate run with this walk-forward."""
-        found = self.client.get_experiment_by_name("e")
-        experiment = found.experiment_id if found else self.client.create_experiment("e")
-        tags = {"kind": "candidate", "symbol": symbol, "model": "lightgbm"}
-        run = self.client.create_run(experiment, tags=tags)
-        run_id = str(run.info.run_id)
-        logged = {
-            "interval": "1h", "trials": 1, "record_digest": record.digest, "source": self.source,
-            **params,
-        }  # fmt: skip
-        for key, value in logged.items():
-            self.client.log_param(run_id, key, value)
-        net = sharpe(record.net(10, 5), 8_760)
-        if np.isfinite(net):
-            self.client.log_metric(run_id, "wf_net_sharpe", net)
-        with tempfile.TemporaryDirectory() as folder:
-            record.write(Path(folder) / RECORD_FILE)
-            self.client.log_artifact(run_id, str(Path(folder) / RECORD_FILE))
-        self.client.set_terminated(run_id)
-        return run_id
-
-    def version(
-        self,
-        record: Record,
-        *,
-        last: int = 3_512,
-        threshold: float | None = 0.52,
-        evidence: Mapping[str, Any] | None = None,
-        **contract: Any,
-    ) -> str:
-        """Register a version whose walk-forward this is; its training ended at bar `last`."""
-        stored = TradingModel.load(_STORED)
-        model = replace(
-            stored,
-            contract=replace(stored.contract, **contract),
-            threshold=Threshold(threshold, True),
-        )
-        costs = {"fee_bps": model.contract.fee_bps, "slippage_bps": model.contract.slippage_bps}
-        run_id = self.run(record, **costs)
-        known = np.isfinite(record.probability)
-        metrics = {
-            **performance(record.position, record.forward_return, periods_per_year=8_760, **costs),
-            **walk_forward_evidence(
-                record.position, record.forward_return, periods_per_year=8_760, **costs
-            ),
-            **probability_metrics(record.probability[known], record.outcome[known]),
-        }
-        said = {
-            "record_digest": record.digest,
-            "periods_per_year": 8_760.0,
-            "last": self.bars["timestamp"].iloc[last].isoformat(),
-        }
-        hour = Interval.parse("1h")
-        with tempfile.TemporaryDirectory() as folder:
-            model.save(
-                Path(folder),
-                bars=validate_bars(self.bars, symbol="SYNTH", interval=hour),
-                metrics=finite({"metrics": {f"wf_{k}": float(v) for k, v in metrics.items()}}),
-                config={},
-                evidence=said if evidence is None else dict(evidence),
-            )
-            digest = sha256(Path(folder) / MANIFEST)
-            with mlflow.start_run(run_id=run_id):
-                info = log_model(Path(folder), self.name, requirements=("lightgbm",))
-        made = mlflow.register_model(
-            info.model_uri, self.name, tags={"run_id": run_id, MANIFEST_TAG: digest, "status": "x"}
-        )
-        return str(made.version)
-
-
-_STORED = Path(__file__).resolve().parent.parent / "data" / "model_format_2"
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables, to be copied: making them takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def registry_store(
-    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RegistryStore]:
-    """A real SQLite store in its own folder, and bars of SYNTH beside it."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    bars = _synthetic_bars()
-    (tmp_path / "bars").mkdir()
-    bars.to_parquet(tmp_path / "bars" / "SYNTH_1h.parquet")
-    yield RegistryStore(tmp_path, uri, bars)
-    mlflow.set_tracking_uri(before)
 
 
 Candidate = tuple[dict[str, Any], pd.DataFrame]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from trainer.bootstrap import Difference
-from trainer.gate import Criterion, Verdict, judge, passed, same_contract, versus
+from trainer.gate import Criterion, Verdict, judge, passed, same_contract, unknown, versus
 from trainer.model import Contract
 from trainer.rescore import Compared
 
@@ -106,6 +106,15 @@ def test_a_challenger_is_not_worse_on_enough_of_the_same_bars(
     assert criterion.passed == fine
     if not fine:
         assert criterion.why.startswith(why)
+
+
+def test_what_cannot_be_compared_fails_with_its_reason() -> None:
+    criterion = unknown("champion", "2", "it holds no evidence")
+    assert not criterion.passed
+    assert criterion.name == versus("champion", None, None).name
+    assert (
+        criterion.why == "version 2, the present @champion, cannot be judged: it holds no evidence"
+    )
 
 
 def test_the_first_champion_has_nobody_to_beat() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trainer import alias
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UsageError
 from trainer.promotion import promote, rollback
 from trainer.verify import Verifier
 
@@ -126,15 +126,36 @@ def test_what_cannot_be_judged_is_refused_in_words(registry_store: Any) -> None:
     for call, said in (
         (lambda: promote(client, "gru-X"), "no registered model 'gru-X'; there are lightgbm-SYNTH"),
         (lambda: promote(client, name, version="7"), "has no version '7'; it has 1"),
-        (lambda: promote(client, name, alias="latest"), "newest version and moves by itself"),
-        (lambda: promote(client, name, alias="v3"), "not read like a version"),
-        (lambda: promote(client, name, force=True), "needs a `--reason`"),
         (lambda: promote(client, name), "version 1 of lightgbm-SYNTH holds no evidence"),
         (lambda: promote(client, name, force=True, reason="x"), "holds no evidence"),
     ):
         with pytest.raises(TrainerError, match=said):
             call()
+    for call, said in (
+        (lambda: promote(client, name, alias="latest"), "newest version and moves by itself"),
+        (lambda: promote(client, name, alias="v3"), "not read like a version"),
+        (lambda: promote(client, name, force=True), "needs a `--reason`"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            call()
     assert client.get_registered_model(name).aliases == {}
+
+
+def test_a_present_version_that_cannot_be_judged_gives_way_by_force_only(
+    registry_store: Any,
+) -> None:
+    store = registry_store
+    store.version(store.record(SKILL), evidence={})  # as an earlier version of ours wrote them
+    store.version(store.record(MORE))
+    store.client.set_registered_model_alias(store.name, "champion", "1")
+    refused = promote(store.client, store.name)
+    (failed,) = [c for c in refused.criteria if not c.passed]
+    assert failed.why.startswith(
+        "version 1, the present @champion, cannot be judged: version 1 of lightgbm-SYNTH holds no"
+    )
+    assert (refused.moved, champion(store)) == (False, "1")
+    forced = promote(store.client, store.name, force=True, reason="the old one is no more")
+    assert (forced.moved, forced.forced, champion(store)) == (True, True, "2")
 
 
 def test_a_walk_forward_that_was_altered_is_refused(registry_store: Any) -> None:

@@ -1,0 +1,321 @@
+"""promote and rollback as commands, on SQLite and PostgreSQL: races, and deaths at every point."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from trainer import alias
+from trainer.gate import judge
+from trainer.promotion import promote
+
+#: Reads lines like {"folder": ..., "uri": ..., "groups": [[{"args": [...], "kill": [module, class,
+#: function, "before"]}, ...], ...]} and answers each with a list of exits and outputs. Every
+#: command is a process of its own, forked after the imports, which take seconds. The commands of a
+#: group meet right before they move an alias, and go on together.
+DRIVER = '''
+import functools, importlib, json, multiprocessing, os, signal, sys, tempfile
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+import arch.bootstrap, lightgbm, psycopg, pyarrow.parquet, rich.console, rich.table
+import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
+import trader, trainer.__main__, trainer.alias, trainer.promotion, trainer.view
+
+def deadly(module, owner, name, when):
+    """Let the process die by SIGKILL right before or after its first call of a function."""
+    place = functools.reduce(getattr, filter(None, [owner]), importlib.import_module(module))
+    real = getattr(place, name)
+    def call(*args, **kwargs):
+        if when == "after":
+            real(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(place, name, call)
+
+def child(job, barrier, out, err):
+    os.dup2(out.fileno(), 1)
+    os.dup2(err.fileno(), 2)
+    if job["kill"]:
+        deadly(*job["kill"])
+    if barrier is not None:
+        move = trainer.alias.move
+        def together(*args):
+            barrier.wait(60)
+            move(*args)
+        trainer.alias.move = together
+    try:
+        trainer.__main__.cli(job["args"], prog_name="barwright")
+    except SystemExit as exit:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit.code or 0)
+    os._exit(99)
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    os.chdir(asked["folder"])
+    os.environ["MLFLOW_TRACKING_URI"] = asked["uri"]
+    done = []
+    for group in asked["groups"]:
+        barrier = multiprocessing.get_context("fork").Barrier(len(group)) if group[1:] else None
+        running = []
+        for job in group:
+            files = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+            pid = os.fork()
+            if not pid:
+                child(job, barrier, *files)
+            running.append((pid, files))
+        for pid, files in running:
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            for file in files:
+                file.seek(0)
+            done.append([code, files[0].read(), files[1].read()])
+    print(json.dumps(done), flush=True)
+'''
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENT = ("mlflow", "MlflowClient")
+Job = dict[str, Any]
+
+
+class Finished(NamedTuple):
+    """What became of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[[Any, Sequence[Sequence[Job]]], list[Finished]]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(
+        "registry_store" if request.param == "sqlite" else "postgres_store"
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, make_workspace: Any) -> Iterator[Run]:
+    """``run(store, groups)``: run groups of commands on a store, one group after the other."""
+    folder = tmp_path_factory.mktemp("driver")
+    (folder / "driver.py").write_text(DRIVER)
+    process = subprocess.Popen(
+        [sys.executable, "driver.py"],
+        cwd=folder,
+        env=make_workspace(folder, "").environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    to, answers = process.stdin, process.stdout
+
+    def run_groups(store: Any, groups: Sequence[Sequence[Job]]) -> list[Finished]:
+        asked = {"folder": str(store.folder), "uri": store.uri, "groups": groups}
+        to.write(json.dumps(asked) + "\n")
+        to.flush()
+        return [Finished(*found) for found in json.loads(answers.readline())]
+
+    yield run_groups
+    to.close()
+    assert process.wait(60) == 0
+    answers.close()
+
+
+def command(*args: str, kill: Sequence[str] = ()) -> Job:
+    return {"args": list(args), "kill": list(kill)}
+
+
+def states(store: Any, name: str) -> dict[str, str]:
+    """Version to state of its last recorded move of an alias."""
+    moves = alias.history(store.client, store.name)
+    return {move["to"]: move["state"] for move in moves if move["alias"] == name}
+
+
+def claims(store: Any) -> list[str]:
+    tags = store.client.get_registered_model(store.name).tags
+    return [key for key in tags if key.startswith("moving.")]
+
+
+@pytest.mark.slow
+def test_exit_status_words_and_record_of_a_promotion(store, run, make_workspace) -> None:
+    name = store.name
+    store.version(store.record(0.0))
+    store.version(store.record(0.25))
+    place = make_workspace(store.folder, store.uri)
+    moved = place.run("-m", "trainer", "promote", name)
+    assert moved.returncode == 0, moved.stderr
+    for criterion in judge({}):
+        assert criterion.name in moved.stdout
+    assert "fails" not in moved.stdout
+    assert moved.stdout.strip().endswith(f"@champion of {name} is version 2 now.")
+
+    refused, refused_json, again, forced, back, *wrong = run(
+        store,
+        [
+            [command("promote", name, "--version", "1", "--alias", "staging")],
+            [command("promote", name, "--version", "1", "--json")],
+            [command("promote", name, "--json")],
+            [command("promote", name, "--version", "1", "--force", "--reason", "a 'drill'")],
+            [command("promote", name, "--version", "2", "--source", str(store.source))],
+            [command("promote")],
+            [command("promote", name, "--force")],
+            [command("promote", name, "--alias", "latest")],
+            [command("promote", name, "--alias", "v7")],
+            [command("promote", name, "--version", "9")],
+        ],
+    )
+    assert (refused.returncode, again.returncode, forced.returncode) == (1, 0, 0)
+    assert refused.stdout.count(" fails ") >= 4
+    said = " ".join(refused.stdout.split())
+    assert f"8 criteria failed; @staging of {name} is still nobody." in said
+    assert "--force" in said
+
+    decision = json.loads(refused_json.stdout)
+    assert (refused_json.returncode, decision["moved"], decision["before"]) == (1, False, "2")
+    failed = {c["name"] for c in decision["criteria"] if not c["passed"]}
+    assert {"deflated Sharpe ratio", "not worse than the present @champion"} <= failed
+    already = json.loads(again.stdout)
+    assert (already["moved"], already["before"], already["version"]) == (False, "2", "2")
+    assert "is version 1 now, forced; it was version 2." in forced.stdout
+    assert (back.returncode, alias.holder(store.client, name, "champion")) == (0, "2"), back.stdout
+
+    assert [done.returncode for done in wrong] == [2, 2, 2, 2, 1]
+    assert not any("Traceback" in done.stderr or done.stdout for done in wrong)
+    assert "needs a `--reason`" in wrong[1].stderr
+    assert wrong[-1].stderr == f"Error: {name} has no version '9'; it has 1, 2\n"
+
+    first, second, third = alias.history(store.client, name)
+    assert (first["before"], first["to"], first["forced"], first["state"]) == (
+        None, "2", False, "done",
+    )  # fmt: skip
+    assert [c["passed"] for c in first["evidence"]] == [True] * 8
+    assert (second["to"], second["forced"], second["reason"]) == ("1", True, "a 'drill'")
+    assert {c["name"] for c in second["evidence"] if not c["passed"]} == failed
+    assert "@" in second["who"]
+    assert (third["before"], third["to"]) == ("1", "2")
+    tags = store.client.get_model_version(name, "1").tags
+    assert [key for key in tags if key.startswith("move.champion.")] == [second["tag"]]
+    assert claims(store) == []
+
+
+@pytest.mark.slow
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(store, run) -> None:
+    store.version(store.record(0.25, seed=1))
+    store.version(store.record(0.25, seed=2))
+    rounds = [f"round{number}" for number in range(3)]
+    finished = run(
+        store,
+        [
+            [command("promote", store.name, "--version", v, "--alias", name) for v in ("1", "2")]
+            for name in rounds
+        ],
+    )
+    for name, pair in zip(rounds, zip(finished[::2], finished[1::2], strict=True), strict=True):
+        assert sorted(done.returncode for done in pair) == [0, 1], pair
+        winner = "1" if pair[0].returncode == 0 else "2"
+        loser = "2" if winner == "1" else "1"
+        assert alias.holder(store.client, store.name, name) == winner
+        assert states(store, name) == {
+            winner: "done",
+            loser: f"lost: version {winner} was made @{name} meanwhile",
+        }
+        assert pair[int(loser) - 1].stderr == (
+            f"Error: @{name} of {store.name} moved from no version to version {winner} while "
+            f"version {loser} was judged; run it again to be held against the new one\n"
+        )
+    assert claims(store) == []
+
+
+#: Where the mover from 1 to 2 dies; whether the alias has moved by then; what is written down; who
+#: promotes next; and what is then said of the move that died.
+DEATHS = {
+    "claimed": (("set_registered_model_tag", "after"), "1", None, "3", ""),
+    "intended": (("set_model_version_tag", "after"), "1", "intended", "3", "interrupted: "),
+    "moved": (("set_registered_model_alias", "after"), "2", "intended", "3", "done"),
+    "repeated": (("set_registered_model_alias", "after"), "2", "intended", "2", "done"),
+    "done": (("delete_registered_model_tag", "before"), "2", "done", "3", "done"),
+}
+
+
+@pytest.mark.slow
+def test_a_promotion_killed_midway_leaves_the_old_alias_or_the_new_one(store, run) -> None:
+    name, client = store.name, store.client
+    for number, skill in enumerate((0.25, 0.35, 0.45)):
+        store.version(store.record(skill, seed=number))
+    for point in DEATHS:
+        client.set_registered_model_alias(name, point, "1")
+    killed = run(
+        store,
+        [
+            [command("promote", name, "--version", "2", "--alias", point, kill=(*CLIENT, *where))]
+            for point, (where, *_) in DEATHS.items()
+        ],
+    )
+    assert [done.returncode for done in killed] == [-signal.SIGKILL] * len(DEATHS)
+    for point, (_, holder, written, following, settled) in DEATHS.items():
+        assert alias.holder(client, name, point) == holder, point
+        assert states(store, point).get("2") == written, point
+        assert [c for c in claims(store) if c.startswith(f"moving.{point}.")], point
+        decision = promote(client, name, version=following, alias=point)
+        assert (decision.moved, decision.before) == (following != holder, holder), point
+        assert alias.holder(client, name, point) == following, point
+        found = states(store, point)
+        assert found[following] == "done", point
+        assert found.get("2", "").startswith(settled), (point, found)
+    assert claims(store) == []
+
+
+@pytest.mark.slow
+def test_a_rollback_by_command_decides_as_before_and_survives_a_death(
+    store, run, make_workspace
+) -> None:
+    name, client = store.name, store.client
+    store.version(store.record(0.25), threshold=0.51)
+    store.version(store.record(0.35), threshold=0.9)
+    bars = ("--source", store.source, "--last", "200", "--json")
+    trade = [command("trade", "--model", f"models:/{name}@latest", *bars)]
+    roll_back = ("rollback", name, "--to")
+    kill = ("mlflow", "", "register_model", "before")
+    first, second, killed, after, rolled, third, twice = run(
+        store,
+        [
+            [command("trade", "--model", f"models:/{name}/1", *bars)],
+            trade,
+            [command(*roll_back, "1", kill=kill)],
+            trade,
+            [command(*roll_back, "1")],
+            trade,
+            [command(*roll_back, "2")],
+        ],
+    )
+    fourth = make_workspace(store.folder, store.uri).run(
+        str(ROOT / "trader.py"), "--model", f"models:/{name}@latest", *bars
+    )
+
+    def decided(done: Any, by: str) -> str:
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told["version"] == by
+        return json.dumps(told["decisions"])
+
+    assert decided(first, "1") != decided(second, "2")
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "")
+    assert decided(after, "2") == decided(second, "2"), "it died before anything was registered"
+    assert rolled.stdout == f"{name}: version 3 is version 1 again, and @latest serves it.\n"
+    assert decided(third, "3") == decided(first, "1")
+    assert twice.stdout == f"{name}: version 4 is version 2 again, and @latest serves it.\n"
+    assert decided(fourth, "4") == decided(second, "2")
+    assert client.get_model_version(name, "4").tags["rollback_of"] == "2"
+    moves = alias.history(client, name)
+    assert [(m["alias"], m["before"], m["to"], m["state"]) for m in moves] == [
+        ("latest", "2", "3", "done"), ("latest", "3", "4", "done"),
+    ]  # fmt: skip
