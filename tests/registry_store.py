@@ -137,6 +137,7 @@ class RegistryStore:
             "record_digest": record.digest,
             "periods_per_year": 8_760.0,
             "last": self.bars["timestamp"].iloc[last].isoformat(),
+            "flat_because": "" if threshold is not None else "no threshold paid",
         }
         hour = Interval.parse("1h")
         with tempfile.TemporaryDirectory() as folder:

@@ -170,6 +170,17 @@ def versus(alias: str, before: str | None, compared: Compared | None) -> Criteri
     return Criterion(name, figure, rule, enough and found.at_least >= LEAST_AT_LEAST, why)
 
 
+def trades(flat_because: str) -> Criterion:
+    """Ask that the model itself trades: a walk-forward may have, and the model of today not."""
+    return Criterion(
+        "the model trades",
+        f"flat: {flat_because}" if flat_because else "it does",
+        "it does",
+        not flat_because,
+        f"it is flat: {flat_because}",
+    )
+
+
 def unknown(alias: str, before: str, why: str) -> Criterion:
     """Fail what cannot be compared: the alias's present version does not load."""
     return Criterion(

@@ -17,7 +17,7 @@ from features.sources import open_source
 from trainer import alias as aliases
 from trainer.alias import Move
 from trainer.errors import TrainerError, UsageError
-from trainer.gate import Criterion, judge, passed, same_contract, unknown, versus
+from trainer.gate import Criterion, judge, passed, same_contract, trades, unknown, versus
 from trainer.manifest import MANIFEST_TAG
 from trainer.registry import register_verified
 from trainer.rescore import compare, track
@@ -107,6 +107,7 @@ def promote(
     challenger = load(client, wanted)
     tell("counting trials")
     criteria = judge({**challenger.metrics, **campaign_figures(client, challenger)})
+    criteria.insert(0, trades(str(challenger.evidence["flat_because"])))
     if before is not None:
         tell(f"loading version {before}, the present @{alias}")
         criteria += _against(challenger, client, before, alias, source)

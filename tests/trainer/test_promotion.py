@@ -58,6 +58,14 @@ def test_a_worse_challenger_does_not_replace_a_better_champion(registry_store: A
     assert {c["name"] for c in first["evidence"]} >= {"trades", "log-loss"}
 
 
+def test_a_model_that_is_flat_today_is_not_promoted_for_its_past(registry_store: Any) -> None:
+    store = registry_store
+    store.version(store.record(SKILL), threshold=None)
+    refused = promote(store.client, store.name)
+    assert [c.figure for c in refused.criteria if not c.passed] == ["flat: no threshold paid"]
+    assert champion(store) is None
+
+
 def test_every_further_trial_counts_against_a_version(registry_store: Any) -> None:
     """What was enough as the only trial is not, once it is the best of hundreds."""
     store = registry_store
