@@ -30,6 +30,11 @@ class Options:
     quick: bool = False
     runs: int | None = None
     source: str = ""
+    #: Of the studies alone.
+    symbols: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    fit_cache_folder: str = ""
+    max_workers: int = 1
 
     def pick(self, full: int, quick: int) -> int:
         return quick if self.quick else full
