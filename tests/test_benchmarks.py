@@ -36,6 +36,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("ppo", "vectorised / one environment"),
         ("overhead", "not fitting, lightgbm alone, second run"),
         ("caching", "time that a rerun saves"),
+        ("validation_study", "net Sharpe, base - gross threshold"),
     ],
 )
 def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from benchmarks.measure import Options, Report
-from benchmarks.validation_study.measures import measure
+from benchmarks.validation_study.measures import measure, pooled
 from benchmarks.validation_study.tables import add_tables
 from trainer.config import TrainConfig
 
@@ -51,9 +51,12 @@ def run(options: Options) -> Report:
         f"{config.n_splits} folds, embargo {config.embargo}, horizon {config.horizon}, "
         f"{config.fee_bps:g} + {config.slippage_bps:g} bps a side, seed {config.seed}. Each arm is "
         "the product's procedure with one thing taken away, on the same models, bars and blocks.",
-        data={"config": config.model_dump(mode="json"), "tasks": found},
     )
-    add_tables(report, found)
+    together = pooled(found)
+    for task in found:
+        del task["net"]
+    report.data = {"config": config.model_dump(mode="json"), "pooled": together, "tasks": found}
+    add_tables(report, found, together)
     return report
 
 

@@ -84,19 +84,27 @@ class Arm:
     calibration: str = "platt"
     #: Whether its selection folds are the product's: its fits are then the product's, too.
     same_folds: bool = True
+    #: Whether it has probabilities of its own; those of the others are the base's.
+    own_probabilities: bool = False
 
 
 BASE, RAW = "base", "no calibration"
-UNPURGED, GROSS = "no purging", "threshold by gross Sharpe"
+UNPURGED, GROSS, FIXED = "no purging", "gross threshold", "fixed threshold"
 ARMS = (
     Arm(BASE, "the product's procedure with its defaults"),
-    Arm(RAW, "raw scores go straight into the threshold search", calibration="none"),
+    Arm(
+        RAW,
+        "raw scores go straight into the threshold search",
+        calibration="none",
+        own_probabilities=True,
+    ),
     Arm(
         UNPURGED,
         "selection folds are scikit-learn's KFold: no purge, no embargo; the walk-forward blocks "
         "stay purged, and so do the rows that early stopping watches",
         Unpurged,
         same_folds=False,
+        own_probabilities=True,
     ),
     Arm(
         GROSS,
@@ -105,12 +113,17 @@ ARMS = (
         GrossThreshold,
     ),
     Arm(
-        "threshold fixed at 0.5",
+        FIXED,
         "nothing is searched: long from 0.5, short below, so in the market on every bar (a "
         "calibrator without slope still means `do not trade`)",
         FixedThreshold,
     ),
-    Arm("isotonic", "isotonic calibration in place of Platt's sigmoid", calibration="isotonic"),
+    Arm(
+        "isotonic",
+        "isotonic calibration in place of Platt's sigmoid",
+        calibration="isotonic",
+        own_probabilities=True,
+    ),
     Arm(
         "none of them",
         "raw scores, threshold fixed at 0.5: nothing is chosen on the folds, so that purging them "

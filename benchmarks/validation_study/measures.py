@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 import adapters
 from adapters.base import ModelAdapter
@@ -18,7 +21,7 @@ from trainer.bootstrap import REPLICATIONS, sharpe_difference
 from trainer.config import TrainConfig
 from trainer.evaluation import WalkForward, walk_forward
 from trainer.fit_cache import FitCache
-from trainer.metrics import net_returns, probability_metrics
+from trainer.metrics import net_returns, probability_metrics, sharpe
 from trainer.sample import BarAxis, Sample
 from trainer.task import make_builder
 
@@ -39,24 +42,23 @@ def measure(symbol: str, model: str, config: TrainConfig) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain values: rows, comparisons made by `check_arms`, and the figures of each arm.
+        Plain values: rows, comparisons made by `check_arms`, and the figures of each arm; and
+        beside them ``net``, each arm's net returns by bar OPEN time in nanoseconds.
     """
     data = make_builder(config).build(symbol)
     sample = Sample.of(data)
-    done: dict[str, tuple[Arm, Recorded]] = {}
-    walks: dict[str, WalkForward] = {}
-    seconds: dict[str, float] = {}
-    for arm in ARMS:
-        started = time.process_time()
-        procedure = make_procedure(arm, symbol, model, config, data.meta.periods_per_year)
-        walks[arm.name] = walk_forward(sample, procedure, config.wf_splits)
-        done[arm.name] = arm, procedure
-        seconds[arm.name] = time.process_time() - started
+    walks, done, seconds = run_arms(
+        sample,
+        lambda arm: make_procedure(arm, symbol, model, config, data.meta.periods_per_year),
+        config.wf_splits,
+    )
     checks = check_arms(walks, done)
+    nets = {name: _net(walk, sample, done[name][1]) for name, walk in walks.items()}
     told = {
         name: {
             **{key: walk.metrics[key] for key in _HEADLINE},
-            **_against(walks[BASE], walk, sample, done[name][1]),
+            **_sharpe_gain(nets[BASE], nets[name], done[name][1].periods_per_year),
+            **_log_loss_gain(walks[BASE], walk, sample, config.horizon),
             **_selection(walk, done[name][1]),
             **_time(done[name][1], seconds[name]),
         }
@@ -72,7 +74,31 @@ def measure(symbol: str, model: str, config: TrainConfig) -> dict[str, Any]:
         "tested": [str(times[i].date()) for i in (walks[BASE].bar[0], walks[BASE].bar[-1])],
         "checks": checks,
         "arms": told,
+        "periods_per_year": data.meta.periods_per_year,
+        "net": pd.DataFrame(nets, index=times[walks[BASE].bar[0] : walks[BASE].bar[-1] + 1]),
     }
+
+
+def run_arms(
+    sample: Sample, make: Callable[[Arm], Recorded], wf_splits: int
+) -> tuple[dict[str, WalkForward], dict[str, tuple[Arm, Recorded]], dict[str, float]]:
+    """Walk each arm forward over the same rows.
+
+    Returns
+    -------
+    tuple
+        By arm: its walk-forward; the arm with the procedure that it was run by; CPU seconds.
+    """
+    walks: dict[str, WalkForward] = {}
+    done: dict[str, tuple[Arm, Recorded]] = {}
+    seconds: dict[str, float] = {}
+    for arm in ARMS:
+        started = time.process_time()
+        procedure = make(arm)
+        walks[arm.name] = walk_forward(sample, procedure, wf_splits)
+        done[arm.name] = arm, procedure
+        seconds[arm.name] = time.process_time() - started
+    return walks, done, seconds
 
 
 def make_procedure(
@@ -101,31 +127,58 @@ def make_procedure(
     )
 
 
-def _against(
-    base: WalkForward, walk: WalkForward, sample: Sample, procedure: Recorded
-) -> dict[str, float]:
-    """Base less arm: what the improvement gave, in Sharpe ratio and in log-loss."""
-    rows = np.searchsorted(sample.bar, walk.bar)
+def pooled(tasks: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Hold arms against the base as one portfolio: equal parts of all, on the bars all have.
+
+    Symbols move together, and models of one symbol even more so: their differences are no
+    separate witnesses, but the portfolio's resampling keeps what they have in common.
+    """
+    common = functools.reduce(pd.Index.intersection, (task["net"].index for task in tasks))
+    frames = [task["net"].loc[common] for task in tasks]
+    mean = sum(frames[1:], frames[0]) / len(frames)
+    year = float(tasks[0]["periods_per_year"])
+    return {
+        name: {
+            "bars": len(common),
+            "net_sharpe": sharpe(mean[name], year),
+            **_sharpe_gain(mean[BASE].to_numpy(), mean[name].to_numpy(), year),
+        }
+        for name in mean
+    }
+
+
+def _net(walk: WalkForward, sample: Sample, procedure: Recorded) -> Floats:
+    """Net return of every bar from the first tested row to the last."""
     axis = BarAxis.of(walk.bar)
-    moved = axis.place(sample.forward_return[rows], 0.0)
-    nets = [
-        net_returns(
-            axis.place(one.position.astype(float), 0.0),
-            moved,
-            fee_bps=procedure.fee_bps,
-            slippage_bps=procedure.slippage_bps,
-        )
-        for one in (base, walk)
-    ]
-    gain = sharpe_difference(nets[0], nets[1], procedure.periods_per_year, seed=SEED)
-    known = np.isfinite(walk.probability)
-    losses = [_losses(one.probability[known], sample.outcome[rows][known]) for one in (base, walk)]
-    spared, lower, upper = mean_interval(losses[1] - losses[0], procedure.horizon + 1)
+    rows = np.searchsorted(sample.bar, walk.bar)
+    return net_returns(
+        axis.place(walk.position.astype(float), 0.0),
+        axis.place(sample.forward_return[rows], 0.0),
+        fee_bps=procedure.fee_bps,
+        slippage_bps=procedure.slippage_bps,
+    )
+
+
+def _sharpe_gain(base: Floats, arm: Floats, periods_per_year: float) -> dict[str, float]:
+    """Base less arm: what the improvement gave."""
+    gain = sharpe_difference(base, arm, periods_per_year, seed=SEED)
     return {
         "gain": gain.observed,
         "gain_lower": gain.lower,
         "gain_upper": gain.upper,
         "gain_at_least": gain.at_least,
+    }
+
+
+def _log_loss_gain(
+    base: WalkForward, walk: WalkForward, sample: Sample, horizon: int
+) -> dict[str, float]:
+    """Arm less base: log-loss that the improvement spared."""
+    known = np.isfinite(walk.probability)
+    outcome = sample.outcome[np.searchsorted(sample.bar, walk.bar)][known]
+    losses = [_losses(one.probability[known], outcome) for one in (base, walk)]
+    spared, lower, upper = mean_interval(losses[1] - losses[0], horizon + 1)
+    return {
         "log_loss_gain": spared,
         "log_loss_gain_lower": lower,
         "log_loss_gain_upper": upper,
@@ -141,10 +194,10 @@ def mean_interval(values: Floats, least_block: int) -> tuple[float, float, float
 
     if values.min() == values.max():
         return float(values[0]), float(values[0]), float(values[0])
-    length = float(optimal_block_length(values)["stationary"].iloc[0])
+    length = optimal_block_length(values)["stationary"].to_numpy(dtype=np.float64)[0]
     block = max(least_block, math.ceil(length) if math.isfinite(length) else 1)
     sampler = StationaryBootstrap(block, values, seed=np.random.default_rng(SEED))
-    means = [float(drawn[0].mean()) for drawn, _ in sampler.bootstrap(REPLICATIONS)]
+    means = [float(np.mean(np.asarray(drawn[0]))) for drawn, _ in sampler.bootstrap(REPLICATIONS)]
     lower, upper = np.percentile(means, [2.5, 97.5])
     return float(values.mean()), float(lower), float(upper)
 
