@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 NAMES = ("features", "cache", "memory", "latency", "kfold", "gru", "ppo", "overhead", "caching")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: What models earn, not how fast anything is; takes an hour on all real bars, so only when named.
 STUDIES = ("validation_study",)
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

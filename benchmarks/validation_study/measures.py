@@ -43,7 +43,7 @@ def measure(symbol: str, model: str, config: TrainConfig) -> dict[str, Any]:
     -------
     dict
         Plain values: rows, comparisons made by `check_arms`, and the figures of each arm; and
-        beside them ``net``, each arm's net returns by bar OPEN time in nanoseconds.
+        beside them ``net``, each arm's net returns by bar OPEN time.
     """
     data = make_builder(config).build(symbol)
     sample = Sample.of(data)
