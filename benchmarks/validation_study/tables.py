@@ -19,7 +19,6 @@ def add_tables(
     report: Report, tasks: Sequence[Task], together: Mapping[str, Mapping[str, float]]
 ) -> None:
     """Fill the report."""
-    report.add_table("arms", ["", "what it is"], [[arm.name, arm.about] for arm in ARMS])
     counts = ["higher", "equal", "lower", "surely higher", "surely lower"]
     report.add_table(
         f"base - arm, walk-forward net Sharpe ratio, over {len(tasks)} symbols and models",
@@ -74,6 +73,7 @@ def add_tables(
         report.targets.append(Target(mean, _mean(tasks, name, key), 0, True))
     checks = sum(task["checks"] for task in tasks)
     report.notes += [
+        *(f"{arm.name}: {arm.about}." for arm in ARMS),
         f"Arms differ where they must and only there: {checks:,} comparisons, bit for bit.",
         "Threshold arms have the base's probabilities, and are left out where those are shown.",
         "A dash is a Sharpe ratio of an arm that never traded; it counts as 0 in differences.",
