@@ -15,26 +15,38 @@ NAMES = (
     "mismatches", "noise",
 )  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: What models earn, not how fast anything is; takes an hour on all real bars, so only when named.
+STUDIES = ("validation_study",)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("names", nargs=-1, metavar="[NAME ...]", type=click.Choice(NAMES))
+@click.argument("names", nargs=-1, metavar="[NAME ...]", type=click.Choice(NAMES + STUDIES))
 @click.option("--quick", is_flag=True, help="Small sizes: shows that it runs, not how fast.")
 @click.option("--runs", type=click.IntRange(1), help="Timed rounds, instead of each one's own.")
 @click.option("--source", default="", help="Real bars: a folder with BTCUSDT_1h, or `sample`.")
-@click.option("--symbols", default=20, type=click.IntRange(1, 99), help="Random walks of `noise`.")
+@click.option("--walks", default=20, type=click.IntRange(1, 99), help="Random walks of `noise`.")
+@click.option("--symbols", default="", help="Studies: symbols, comma-separated.")
+@click.option("--models", default="", help="Studies: models, comma-separated.")
+@click.option("--fit-cache-folder", default="", help="Studies: fits are read and kept here.")
+@click.option("--max-workers", type=click.IntRange(1), default=1, help="Studies: processes.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 def main(
     names: tuple[str, ...],
     quick: bool,
     runs: int | None,
     source: str,
-    symbols: int,
+    walks: int,
+    symbols: str,
+    models: str,
+    fit_cache_folder: str,
+    max_workers: int,
     json_path: Path | None,
 ) -> None:
     """Measure NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, caching ...
 
-    Without a name: all of them. Exit status 1 if noise earned what only skill may.
+    Without a name: all of them. Only when named: validation_study, results with and without each
+    improvement, on walk-forwards of the same models. Exit status 1 if noise earned what only skill
+    may.
     """
     for variable in _THREADS:
         os.environ[variable] = "1"
@@ -48,9 +60,12 @@ def main(
         console.print(f"{key}: {value}")
     if quick:
         console.print("--quick: small sizes, the times mean nothing")
+    options = Options(
+        quick, runs, source, walks, _listed(symbols), _listed(models), fit_cache_folder, max_workers
+    )
     reports = []
     for name in names or NAMES:
-        report = import_module(f"benchmarks.{name}").run(Options(quick, runs, source, symbols))
+        report = import_module(f"benchmarks.{name}").run(options)
         report.show(console)
         reports.append(report.to_json())
     if json_path:
@@ -58,6 +73,10 @@ def main(
         json_path.write_text(json.dumps(results, indent=1) + "\n")
     if any(report["failures"] for report in reports):
         sys.exit(1)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,13 @@ class Options:
     quick: bool = False
     runs: int | None = None
     source: str = ""
-    symbols: int = 20
+    #: Of `noise` alone.
+    walks: int = 20
+    #: Of the studies alone.
+    symbols: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    fit_cache_folder: str = ""
+    max_workers: int = 1
 
     def pick(self, full: int, quick: int) -> int:
         return quick if self.quick else full

@@ -74,7 +74,7 @@ class _Judged:
 
 def run(options: Options) -> Report:
     began = time.perf_counter()
-    walks = [f"NOISE{i:02d}" for i in range(1, options.pick(options.symbols, 1) + 1)]
+    walks = [f"NOISE{i:02d}" for i in range(1, options.pick(options.walks, 1) + 1)]
     arms = dict(list(_ARMS.items())[-1:]) if options.quick else _ARMS
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -38,6 +38,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("mismatches", "decisions that differ, all models and paths: 0"),
         ("caching", "time that a rerun saves"),
         ("noise", "of 1 versions of noise, earned @champion: 0"),
+        ("validation_study", "net Sharpe, base - gross threshold"),
     ],
 )
 def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:

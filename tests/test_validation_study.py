@@ -1,0 +1,249 @@
+"""The study of with and without: arms differ where they must, and what is told of them is so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapters.lgbm import LightGBMAdapter
+from benchmarks.measure import Report
+from benchmarks.validation_study.arms import ARMS, BASE, FIXED, GROSS, RAW, UNPURGED, Arm, Recorded
+from benchmarks.validation_study.checks import check_arms
+from benchmarks.validation_study.measures import mean_interval, measure, pooled, run_arms
+from benchmarks.validation_study.tables import add_tables
+from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
+from trainer.config import TrainConfig
+from trainer.evaluation import WalkForward
+from trainer.fit_cache import FitCache
+from trainer.outcome import Task
+from trainer.sample import BarAxis, Sample
+from trainer.task import run_task
+from trainer.threshold import optimise_threshold
+
+Arms = tuple[dict[str, WalkForward], dict[str, tuple[Arm, Recorded]], dict[str, float]]
+HORIZON, COST = 6, 5.0
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    """Synthetic: column 0 moves the bar that follows, so that there is something to choose."""
+    rng, n = np.random.default_rng(0), 1_500
+    length = n + HORIZON + 2
+    driver = rng.normal(size=length)
+    for i in range(1, length):
+        driver[i] = 0.9 * driver[i - 1] + 0.44 * driver[i]
+    moves = rng.normal(0.0, 0.004, length)
+    moves[2:] += 0.002 * driver[:-2]
+    open_ = 100 * np.exp(np.cumsum(moves))
+    labels = make_labels(LabelSpec("direction", HORIZON), open_, open_, open_, open_)
+    bar = np.arange(n)
+    X = np.stack([driver[:n], rng.normal(size=n)], axis=1).astype(np.float32)
+    y, weight = labels.y[bar], average_uniqueness(bar, labels.end[bar])
+    return Sample(X, y, y.copy(), weight, forward_return(open_)[bar], bar, labels.end[bar])
+
+
+@pytest.fixture(scope="module")
+def arms(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Arms:
+    folder = tmp_path_factory.mktemp("fits")
+
+    def make(arm: Arm) -> Recorded:
+        params = {"num_boost_round": 20, "min_data_in_leaf": 20}
+        return arm.procedure(
+            lambda: LightGBMAdapter(task="classification", params=params),
+            n_splits=3,
+            embargo=10,
+            horizon=HORIZON,
+            fee_bps=COST,
+            slippage_bps=COST,
+            periods_per_year=8_760.0,
+            calibration=arm.calibration,
+            fit_cache=FitCache(folder),
+        )
+
+    return run_arms(sample, make, 3)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    return TrainConfig.parse(
+        {
+            "symbols": "EURUSD",
+            "models": "lightgbm",
+            "source": "sample",
+            "n_splits": 2,
+            "wf_splits": 2,
+            "fee_bps": 0.1,
+            "slippage_bps": 0.1,
+            "cache": "off",
+            "fit_cache_folder": str(tmp_path_factory.mktemp("shared")),
+            "params": "lightgbm.num_boost_round=20,lightgbm.learning_rate=0.1",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def product(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """What `barwright train` says of its walk-forward; it leaves its fits behind."""
+    folder = tmp_path_factory.mktemp("task") / "model"
+    outcome = run_task(Task("EURUSD", "lightgbm"), config, folder, lambda *told: None)
+    assert outcome.trained is not None, outcome.details
+    return outcome.trained.metrics
+
+
+@pytest.fixture(scope="module")
+def measured(config: TrainConfig, product: dict[str, float]) -> dict[str, Any]:
+    return measure("EURUSD", "lightgbm", config)
+
+
+def test_the_base_is_what_the_product_measures(
+    measured: dict[str, Any], product: dict[str, float]
+) -> None:
+    base = measured["arms"][BASE]
+    for name in ("net_sharpe", "gross_sharpe", "log_loss", "ece", "turnover", "n_trades"):
+        assert base[name] == product[f"wf_{name}"] or math.isnan(base[name])
+    # Both blocks' folds and final fits: the very fits of the product, found by their keys.
+    assert (base["fits_made"], base["fits_read"]) == (0, 6)
+
+
+def test_only_the_selection_folds_without_purging_are_fitted_anew(measured: dict[str, Any]) -> None:
+    made = {name: (arm["fits_made"], arm["fits_read"]) for name, arm in measured["arms"].items()}
+    assert made.pop(UNPURGED) == (4, 2)
+    assert set(made.values()) == {(0, 6)}
+
+
+def test_gains_are_the_differences_of_what_is_shown(measured: dict[str, Any]) -> None:
+    base = measured["arms"][BASE]
+    assert len(measured["arms"]) == len(ARMS)
+    for arm in measured["arms"].values():
+        sharpes = [np.nan_to_num(one["net_sharpe"]) for one in (base, arm)]
+        assert arm["gain"] == pytest.approx(sharpes[0] - sharpes[1], abs=1e-9)
+        assert arm["log_loss_gain"] == pytest.approx(arm["log_loss"] - base["log_loss"], abs=1e-9)
+        assert arm["gain_lower"] <= arm["gain_upper"]
+    assert any(arm["gain"] != 0 for arm in measured["arms"].values())
+
+
+def test_arms_differ_where_they_must_and_only_there(arms: Arms, sample: Sample) -> None:
+    walks, done, _ = arms
+    assert check_arms(walks, done) > 80
+    base = walks[BASE]
+    assert (base.position != 0).any()
+    for name in (GROSS, FIXED):
+        assert np.array_equal(walks[name].probability, base.probability)
+        assert (walks[name].position != base.position).any()
+    for name in (RAW, UNPURGED, "isotonic"):
+        assert not np.array_equal(walks[name].probability, base.probability)
+    assert (walks[FIXED].position != 0).all()
+    assert walks[GROSS].metrics["turnover"] > base.metrics["turnover"]
+
+
+def test_gross_thresholds_are_chosen_as_if_trading_were_free(arms: Arms, sample: Sample) -> None:
+    _, done, _ = arms
+    for fitted in done[GROSS][1].runs:
+        axis = BarAxis.of(sample.bar[: len(fitted.probability)])
+        ahead = sample.forward_return[: len(fitted.probability)]
+        free = optimise_threshold(
+            axis.place(fitted.probability, np.nan),
+            axis.place(ahead, 0.0),
+            fee_bps=0.0,
+            slippage_bps=0.0,
+            periods_per_year=8_760.0,
+        )
+        assert fitted.threshold == free.threshold
+    assert done[GROSS][1].fee_bps == COST  # what is measured pays
+
+
+def test_folds_without_purging_train_on_every_other_row(arms: Arms, sample: Sample) -> None:
+    _, done, _ = arms
+    for train, test in done[UNPURGED][1].folds(sample):
+        assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(len(sample)))
+        touching = (sample.label_end[train] >= sample.bar[test[0]]) & (train <= test[-1] + HORIZON)
+        assert touching.any()
+
+
+def _moved(walk: WalkForward) -> WalkForward:
+    changed = walk.probability.copy()
+    changed[5] = np.nextafter(changed[5], 1.0)
+    return replace(walk, probability=changed)
+
+
+def _flipped(walk: WalkForward) -> WalkForward:
+    changed = walk.position.copy()
+    changed[-1] = 1 - changed[-1]
+    return replace(walk, position=changed)
+
+
+@pytest.mark.parametrize("name", [arm.name for arm in ARMS if arm.name != RAW])
+@pytest.mark.parametrize(
+    ("change", "text"), [(_moved, "the same models' scores"), (_flipped, "through its threshold")]
+)
+def test_an_arm_that_strays_by_one_bit_is_found(
+    arms: Arms, name: str, change: Any, text: str
+) -> None:
+    walks, done, _ = arms
+    with pytest.raises(RuntimeError, match=text):
+        check_arms({**walks, name: change(walks[name])}, done)
+
+
+def test_arms_that_are_not_what_they_say_are_found(arms: Arms) -> None:
+    walks, done, _ = arms
+    unpurged, gross = (replace(done[name][0]) for name in (UNPURGED, GROSS))
+    base = done[BASE][1]
+    wrong = {**done, UNPURGED: (replace(unpurged, same_folds=True), done[UNPURGED][1])}
+    with pytest.raises(RuntimeError, match="folds must be the base's"):
+        check_arms(walks, wrong)
+    wrong = {**done, UNPURGED: (unpurged, base)}
+    with pytest.raises(RuntimeError, match="no purging"):
+        check_arms(walks, wrong)
+    fitted_anew = replace(done[GROSS][1], fits=[(False, 1.0)])
+    with pytest.raises(RuntimeError, match="its fits must be the base's"):
+        check_arms(walks, {**done, GROSS: (gross, fitted_anew)})
+
+
+def test_a_portfolio_of_one_is_that_one(measured: dict[str, Any]) -> None:
+    together = pooled([measured])
+    for name, arm in measured["arms"].items():
+        assert together[name]["gain"] == pytest.approx(arm["gain"], abs=1e-12)
+        assert together[name]["gain_lower"] == pytest.approx(arm["gain_lower"], abs=1e-12)
+
+
+def test_a_portfolio_stands_on_common_bars_in_equal_parts() -> None:
+    times = pd.date_range("2020-01-01", periods=300, freq="1h", tz="UTC")
+    rng = np.random.default_rng(0)
+    first, second = (
+        pd.DataFrame({BASE: rng.normal(size=200), "other": rng.normal(size=200)}, index=part)
+        for part in (times[:200], times[100:])
+    )
+    both = [{"net": frame, "periods_per_year": 8_760.0} for frame in (first, second)]
+    together = pooled(both)
+    mean = (first[BASE].to_numpy()[100:] + second[BASE].to_numpy()[:100]) / 2
+    assert together[BASE]["bars"] == 100
+    expected = mean.mean() / mean.std(ddof=1) * math.sqrt(8_760)
+    assert together[BASE]["net_sharpe"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_interval_of_a_mean_respects_overlap() -> None:
+    noise = np.random.default_rng(0).normal(size=2_012)
+    summed = np.convolve(noise, np.ones(12))[11:-11] + 5
+    mean, lower, upper = mean_interval(summed, 13)
+    assert mean == pytest.approx(summed.mean())
+    assert lower < mean < upper
+    # Sums of 12: the mean's standard error is sqrt(12 * 12 / n), not sqrt(12 / n).
+    assert 0.7 < (upper - lower) / (2 * 1.96 * 12 / math.sqrt(len(summed))) < 1.2
+    assert mean_interval(np.zeros(50), 13) == (0.0, 0.0, 0.0)
+
+
+def test_the_summary_counts_tasks(measured: dict[str, Any]) -> None:
+    tasks = []
+    for gain, lower, upper in ((2.0, 1.0, 3.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -0.5), (0.5, -1, 2)):
+        told = {"gain": gain, "gain_lower": lower, "gain_upper": upper}
+        figures = {name: {**arm, **told} for name, arm in measured["arms"].items()}
+        tasks.append({**measured, "arms": figures})
+    report = Report("validation_study", "")
+    add_tables(report, tasks, pooled([measured]))
+    (rows,) = [rows for title, _, rows in report.tables if title.startswith("base - arm")]
+    assert rows[0] == [RAW, "+0.38", "+0.25", "-1.00", "+2.00", "2", "1", "1", "1", "1"]
