@@ -159,6 +159,7 @@ def test_gross_thresholds_are_chosen_as_if_trading_were_free(arms: Arms, sample:
             periods_per_year=8_760.0,
         )
         assert fitted.threshold == free.threshold
+        np.testing.assert_array_equal(fitted.search.net_sharpe, free.net_sharpe)
     assert done[GROSS][1].fee_bps == COST  # what is measured pays
 
 
