@@ -137,8 +137,13 @@ def test_arms_differ_where_they_must_and_only_there(arms: Arms, sample: Sample) 
         assert (walks[name].position != base.position).any()
     for name in (RAW, UNPURGED, "isotonic"):
         assert not np.array_equal(walks[name].probability, base.probability)
-    assert (walks[FIXED].position != 0).all()
-    assert walks[GROSS].metrics["turnover"] > base.metrics["turnover"]
+    assert (walks["none of them"].position != 0).all()
+    traded = np.repeat(
+        [block["threshold"] == 0.5 for block in walks[FIXED].blocks],
+        [block["test_rows"] for block in walks[FIXED].blocks],
+    )
+    assert traded.any()  # a block whose calibrator has no slope does not trade
+    assert ((walks[FIXED].position != 0) == traded).all()
 
 
 def test_gross_thresholds_are_chosen_as_if_trading_were_free(arms: Arms, sample: Sample) -> None:
@@ -154,6 +159,7 @@ def test_gross_thresholds_are_chosen_as_if_trading_were_free(arms: Arms, sample:
             periods_per_year=8_760.0,
         )
         assert fitted.threshold == free.threshold
+        np.testing.assert_array_equal(fitted.search.net_sharpe, free.net_sharpe)
     assert done[GROSS][1].fee_bps == COST  # what is measured pays
 
 
