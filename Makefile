@@ -10,6 +10,8 @@ MODELS   ?= gru,lightgbm,ppo
 SOURCE   ?= sample
 INTERVAL ?= 1h
 UI_PORT  ?= 5000
+# Tests start servers and train models: a few at a time, whatever the machine.
+PYTEST_ARGS ?= -n auto --maxprocesses 4
 
 # One store for `mlflow run`, for what it starts, and for `make ui`.
 MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
