@@ -14,7 +14,13 @@ from adapters.lgbm import LightGBMAdapter
 from benchmarks.measure import Report
 from benchmarks.validation_study.arms import ARMS, BASE, FIXED, GROSS, RAW, UNPURGED, Arm, Recorded
 from benchmarks.validation_study.checks import check_arms
-from benchmarks.validation_study.measures import mean_interval, measure, pooled, run_arms
+from benchmarks.validation_study.measures import (
+    make_procedure,
+    mean_interval,
+    measure,
+    pooled,
+    run_arms,
+)
 from benchmarks.validation_study.tables import add_tables
 from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
 from trainer.config import TrainConfig
@@ -253,3 +259,17 @@ def test_the_summary_counts_tasks(measured: dict[str, Any]) -> None:
     add_tables(report, tasks, pooled([measured]))
     (rows,) = [rows for title, _, rows in report.tables if title.startswith("base - arm")]
     assert rows[0] == [RAW, "+0.38", "+0.25", "-1.00", "+2.00", "2", "1", "1", "1", "1"]
+
+
+def test_arms_are_set_up_from_the_settings(config: TrainConfig) -> None:
+    other = config.model_copy(
+        update={"embargo": 7, "horizon": 5, "fee_bps": 3.0, "slippage_bps": 4.0, "n_splits": 6}
+    )
+    for arm in ARMS:
+        procedure = make_procedure(arm, "EURUSD", "lightgbm", other, 6_000.0)
+        for name in ("embargo", "horizon", "fee_bps", "slippage_bps", "n_splits", "allow_short"):
+            assert getattr(procedure, name) == getattr(other, name)
+        assert procedure.periods_per_year == 6_000.0
+        assert procedure.calibration == arm.calibration
+        assert procedure.make_adapter().seed == config.seed_of("EURUSD", "lightgbm")
+        assert procedure.make_adapter().params["num_boost_round"] == 20
