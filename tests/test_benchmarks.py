@@ -1,4 +1,9 @@
-"""The benchmarks run and print; how fast anything is, is not looked at."""
+"""The benchmarks run and print; how fast anything is, is not looked at.
+
+`caching`, `noise` and `validation_study` train by whole commands, minutes even with --quick: run
+them by name. What they rest on is tested in test_validation_study, test_fit_cache and
+tests/service.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +41,6 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("ppo", "vectorised / one environment"),
         ("overhead", "not fitting, lightgbm alone, second run"),
         ("mismatches", "decisions that differ, all models and paths: 0"),
-        ("caching", "time that a rerun saves"),
-        ("noise", "of 1 versions of noise, earned @champion: 0"),
-        ("validation_study", "net Sharpe, base - gross threshold"),
     ],
 )
 def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:
