@@ -240,6 +240,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(store, run) ->
 DEATHS = {
     "claimed": (("set_registered_model_tag", "after"), "1", None, "3", ""),
     "intended": (("set_model_version_tag", "after"), "1", "intended", "3", "interrupted: "),
+    "unmoved": (("set_registered_model_alias", "before"), "1", "intended", "3", "interrupted: "),
     "moved": (("set_registered_model_alias", "after"), "2", "intended", "3", "done"),
     "repeated": (("set_registered_model_alias", "after"), "2", "intended", "2", "done"),
     "done": (("delete_registered_model_tag", "before"), "2", "done", "3", "done"),

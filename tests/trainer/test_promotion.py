@@ -204,3 +204,9 @@ def test_a_rollback_serves_the_old_decisions_as_the_newest_version(registry_stor
             rollback(store.client, store.name, "3", verifier)
         with pytest.raises(TrainerError, match="has no version '9'; it has 1, 2, 3"):
             rollback(store.client, store.name, "9", verifier)
+        # What was altered since is not served again.
+        for path in store.folder.rglob("calibrator.json"):
+            path.write_text(path.read_text().replace("0.9", "0.8"))
+        with pytest.raises(TrainerError, match="does not pass verification"):
+            rollback(store.client, store.name, "2", verifier)
+    assert store.client.get_model_version_by_alias(store.name, "latest").version in (3, "3")
