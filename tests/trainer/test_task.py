@@ -92,7 +92,7 @@ def plain(value: object) -> bool:
 
 def test_every_value_handed_back_is_plain(trained: TrainedModel) -> None:
     assert all(type(value) is float for value in trained.metrics.values())
-    for part in ("metrics", "fold_metrics", "blocks", "evidence", "params", "data", "seconds"):
+    for part in ("metrics", "fold_metrics", "told", "evidence", "params", "data", "seconds"):
         assert plain(getattr(trained, part)), part
     assert trained.requirements == ("lightgbm",)
 
@@ -103,7 +103,7 @@ def test_what_it_says_fits_together(trained: TrainedModel) -> None:
     assert trained.params["calendar"] == "24/5"
     assert trained.params["data_digest"] == trained.data["digest"]
     assert trained.data["rows"] + sum(trained.data["dropped"].values()) == trained.data["bars"]
-    blocks = trained.blocks
+    blocks = trained.told["blocks"]
     assert [block["block"] for block in blocks] == [0, 1]
     bars = sum(block["n_bars"] for block in blocks)
     assert 0 <= trained.metrics["wf_n_bars"] - bars < 100  # dropped rows between blocks
