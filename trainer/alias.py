@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 
 from trainer.errors import TrainerError
 from trainer.scratch import is_alive, process_identity
+from trainer.store import versions
 
 _INTENT, _MOVE = "moving.", "move."
 #: How long a mover holds an alias at most; what is older was left by one that died elsewhere.
@@ -131,18 +131,6 @@ def history(client: MlflowClient, name: str) -> list[dict[str, Any]]:
         if key.startswith(_MOVE)
     ]
     return sorted(found, key=lambda entry: str(entry.get("when", "")))
-
-
-def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """All versions of a registered model, oldest first."""
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda version: int(version.version))
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from mlflow.entities import Run, ViewType
 from trainer.errors import TrainerError
 from trainer.overfitting import backtest_overfitting
 from trainer.record import RECORD_FILE, Record
-from trainer.sharpe_inference import Moments, expected_maximum_sharpe, probabilistic_sharpe
-from trainer.store import STORE_ERRORS
+from trainer.sharpe_inference import Moments, deflated_sharpe
+from trainer.store import STORE_ERRORS, every_page
 
 _PAGE = 1_000
 Floats = npt.NDArray[np.float64]
@@ -112,12 +112,11 @@ class Campaign:
         moments = Moments.of(net)
         ratios = np.array([trial.sharpe for trial in self.trials]) / math.sqrt(periods_per_year)
         n_trials = max(1, self.n_trials)
-        luck = expected_maximum_sharpe(n_trials, 1 / max(1, moments.n - 1))
-        if len(ratios) > 1:
-            spread, mean = float(ratios.var(ddof=1)), min(0.0, float(ratios.mean()))
-            seen = expected_maximum_sharpe(n_trials, spread, mean)
-            luck = max(luck, seen)
-        return probabilistic_sharpe(moments, luck)
+        by_chance = deflated_sharpe(moments, n_trials, 1 / max(1, moments.n - 1))
+        if len(ratios) < 2:
+            return by_chance
+        spread, mean = float(ratios.var(ddof=1)), min(0.0, float(ratios.mean()))
+        return min(by_chance, deflated_sharpe(moments, n_trials, spread, mean))
 
 
 def find_campaign(client: MlflowClient, experiment_id: str, symbol: str) -> Campaign:
@@ -134,21 +133,19 @@ def find_campaign(client: MlflowClient, experiment_id: str, symbol: str) -> Camp
     symbol : str
     """
     found: dict[str, Trial] = {}
-    token = None
-    while True:
-        page = client.search_runs(
+    runs = every_page(
+        lambda token: client.search_runs(
             [experiment_id],
             f"tags.kind = 'candidate' and tags.symbol = '{symbol}'",
             run_view_type=ViewType.ALL,
             max_results=_PAGE,
             page_token=token,
         )
-        for run in page:
-            trial = _trial(run)
-            found.setdefault(trial.digest or trial.run_id, trial)
-        token = page.token
-        if not token:
-            return Campaign(tuple(found.values()))
+    )
+    for run in runs:
+        trial = _trial(run)
+        found.setdefault(trial.digest or trial.run_id, trial)
+    return Campaign(tuple(found.values()))
 
 
 def overfitting(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 
 from trainer.errors import TrainerError
-from trainer.store import shown
+from trainer.store import every_page, shown, versions
 
 #: What must be equal before two Sharpe ratios may be ranked: costs, question, features and bars.
 CONTRACT = (
@@ -112,25 +109,16 @@ def find_candidates(
     if symbol is None:
         return [_candidate(run, {}) for run in _runs(client, experiment_id, condition)]
     runs = _runs(client, experiment_id, f"{condition} and tags.symbol = '{symbol}'")
-    versions: dict[str, tuple[Version, ...]] = {}
+    registered: dict[str, tuple[Version, ...]] = {}
     for model in {run.data.tags["model"] for run in runs}:
-        versions |= _versions(client, f"{model}-{symbol}")
-    return [_candidate(run, versions) for run in runs]
+        registered |= _versions(client, f"{model}-{symbol}")
+    return [_candidate(run, registered) for run in runs]
 
 
 def _runs(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
-    return _every_page(
+    return every_page(
         lambda token: client.search_runs([experiment_id], condition, page_token=token)
     )
-
-
-def _every_page(search: Callable[[str | None], Any]) -> list[Any]:
-    page = search(None)
-    found = list(page)
-    while page.token:
-        page = search(page.token)
-        found += page
-    return found
 
 
 def _candidate(run: Run, versions: dict[str, tuple[Version, ...]]) -> Candidate:
@@ -151,16 +139,14 @@ def _candidate(run: Run, versions: dict[str, tuple[Version, ...]]) -> Candidate:
 
 def _versions(client: MlflowClient, name: str) -> dict[str, tuple[Version, ...]]:
     """Return a model's versions by the run that they came from, newest first."""
-    found: list[ModelVersion] = _every_page(
-        lambda token: client.search_model_versions(f"name = '{name}'", page_token=token)
-    )
+    found = versions(client, name)
     if not found:
         return {}
     # A search tells no aliases; MLflow's own `latest` is not among those of the model either.
     aliases: dict[str, str] = client.get_registered_model(name).aliases
-    latest = max(int(version.version) for version in found)
+    latest = int(found[-1].version)
     by_run: dict[str, tuple[Version, ...]] = {}
-    for version in sorted(found, key=lambda v: int(v.version), reverse=True):
+    for version in reversed(found):
         number = int(version.version)
         named = tuple(sorted(a for a, v in aliases.items() if int(v) == number))
         run_id = version.tags.get("run_id") or str(version.run_id)

@@ -215,6 +215,11 @@ class TrainConfig(BaseModel):
         """
         return self.models if len(self.models) == 1 else ()
 
+    @property
+    def n_fits(self) -> int:
+        """Fits of one task: each walk-forward, null runs too, and the production procedure."""
+        return (self.wf_splits * (1 + self.null_runs) + 1) * (self.n_splits + 1)
+
     def seed_of(self, symbol: str, model: str) -> int:
         """Seed of one fit: the same whatever the workers and the order of the symbols."""
         digest = hashlib.sha256(f"{self.seed}|{symbol}|{model}".encode()).digest()

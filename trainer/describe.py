@@ -1,12 +1,14 @@
-"""A candidate in words: the markdown of its run and its version."""
+"""A candidate in words: the markdown of its run and its version, and its report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from trainer.gate import Verdict
 from trainer.outcome import TrainedModel
+from trainer.report import html
 
 
 def describe(
@@ -43,6 +45,31 @@ def describe(
         f"Data: {data['understood']}. {data['rows']:,} rows of {data['bars']:,} bars from "
         f"{data['first']} to {data['last']}; dropped: {dropped}."
     )
+
+
+def report_page(
+    page: Mapping[str, Any],
+    drawn: Mapping[str, bytes],
+    verdict: Verdict,
+    figures: Mapping[str, float],
+    about: Mapping[str, str],
+) -> str:
+    """Write the report of a candidate, judged against a campaign.
+
+    Parameters
+    ----------
+    page : mapping
+        What `trainer.dossier.page` put together.
+    drawn : mapping of str to bytes
+        PNG files by name.
+    verdict : Verdict
+    figures : mapping of str to float
+        What the campaign says of it: ``trials`` and others.
+    about : mapping of str to str
+        Which version it is.
+    """
+    facts = {**about, "trials": f"{figures['trials']:.0f} of this symbol in the experiment"}
+    return html(page, drawn, [criterion.plain() for criterion in verdict.criteria], facts)
 
 
 def _criteria(verdict: Verdict, figures: Mapping[str, float] | None) -> str:

@@ -14,7 +14,6 @@ from trainer.dispersion import cpcv_net_sharpe
 from trainer.evaluation import WalkForward
 from trainer.importance import permutation_importance
 from trainer.metrics import (
-    net_returns,
     reliability_curve,
     sharpe,
     total_return,
@@ -23,7 +22,7 @@ from trainer.model import Contract
 from trainer.record import Record
 from trainer.regimes import by_regime, trailing_volatility
 from trainer.sample import Sample
-from trainer.training import Fitted, Procedure
+from trainer.training import Fitted
 
 #: Costs that the walk-forward's positions are held against, in multiples of the run's own.
 STRESS = (0, 1, 2, 3)
@@ -46,7 +45,6 @@ def gather(
     config: TrainConfig,
     data: Dataset,
     sample: Sample,
-    procedure: Procedure,
     fitted: Fitted,
     record: Record,
     null: list[float],
@@ -59,8 +57,6 @@ def gather(
     data : Dataset
     sample : Sample
         Its rows.
-    procedure : Procedure
-        What was measured.
     fitted : Fitted
         What it gave on all rows.
     record : Record
@@ -119,12 +115,7 @@ def gather(
 def _stressed(
     record: Record, config: TrainConfig, multiple: int, periods_per_year: float
 ) -> dict[str, float]:
-    net = net_returns(
-        record.position,
-        record.forward_return,
-        fee_bps=multiple * config.fee_bps,
-        slippage_bps=multiple * config.slippage_bps,
-    )
+    net = record.net(multiple * config.fee_bps, multiple * config.slippage_bps)
     return {
         "multiple": multiple,
         "bps_per_side": multiple * (config.fee_bps + config.slippage_bps),
@@ -168,9 +159,12 @@ def page(
         "understood": f"{contract.symbol} at {contract.interval}",
         "status": status,
         "blocks": told["blocks"],
-        "metrics": {
-            name.removeprefix("wf_"): value
-            for name, value in told["metrics"].items()
-            if name.startswith("wf_")
-        },
+        "metrics": walk_forward_figures(told["metrics"]),
+    }
+
+
+def walk_forward_figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the ``wf_`` figures among logged metrics, without that prefix."""
+    return {
+        name.removeprefix("wf_"): value for name, value in metrics.items() if name.startswith("wf_")
     }

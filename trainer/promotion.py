@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from adapters.base import AdapterError
-from features.bars import validate_bars
+from features.dataset import DatasetBuilder
 from features.errors import InputError
 from features.interval import Interval
 from features.sources import open_source
@@ -211,13 +211,12 @@ def _against(
 
 def _bars(version: Version, source: str) -> pd.DataFrame:
     contract = version.model.contract
-    raw = open_source(source).read(contract.symbol, contract.interval)
-    bars = validate_bars(
-        raw.frame,
-        symbol=contract.symbol,
-        interval=Interval.parse(contract.interval),
+    builder = DatasetBuilder(
+        open_source(source),
+        Interval.parse(contract.interval),
+        version.model.features,
         calendar=contract.calendar,
         allow_jumps=contract.allow_jumps,
-        now=pd.Timestamp.now("UTC"),
     )
+    bars, _ = builder.read(contract.symbol)
     return bars.to_frame()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainer.metrics import exposure, gross_returns, net_returns, sharpe, total_return
+from trainer.metrics import exposure, gross_returns, sharpe, total_return
 from trainer.record import Record
 
 Floats = npt.NDArray[np.float64]
@@ -51,9 +51,7 @@ def by_regime(
         ``buy_hold_sharpe``, ``net_return``, ``n_trades`` (begun in it), ``exposure``. The terciles
         are those of these bars: they describe, nothing is chosen by them.
     """
-    net = net_returns(
-        record.position, record.forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps
-    )
+    net = record.net(fee_bps, slippage_bps)
     gross = gross_returns(record.position, record.forward_return)
     side = np.sign(record.position)
     begun = (side != 0) & (np.diff(side, prepend=0.0) != 0)

@@ -117,7 +117,8 @@ def rollback(name: str, to: str, debug: bool) -> None:
         from trainer.verify import Verifier
 
         uri, client = open_store()
-        with Verifier(uri, os.environ, 1) as verifier:
+        # None waits: whether there is anything to verify is looked at first.
+        with Verifier(uri, os.environ, 0) as verifier:
             version = roll_back(client, name, to, verifier)
     click.echo(f"{name}: version {version} is version {to} again, and @latest serves it.")
 
@@ -201,23 +202,18 @@ def compare(
     except (InputError, TrainerError) as error:
         fail(error, status=2, debug=debug)
     # Behind the checks: these imports take seconds, and a typing mistake should not.
-    from rich.console import Console
+    with told(debug):
+        from trainer.compare import compare as compare_candidates
+        from trainer.compare_view import print_comparison
 
-    from trainer.compare import compare as compare_candidates
-    from trainer.compare_view import print_comparison
-
-    try:
         found = compare_candidates(
             chosen_symbols, chosen_models, experiment=experiment, everything=everything
         )
-    except TrainerError as error:
-        fail(error, status=1, debug=debug)
     if as_json:
         click.echo(json.dumps(found.plain(), indent=2))
         return
-    console = Console()
-    # Without a terminal nothing says how wide a line may be: then every column is shown.
-    print_comparison(console if console.is_terminal else Console(width=200), found)
+    # Wide enough for every column.
+    print_comparison(wide_console(200), found)
 
 
 def _names(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from trainer.campaign import find_campaign
 from trainer.config import TrainConfig
 from trainer.describe import describe
+from trainer.dossier import walk_forward_figures
 from trainer.engine import Engine, Listener
 from trainer.errors import TrainerError
 from trainer.fit_cache import FitCache
@@ -42,6 +43,8 @@ class Result:
         What the evidence says of it; None if there is no model.
     seconds : dict of str to float
         Wall time of logging and verifying, beside the worker's own phases.
+    run_id : str
+        Its run; empty if there is no model.
     """
 
     outcome: Outcome
@@ -162,7 +165,7 @@ def _conclude(tracking: Tracking, results: dict[Task, Result]) -> None:
                     campaign.records.update(records)
                 costed = {name: trained.params[name] for name in _COSTED}
                 figures = campaign.figures(trained.record, **costed)
-                own = {name.removeprefix("wf_"): v for name, v in trained.metrics.items()}
+                own = walk_forward_figures(trained.metrics)
                 verdict = Verdict.of(trained.flat_because, judge({**own, **figures}))
                 tracking.conclude(result.run_id, task, version, trained, verdict, figures)
                 results[task] = replace(result, verdict=verdict)

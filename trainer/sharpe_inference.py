@@ -118,9 +118,9 @@ def expected_maximum_sharpe(n_trials: int, variance: float, mean: float = 0.0) -
     return float(mean + np.sqrt(variance) * most)
 
 
-def deflated_sharpe(moments: Moments, n_trials: int, variance: float) -> float:
+def deflated_sharpe(moments: Moments, n_trials: int, variance: float, mean: float = 0.0) -> float:
     """Return the probability that the true ratio beats the luckiest of the trials (DSR)."""
-    return probabilistic_sharpe(moments, expected_maximum_sharpe(n_trials, variance))
+    return probabilistic_sharpe(moments, expected_maximum_sharpe(n_trials, variance, mean))
 
 
 def minimum_track_record(

@@ -6,13 +6,15 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import mlflow
 import requests
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
@@ -105,6 +107,24 @@ def store_error(uri: str, error: Exception) -> TrainerError:
         f"MLflow at {shown(uri)} cannot be used: {reason}; repair it, or set MLFLOW_TRACKING_URI "
         "to another one, and run again"
     )
+
+
+def every_page(search: Callable[[str | None], Any]) -> list[Any]:
+    """Return what a search finds, page by page: called with a token, None for the first page."""
+    page = search(None)
+    found = list(page)
+    while page.token:
+        page = search(page.token)
+        found += page
+    return found
+
+
+def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """All versions of a registered model, oldest first; none if there is no such model."""
+    found = every_page(
+        lambda token: client.search_model_versions(f"name = '{name}'", page_token=token)
+    )
+    return sorted(found, key=lambda version: int(version.version))
 
 
 @contextlib.contextmanager

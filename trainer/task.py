@@ -20,10 +20,8 @@ from features.settings import read_settings
 from features.sources import open_source
 from trainer import dossier, results
 from trainer.config import TrainConfig
-from trainer.dossier import gather, record_of
 from trainer.errors import TrainerError
 from trainer.evaluation import walk_forward
-from trainer.figures import figures
 from trainer.fit_cache import FitCache
 from trainer.model import Contract, TradingModel
 from trainer.null_control import null_net_sharpe, percentile
@@ -97,8 +95,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
     clock.lap("data")
     adapter_class = adapters.find(task.model)
     clock.lap("import")
-    procedures = config.wf_splits * (1 + config.null_runs) + 1
-    fits = _Counter(report, procedures * (config.n_splits + 1))
+    fits = _Counter(report, config.n_fits)
     seed = config.seed_of(task.symbol, task.model)
 
     def make_adapter() -> ModelAdapter:
@@ -140,8 +137,8 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
     )
     clock.lap("null")
     report("evidence", 0, 1)
-    record = record_of(data, sample, walk)
-    evidence = gather(config, data, sample, procedure, fitted, record, null)
+    record = dossier.record_of(data, sample, walk)
+    evidence = dossier.gather(config, data, sample, fitted, record, null)
     headline = {**walk.metrics, **dossier.headline(evidence)}
     if null:
         headline["null_percentile"] = percentile(walk.metrics["net_sharpe"], null)
@@ -152,6 +149,9 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
     evidence = results.finite(evidence)
     told = results.finite({"metrics": metrics, "blocks": _dated(walk.blocks, data)})
     page = dossier.page(model.contract, told, evidence, "flat" if fitted.flat_because else "")
+    # The command itself draws nothing, and a worker only now.
+    from trainer.figures import figures
+
     drawn = figures(page, record.to_frame())
     clock.lap("figures")
     model.save(

@@ -32,12 +32,12 @@ def told(debug: bool) -> Iterator[None]:
         fail(store_error(uri, error), status=1, debug=debug)
 
 
-def wide_console() -> Console:
+def wide_console(width: int = 120) -> Console:
     """Where tables are printed: without a terminal nothing says how wide a line may be."""
     from rich.console import Console
 
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=width)
 
 
 def fail(error: Exception, *, status: int, debug: bool) -> NoReturn:

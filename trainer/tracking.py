@@ -22,12 +22,11 @@ from mlflow.entities import Metric, Param, RunTag
 
 from trainer import dossier, flavor
 from trainer.compare import compare_link
-from trainer.describe import describe
+from trainer.describe import describe, report_page
 from trainer.errors import TrainerError
 from trainer.gate import Verdict
 from trainer.outcome import Outcome, Task, TrainedModel
 from trainer.record import RECORD_FILE
-from trainer.report import html
 from trainer.scratch import is_alive, process_identity
 from trainer.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, store_error
 
@@ -157,14 +156,9 @@ class Tracking:
             ],
             tags=[RunTag(_NOTE, note), RunTag("status", verdict.status)],
         )
-        facts = {
-            "version": f"{task.name} version {version}",
-            "run": run_id,
-            "trials": f"{figures['trials']:.0f} of this symbol in the experiment",
-        }
         page = dossier.page(trained.contract, trained.told, trained.evidence, verdict.status)
-        criteria = [criterion.plain() for criterion in verdict.criteria]
-        text = html(page, trained.figures, criteria, facts)
+        about = {"version": f"{task.name} version {version}", "run": run_id}
+        text = report_page(page, trained.figures, verdict, figures, about)
         self.client.log_text(run_id, text, "report/report.html")
         # The status last: a version is not called proven before its reasons are there.
         self.client.update_model_version(task.name, version, note)

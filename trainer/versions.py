@@ -11,15 +11,15 @@ from mlflow.exceptions import MlflowException
 
 from trainer import alias as aliases
 from trainer.campaign import find_campaign, load_record
-from trainer.dossier import page
+from trainer.describe import report_page
+from trainer.dossier import page, walk_forward_figures
 from trainer.errors import TrainerError
-from trainer.figures import figures
 from trainer.flavor import load_evidence
 from trainer.gate import Verdict, judge
 from trainer.manifest import MANIFEST_TAG
 from trainer.model import TradingModel
 from trainer.record import Record
-from trainer.report import html
+from trainer.store import versions
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +38,7 @@ class Version:
     @property
     def metrics(self) -> dict[str, float]:
         """Figures of its walk-forward, without their prefix."""
-        return {
-            key.removeprefix("wf_"): value
-            for key, value in self.told["metrics"].items()
-            if key.startswith("wf_")
-        }
+        return walk_forward_figures(self.told["metrics"])
 
 
 def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
@@ -75,17 +71,16 @@ def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
     elif not at:
         name, _, number = path.partition("/")
     version = load(client, find(client, name, "" if number == "latest" else number))
-    figures_now = campaign_figures(client, version)
-    criteria = judge({**version.metrics, **figures_now})
+    campaign = campaign_figures(client, version)
+    criteria = judge({**version.metrics, **campaign})
     verdict = Verdict.of(str(version.evidence["flat_because"]), criteria)
     shown = page(version.model.contract, version.told, version.evidence, verdict.status)
-    facts = {
-        "version": f"{name} version {version.number}",
-        "trials": f"{figures_now['trials']:.0f} of this symbol in the experiment",
-    }
+    # Nothing else that loads a version draws, and importing matplotlib takes a while.
+    from trainer.figures import figures
+
     drawn = figures(shown, version.record.to_frame())
-    text = html(shown, drawn, [criterion.plain() for criterion in criteria], facts)
-    return f"{name}-{version.number}.html", text
+    about = {"version": f"{name} version {version.number}"}
+    return f"{name}-{version.number}.html", report_page(shown, drawn, verdict, campaign, about)
 
 
 def find(client: MlflowClient, name: str, version: str) -> ModelVersion:
@@ -97,7 +92,7 @@ def find(client: MlflowClient, name: str, version: str) -> ModelVersion:
         If there is none; what there is, is named.
     """
     try:
-        there = aliases.versions(client, name)
+        there = versions(client, name)
     except MlflowException:
         there = []
     if not there:

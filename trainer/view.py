@@ -219,5 +219,5 @@ def _fits_line(summary: Summary, config: TrainConfig) -> list[str]:
     """Say how many fits were read, where any was: such a command takes seconds, not minutes."""
     trained = [r.outcome.trained for r in summary.results if r.outcome.trained]
     read = sum(model.data["fits_read"] for model in trained)
-    total = len(trained) * (config.wf_splits + 1) * (config.n_splits + 1)
+    total = len(trained) * config.n_fits
     return [f"{read:,} of {total:,} fits read from the cache."] if read else []

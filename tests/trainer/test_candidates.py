@@ -12,11 +12,11 @@ from sqlalchemy import create_engine, text
 from trainer.candidates import (
     Candidate,
     Version,
-    _every_page,
     find_candidates,
     find_experiment,
 )
 from trainer.errors import TrainerError
+from trainer.store import every_page
 
 
 @pytest.fixture(
@@ -154,7 +154,7 @@ def test_a_missing_or_deleted_experiment_is_refused(uri: str, client: MlflowClie
 
 def test_every_page_of_a_search_is_read(client: MlflowClient) -> None:
     experiment = client.get_experiment_by_name("barwright").experiment_id
-    found = _every_page(
+    found = every_page(
         lambda token: client.search_runs([experiment], max_results=2, page_token=token)
     )
     assert len({run.info.run_id for run in found}) == len(found) == 5

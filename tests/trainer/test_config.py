@@ -187,3 +187,10 @@ def test_params_may_be_a_yaml_file(tmp_path: Path) -> None:
             parse(params=str(path))
     with pytest.raises(TrainerError, match="No such file"):
         parse(params="nowhere.yaml")
+
+
+@pytest.mark.parametrize(("null_runs", "fits"), [("0", 18), ("2", 48)])
+def test_every_fit_of_a_task_is_counted_null_runs_too(null_runs: str, fits: int) -> None:
+    given = {"symbols": "EURUSD", "source": "sample", "wf_splits": "5", "n_splits": "2"}
+    # (5 blocks of each walk-forward, and production) x (2 folds, and all rows)
+    assert TrainConfig.parse({**given, "null_runs": null_runs}).n_fits == fits

@@ -56,7 +56,7 @@ class Trained:
         self.fitted: Fitted = procedure.run(self.sample)
         self.record: Record = record_of(self.data, self.sample, self.walk)
         self.evidence = gather(
-            self.config, self.data, self.sample, procedure, self.fitted, self.record, [0.5, -1.0]
+            self.config, self.data, self.sample, self.fitted, self.record, [0.5, -1.0]
         )
 
 
