@@ -124,12 +124,14 @@ def free_port() -> Callable[[], int]:
     return choose
 
 
-def wait_for(address: str, process: subprocess.Popen[str], seconds: float = 90) -> None:
+def wait_for(
+    address: str, process: subprocess.Popen[bytes], printed: Path, seconds: float = 90
+) -> None:
     """Wait until a server answers, or say what it printed when it ended instead."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended: {process.communicate()[0]}")
+            raise RuntimeError(f"the server ended: {printed.read_text()}")
         try:
             requests.get(address, timeout=2).raise_for_status()
             return
@@ -140,26 +142,31 @@ def wait_for(address: str, process: subprocess.Popen[str], seconds: float = 90) 
 
 @pytest.fixture(scope="module")
 def serve(
-    free_port: Callable[[], int],
+    free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[list[str], dict[str, str], str], str]]:
-    """Start servers on loopback; they end, with all their children, after the module's tests."""
-    started: list[subprocess.Popen[str]] = []
+    """Start servers on loopback; they end, with all their children, after the module's tests.
+
+    They print to files: a pipe that nobody reads fills up, and the server waits for ever.
+    """
+    logs = tmp_path_factory.mktemp("servers")
+    started: list[subprocess.Popen[bytes]] = []
 
     def start(command: list[str], environment: dict[str, str], health: str) -> str:
         port = free_port()
-        process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        with (logs / f"{port}.log").open("wb") as printed:
+            process = subprocess.Popen(
+                [*command, "--host", "127.0.0.1", "--port", str(port)],
+                # As the Makefile and docker-compose.yml start theirs.
+                env={**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         started.append(process)
-        wait_for(f"http://127.0.0.1:{port}{health}", process)
+        wait_for(f"http://127.0.0.1:{port}{health}", process, logs / f"{port}.log")
         return f"http://127.0.0.1:{port}"
 
     yield start
     for process in started:
         os.killpg(process.pid, 15)
-        process.communicate(timeout=30)
+        process.wait(timeout=30)

@@ -174,9 +174,10 @@ def test_exit_status_words_and_record_of_a_promotion(store, run, make_workspace)
         ],
     )
     assert (refused.returncode, again.returncode, forced.returncode) == (1, 0, 0)
-    assert refused.stdout.count(" fails ") >= 4
     said = " ".join(refused.stdout.split())
-    assert f"8 criteria failed; @staging of {name} is still nobody." in said
+    fails, of = said.count(" fails "), len(judge({})) + 2  # the model trades; the present holder
+    assert 4 <= fails < of
+    assert f"{fails} of {of} criteria failed; @staging of {name} is still nobody." in said
     assert "--force" in said
 
     decision = json.loads(refused_json.stdout)
@@ -197,7 +198,7 @@ def test_exit_status_words_and_record_of_a_promotion(store, run, make_workspace)
     assert (first["before"], first["to"], first["forced"], first["state"]) == (
         None, "2", False, "done",
     )  # fmt: skip
-    assert [c["passed"] for c in first["evidence"]] == [True] * 8
+    assert [c["passed"] for c in first["evidence"]] == [True] * of
     assert (second["to"], second["forced"], second["reason"]) == ("1", True, "a 'drill'")
     assert {c["name"] for c in second["evidence"] if not c["passed"]} == failed
     assert "@" in second["who"]

@@ -159,10 +159,10 @@ def test_a_task_that_reads_its_fits_hands_back_the_same_bytes(name: str, tmp_pat
     for other in (first, again):
         for path in fresh.folder.iterdir():
             assert (other.folder / path.name).read_bytes() == path.read_bytes(), path.name
-        for what in ("fold_metrics", "curves", "importance", "doubts", "flat_because"):
+        for what in ("fold_metrics", "curves", "told", "evidence", "flat_because"):
             assert getattr(other, what) == getattr(fresh, what), what
         assert repr(other.metrics) == repr(fresh.metrics)
-        assert repr(other.tables) == repr(fresh.tables)
+        assert other.figures == fresh.figures
     cheaper = task(name, tmp_path / "cheaper", fee_bps=0, calibration="isotonic")
     assert cheaper.data["fits_read"] == (0 if name == "ppo" else 9)
     assert repr(cheaper.metrics) != repr(fresh.metrics)
