@@ -1,7 +1,7 @@
 """The benchmarks run and print; how fast anything is, is not looked at.
 
-`caching`, `noise` and `validation_study` train by whole commands, minutes even with --quick: run
-them by name. What they rest on is tested in test_validation_study, test_fit_cache and
+`caching`, `noise`, `overhead` and `validation_study` train by whole commands, minutes even with
+--quick: run them by name. What they rest on is tested in test_validation_study, test_fit_cache and
 tests/service.
 """
 
@@ -39,7 +39,6 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("kfold", "ours / bare"),
         ("gru", "chunks / windows"),
         ("ppo", "vectorised / one environment"),
-        ("overhead", "not fitting, lightgbm alone, second run"),
         ("mismatches", "decisions that differ, all models and paths: 0"),
     ],
 )

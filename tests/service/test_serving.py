@@ -1,13 +1,11 @@
-"""Everyone who loads a version decides the same: trader, foreign consumer, HTTP."""
+"""Everyone who loads a version decides the same: trader, MLflow, HTTP."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pandas as pd
@@ -19,24 +17,6 @@ from trainer.flavor import data_folder, load_model
 
 LAST = 400
 MODEL = "models:/lightgbm-EURUSD@latest"
-FOREIGN = """
-import json, sys
-import mlflow, pandas as pd
-model = mlflow.pyfunc.load_model("models:/lightgbm-EURUSD@latest")
-bars = pd.read_parquet(sys.argv[1])
-frames = {
-    "aware": bars,
-    "naive": bars.assign(timestamp=bars["timestamp"].dt.tz_localize(None)),
-    "text": bars.assign(timestamp=bars["timestamp"].astype(str)),
-    "shuffled columns": bars[["volume", "close", "open", "low", "high", "timestamp"]],
-    "whole volumes": bars.assign(volume=bars["volume"].round().astype("int64")),
-}
-last = {"last": int(sys.argv[2])}
-out = {k: model.predict(f, params=last).to_dict("records") for k, f in frames.items()}
-loaded = [n for n in ("torch", "dask", "stable_baselines3") if n in sys.modules]
-import features
-print(json.dumps({"decisions": out, "loaded": loaded, "code": features.__file__}))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -57,42 +37,6 @@ def traded(trained) -> list[dict[str, object]]:
 def test_the_compared_decisions_are_not_all_the_same(traded) -> None:
     assert len(traded) == LAST
     assert len({row["position"] for row in traded}) > 1, "free trading should find positions"
-
-
-@pytest.mark.slow
-def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(
-    trained, traded, bars, tmp_path
-) -> None:
-    """Own requirements only, no barwright, empty folder, pickle forbidden."""
-    folder = trained.download(MODEL)
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = str(tmp_path / "venv" / "bin" / "python")
-    subprocess.run(
-        [python, "-m", "pip", "install", "-q", "-r", str(folder / "requirements.txt")], check=True
-    )
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    bars.to_parquet(tmp_path / "bars.parquet")
-    (tmp_path / "consumer.py").write_text(FOREIGN)
-    done = subprocess.run(
-        [python, str(tmp_path / "consumer.py"), str(tmp_path / "bars.parquet"), str(LAST)],
-        cwd=empty,
-        env={
-            **{k: v for k, v in trained.environment.items() if k != "PYTHONPATH"},
-            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["loaded"] == []
-    assert "/code/features/" in answer["code"], "the code that ran must be the model's own"
-    decided = answer["decisions"]
-    for name in ("aware", "naive", "text", "shuffled columns"):
-        assert decided[name] == traded, name
-    assert len(decided["whole volumes"]) == LAST
 
 
 def test_http_serving_decides_bit_for_bit_as_the_trader(trained, traded, bars, serve) -> None:

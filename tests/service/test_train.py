@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from trainer.flavor import data_folder
 
 
@@ -88,40 +86,6 @@ def test_the_end_shows_versions_and_the_next_step(workspace) -> None:
     traded = workspace.trade("--model", "models:/lightgbm-GOOGL@latest", "--source", "sample")
     assert traded.returncode == 0, traded.stderr
     assert "2018-08-29" in traded.stdout
-
-
-def _models(place, symbols: list[str]) -> dict[str, bytes]:
-    """`model.bin` and `metrics.json` of the latest versions, and everything else with digests."""
-    found = {}
-    for symbol in symbols:
-        uri = f"models:/lightgbm-{symbol}@latest"
-        data = data_folder(place.download(uri))
-        for name in ("model.bin", "metrics.json", "manifest.json"):
-            found[f"{symbol}/{name}"] = (data / name).read_bytes()
-    return found
-
-
-@pytest.mark.slow
-def test_same_seed_gives_the_same_bytes_whatever_the_workers(workspace, two_symbols) -> None:
-    symbols = ["FIRST", "SECOND"]
-    results = []
-    for workers, cache, order in (("1", "on", symbols), ("2", "off", symbols[::-1])):
-        done = workspace.train(
-            "--symbols", ",".join(order), "--source", str(two_symbols),
-            "--n-splits", "2", "--wf-splits", "2",
-            "--max-workers", workers, "--cache", cache, "--fit-cache", "off",
-            "--fee-bps", "0", "--slippage-bps", "0",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        results.append(_models(workspace, symbols))
-    assert results[0] == results[1]
-    assert workspace.versions("lightgbm-FIRST") == ["1", "2"]
-    other = workspace.train(
-        "--symbols", "FIRST", "--source", str(two_symbols),
-        "--n-splits", "2", "--wf-splits", "2", "--seed", "7",
-    )  # fmt: skip
-    assert other.returncode == 0
-    assert _models(workspace, ["FIRST"])["FIRST/model.bin"] != results[0]["FIRST/model.bin"]
 
 
 def test_the_facts_count_dropped_rows_by_reason(trained) -> None:

@@ -1,0 +1,198 @@
+"""All three models through the whole path: trained, registered, traded, equal everywhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import venv
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from features.sources import open_source
+from trainer.flavor import data_folder
+
+LAST = 300
+MODELS = ("gru", "lightgbm", "ppo")
+DEEP = ("gru", "ppo")
+#: Small fits: what is tested here is the path, not the skill.
+SMALL = (
+    "gru.hidden=8,gru.max_epochs=2,gru.lookback=12,gru.chunk=48,"
+    "ppo.timesteps=8192,ppo.n_envs=64,ppo.n_steps=32,ppo.batch_size=512,ppo.hidden=8"
+)
+SPLITS = ("--n-splits", "2", "--wf-splits", "2", "--horizon", "3")
+FREE = ("--fee-bps", "0", "--slippage-bps", "0")
+
+
+@pytest.fixture(scope="module")
+def every(make_workspace, tmp_path_factory):
+    """All models of the real EURUSD bars."""
+    folder = tmp_path_factory.mktemp("every")
+    place = make_workspace(folder, f"sqlite:///{folder}/mlflow.db")
+    done = place.train(
+        "--symbols", "EURUSD", "--source", "sample", "--models", ",".join(MODELS),
+        "--params", SMALL, *SPLITS, *FREE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+def traded(place, model: str) -> list[dict[str, object]]:
+    uri = f"models:/{model}-EURUSD@latest"
+    done = place.trade("--model", uri, "--source", "sample", "--last", str(LAST), "--json")
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout)["decisions"])
+
+
+FOREIGN = """
+import json, sys
+import mlflow, pandas as pd
+path, last, *names = sys.argv[1:]
+bars = pd.read_parquet(path)
+frames = {
+    "aware": bars,
+    "naive": bars.assign(timestamp=bars["timestamp"].dt.tz_localize(None)),
+    "text": bars.assign(timestamp=bars["timestamp"].astype(str)),
+    "shuffled columns": bars[["volume", "close", "open", "low", "high", "timestamp"]],
+    "whole volumes": bars.assign(volume=bars["volume"].round().astype("int64")),
+}
+out = {}
+for name in names:
+    model = mlflow.pyfunc.load_model(f"models:/{name}-EURUSD@latest")
+    out[name] = {
+        kind: model.predict(frame, params={"last": int(last)}).to_dict("records")
+        for kind, frame in frames.items()
+    }
+learners = [n for n in ("dask", "gymnasium", "stable_baselines3") if n in sys.modules]
+torch = "torch" in sys.modules
+import adapters
+code = adapters.__file__
+print(json.dumps({"decisions": out, "learners": learners, "torch": torch, "code": code}))
+"""
+
+
+@pytest.mark.slow
+def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(every, tmp_path: Path) -> None:
+    """Own requirements only, no barwright, no learner, empty folder, pickle forbidden."""
+    needed = {
+        m: (every.download(f"models:/{m}-EURUSD@latest") / "requirements.txt").read_text()
+        for m in MODELS
+    }
+    for requirements in needed.values():
+        assert not [line for line in requirements.split() if "+" in line]
+        assert "stable" not in requirements
+    assert "torch" not in needed["lightgbm"]
+    assert needed["gru"] == needed["ppo"], "one environment serves both"
+
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    bars: pd.DataFrame = open_source("sample").read("EURUSD", "1h").frame
+    bars.to_parquet(tmp_path / "bars.parquet")
+    (tmp_path / "consumer.py").write_text(FOREIGN)
+
+    def install(model: str) -> None:
+        (tmp_path / "requirements.txt").write_text(needed[model])
+        pip = [python, "-m", "pip", "install", "-q", "--no-compile", "-r"]
+        subprocess.run([*pip, str(tmp_path / "requirements.txt")], check=True)
+        # As the Makefile does: quicker, and no test of a library is compiled.
+        compiling = [python, "-m", "compileall", "-q", "-x", "/tests?/", str(tmp_path / "venv")]
+        subprocess.run(compiling, check=False, stdout=subprocess.DEVNULL)
+
+    def decide(*models: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [
+                python,
+                str(tmp_path / "consumer.py"),
+                str(tmp_path / "bars.parquet"),
+                str(LAST),
+                *models,
+            ],
+            cwd=empty,
+            env={
+                **{k: v for k, v in every.environment.items() if k != "PYTHONPATH"},
+                "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer = dict(json.loads(done.stdout.splitlines()[-1]))
+        assert answer["learners"] == []
+        assert "/code/adapters/" in answer["code"], "the code that ran must be the model's own"
+        for model in models:
+            decided, expected = answer["decisions"][model], traded(every, model)
+            for kind in ("aware", "naive", "text", "shuffled columns"):
+                assert decided[kind] == expected, (model, kind)
+            assert len(decided["whole volumes"]) == LAST
+        return answer
+
+    install("lightgbm")
+    assert decide("lightgbm")["torch"] is False
+    install("gru")
+    decide(*DEEP)
+
+
+def test_curves_trials_and_native_figures_are_logged(every) -> None:
+    runs = {r.data.params["model"]: r for r in every.runs() if r.data.tags["kind"] == "candidate"}
+    for model in DEEP:
+        run = runs[model]
+        curve = every.client.get_metric_history(run.info.run_id, "fold/0/stopping_curve")
+        assert [metric.step for metric in curve] == list(range(len(curve)))
+        assert len(curve) > 1
+        assert run.data.params["trials"] == "1"
+    assert "wf_native_net_return" in runs["ppo"].data.metrics
+    assert "wf_native_net_return" not in runs["gru"].data.metrics
+    assert len({run.data.params["walk_forward_plan"] for run in runs.values()}) == 1
+
+
+def test_models_are_safetensors_and_hold_no_pickle(every) -> None:
+    for model in DEEP:
+        folder = every.download(f"models:/{model}-EURUSD@latest")
+        content = (data_folder(folder) / "model.bin").read_bytes()
+        assert content[8:9] == b"{", "a safetensors file begins with its header"
+        assert b"torch._utils" not in content
+        assert not [p for p in folder.rglob("*") if p.suffix in (".pkl", ".zip", ".pt", ".pth")]
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_bytes_whatever_the_workers(workspace, two_symbols) -> None:
+    def train(models: str, *more: str) -> dict[tuple[str, str], bytes]:
+        done = workspace.train(
+            "--symbols", "FIRST", "--source", str(two_symbols), "--models", models,
+            *SPLITS, *FREE, "--fit-cache", "off", *more,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {
+            (model, name): (folder / name).read_bytes()
+            for model in models.split(",")
+            for folder in [data_folder(workspace.download(f"models:/{model}-FIRST@latest"))]
+            # The manifest has the digest of every other file.
+            for name in ("model.bin", "metrics.json", "manifest.json")
+        }
+
+    small = ("--params", SMALL)
+    once = train("gru,lightgbm,ppo", *small, "--max-workers", "1", "--cache", "on")
+    again = train("ppo,lightgbm,gru", *small, "--max-workers", "2", "--cache", "off")
+    assert once == again
+    assert workspace.versions("gru-FIRST") == ["1", "2"]
+    other = train("lightgbm", "--seed", "7")
+    assert other["lightgbm", "model.bin"] != once["lightgbm", "model.bin"]
+
+
+TRADE = """
+import trader
+trader.decide("models:/lightgbm-EURUSD@latest", "sample", last=1)
+print([m for m in ("torch", "stable_baselines3", "safetensors") if m in sys.modules])
+"""
+
+
+def test_a_lightgbm_trader_imports_no_torch(trained) -> None:
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}){TRADE}"
+    done = trained.run("-c", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
