@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -125,10 +125,11 @@ def print_verdicts(console: Console, audited: Sequence[Audited], *, build: str) 
         console.print(f"  {', '.join(names)}: {text}.", markup=False, soft_wrap=one_line)
 
 
-def as_json(audited: Sequence[Audited]) -> dict[str, Any]:
-    """Plain values of an audit; an infinite difference is null."""
+def as_json(audited: Sequence[Audited], failed: Mapping[str, str]) -> dict[str, Any]:
+    """Plain values of an audit, and why a symbol has none; an infinite difference is null."""
     return {
-        "ok": not any(one.broken for one in audited),
+        "ok": not failed and not any(one.broken for one in audited),
+        "failed": dict(failed),
         "symbols": [
             {
                 "symbol": one.symbol,

@@ -14,7 +14,7 @@ from trainer.config import TrainConfig, option_name
 from trainer.errors import TrainerError
 from trainer.options import config_options, option_text
 from trainer.registry_commands import compare, promote, report, rollback
-from trainer.terminal import fail, wide_console
+from trainer.terminal import fail, say, wide_console
 
 #: Added to the command line by `trainer.__main__`, by name.
 COMMANDS: dict[str, click.Command] = {
@@ -37,7 +37,8 @@ checks a few bars only; this says which feature breaks which law, where first, a
   barwright audit --source path/to/bars --rows 500 --json
 
 58,000 hourly bars and 54 features take about two minutes. Without --symbols, all bars of the
-source at the interval are audited, one symbol after the other.
+source at the interval are audited, one symbol after the other; one that cannot be read is said
+and left out.
 
 Exit status: 0 all features keep all laws, 1 one breaks a law or bars cannot be read, 2 wrong
 usage.
@@ -79,24 +80,28 @@ def audit(rows: int, as_json: bool, debug: bool, **values: str) -> None:
 
     builder = make_builder(config)
     audited = []
-    try:
-        for symbol in config.symbols:
+    failed = {}
+    for symbol in config.symbols:
+        try:
             bars, understood = builder.read(symbol)
             with audit_view.progress_bar(Console(stderr=True), symbol) as listen:
                 findings = audit_features(builder.features, bars, rows=rows, listen=listen)
+        except InputError as error:
+            failed[symbol] = str(error)
+            say(error, debug=debug)
+        else:
             audited.append(audit_view.Audited(symbol, len(bars), understood, findings))
-    except InputError as error:
-        fail(error, status=1, debug=debug)
     if as_json:
-        click.echo(json.dumps(audit_view.as_json(audited)))
-    else:
+        click.echo(json.dumps(audit_view.as_json(audited, failed)))
+    elif audited:
+        symbols = ",".join(one.symbol for one in audited)
         words = ["barwright", "train"]
         for name, field in TrainConfig.model_fields.items():
             value = getattr(config, name)
             if name in values and value != field.default:
-                words += [option_name(name), option_text(value)]
+                words += [option_name(name), symbols if name == "symbols" else option_text(value)]
         audit_view.print_verdicts(wide_console(), audited, build=shlex.join(words))
-    sys.exit(1 if any(one.broken for one in audited) else 0)
+    sys.exit(1 if failed or any(one.broken for one in audited) else 0)
 
 
 COMMANDS["audit"] = audit

@@ -42,7 +42,12 @@ def wide_console(width: int = 120) -> Console:
 
 def fail(error: Exception, *, status: int, debug: bool) -> NoReturn:
     """Print one error and leave with this exit status."""
+    say(error, debug=debug)
+    sys.exit(status)
+
+
+def say(error: Exception, *, debug: bool) -> None:
+    """Print one error."""
     if debug:
         traceback.print_exception(error)
     click.echo(f"Error: {error}", err=True)
-    sys.exit(status)

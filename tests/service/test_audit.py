@@ -61,8 +61,17 @@ def test_every_symbol_of_a_folder_is_audited(
     assert (
         f"barwright train --symbols FIRST,SECOND --source {two_symbols} --features" in done.stdout
     )
-    done = place.run(*AUDIT, *options, "--symbols", "SECOND", "--json")
-    assert [symbol["symbol"] for symbol in json.loads(done.stdout)["symbols"]] == ["SECOND"]
+    # One that cannot be read does not keep the others from being audited.
+    done = place.run(*AUDIT, *options, "--symbols", "THIRD,SECOND")
+    assert done.returncode == 1
+    assert "THIRD" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "All 13 features keep all laws on SECOND." in done.stdout
+    assert f"barwright train --symbols SECOND --source {two_symbols}" in done.stdout
+    done = place.run(*AUDIT, *options, "--symbols", "SECOND,THIRD", "--json")
+    answer = json.loads(done.stdout)
+    assert [symbol["symbol"] for symbol in answer["symbols"]] == ["SECOND"]
+    assert (answer["ok"], list(answer["failed"])) == (False, ["THIRD"])
 
 
 @pytest.mark.parametrize(

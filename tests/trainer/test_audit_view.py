@@ -74,7 +74,7 @@ def test_several_symbols_share_a_table() -> None:
 
 
 def test_json() -> None:
-    found = as_json([_one("A", SOUND, AHEAD), _one("B", SOUND, KEPT)])
+    found = as_json([_one("A", SOUND, AHEAD), _one("B", SOUND, KEPT)], {})
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["ok"] is False
     first, second = found["symbols"]
@@ -103,7 +103,9 @@ def test_json() -> None:
             "largest": 0.25,
         },
     ]
-    assert as_json([_one("B", SOUND, KEPT)])["ok"] is True
+    assert as_json([_one("B", SOUND, KEPT)], {})["ok"] is True
+    unread = as_json([_one("B", SOUND, KEPT)], {"C": "it is empty"})
+    assert (unread["ok"], unread["failed"]) == (False, {"C": "it is empty"})
     assert all(feature["ok"] for feature in second["features"])
 
 
