@@ -10,8 +10,9 @@ MODELS   ?= gru,lightgbm,ppo
 SOURCE   ?= sample
 INTERVAL ?= 1h
 UI_PORT  ?= 5000
-# Tests start servers and train models: a few at a time, whatever the machine.
-PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
+# Tests start servers and train models: a few at a time, whatever the machine. A file's tests share
+# what they train; the slow files come before the many quick ones.
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 # One store for `mlflow run`, for what it starts, and for `make ui`.
 MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db

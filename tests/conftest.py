@@ -52,10 +52,21 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def empty_postgres(postgres: str) -> str:
     """The same in PostgreSQL: URL of a database to be copied."""
-    url = f"{postgres.rsplit('/', 1)[0]}/empty"
-    _execute(postgres, "CREATE DATABASE empty")
+    url = _new_database(postgres, "empty")
     _make_tables(url)
     return url
+
+
+@pytest.fixture
+def new_postgres(postgres: str) -> str:
+    """URL of a new PostgreSQL database, without tables."""
+    return _new_database(postgres, f"new_{uuid4().hex}")
+
+
+def _new_database(postgres: str, name: str, template: str = "template0") -> str:
+    # PostgreSQL copies a template only while nobody is connected to it.
+    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return f"{postgres.rsplit('/', 1)[0]}/{name}"
 
 
 def _execute(url: str, statement: str) -> None:
@@ -86,7 +97,6 @@ def postgres_store(
     """The same on a fresh PostgreSQL database."""
     from tests.registry_store import opened
 
-    name = f"test_{uuid4().hex}"
-    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE empty")
-    with opened(tmp_path, f"{postgres.rsplit('/', 1)[0]}/{name}", monkeypatch) as store:
+    url = _new_database(postgres, f"test_{uuid4().hex}", template="empty")
+    with opened(tmp_path, url, monkeypatch) as store:
         yield store

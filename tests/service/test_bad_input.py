@@ -100,13 +100,6 @@ def test_bad_symbols_fail_alone_each_with_its_reason(workspace) -> None:
     assert "RUNNING" not in {status for status, _ in notes.values()}
 
 
-def test_an_embargo_longer_than_a_fold_says_what_would_work(workspace) -> None:
-    done = workspace.train("--symbols", "EURUSD", "--source", "sample", "--embargo", "5000")
-    assert done.returncode == 1
-    assert "`embargo` must be smaller than the shortest fold" in " ".join(done.stdout.split())
-    assert workspace.versions("lightgbm-EURUSD") == []
-
-
 @pytest.mark.parametrize("option", ["--cache-folder", "--fit-cache-folder"])
 def test_an_unwritable_cache_says_so(workspace, option: str) -> None:
     (workspace.folder / "file").write_text("a file is no folder")

@@ -71,7 +71,7 @@ def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols, tmp_path)
     process = workspace.start(
         "-m", "trainer", "train", "--symbols", "A,B,C", "--source", str(bars),
         "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
-        "lightgbm.num_boost_round=3000,lightgbm.early_stopping_rounds=3000",
+        "lightgbm.num_boost_round=2000,lightgbm.early_stopping_rounds=2000",
     )  # fmt: skip
     busy_workers(process, 2)[0].send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=240)

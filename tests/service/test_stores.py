@@ -1,4 +1,4 @@
-"""The same run against the stores people have: an MLflow server, on SQLite and on PostgreSQL."""
+"""The same run against the other stores people have: PostgreSQL, by itself and behind a server."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_train_and_trade_through_a_server(
-    tmp_path, make_workspace, serve, store: str, request
+    tmp_path, make_workspace, serve, new_postgres: str
 ) -> None:
+    """With PostgreSQL behind it; test_browser does so with SQLite."""
     tools = Path(sys.executable).parent
-    backend = (
-        f"sqlite:///{tmp_path}/server.db"
-        if store == "sqlite"
-        else request.getfixturevalue("postgres")
-    )
     address = serve(
         [
-            str(tools / "mlflow"), "server", "--backend-store-uri", backend,
+            str(tools / "mlflow"), "server", "--backend-store-uri", new_postgres,
             "--artifacts-destination", str(tmp_path / "artifacts"), "--workers", "1",
         ],
         {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
@@ -41,8 +36,8 @@ def test_train_and_trade_through_a_server(
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_train_straight_into_postgresql(tmp_path, make_workspace, postgres: str) -> None:
-    place = make_workspace(tmp_path, postgres.rsplit("/", 1)[0] + "/template1")
+def test_train_straight_into_postgresql(tmp_path, make_workspace, new_postgres: str) -> None:
+    place = make_workspace(tmp_path, new_postgres)
     done = place.train_quickly("EURUSD")
     assert done.returncode == 0, done.stdout + done.stderr
     assert place.versions("lightgbm-EURUSD") == ["1"]
