@@ -15,7 +15,7 @@ from trainer.commands import COMMANDS
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.options import config_options
-from trainer.terminal import fail, wide_console
+from trainer.terminal import fail, printing, wide_console
 
 _TRAIN_HELP = """Train models and register those that are sound.
 
@@ -76,7 +76,8 @@ def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
                 summary = run(config, engine, listen=view.listen, finished=view.finished)
     except TrainerError as error:
         fail(error, status=1, debug=debug)
-    print_summary(console, summary, config)
+    with printing(debug):
+        print_summary(console, summary, config)
     if debug:
         for result in summary.results:
             if result.outcome.details:

@@ -37,7 +37,7 @@ class Move:
     name, alias : str
         Registered model, and its alias; ``latest`` for a rollback.
     to : str
-        Version that it points to now.
+        Version that it points to now; empty for a rollback, whose version holds its tag.
     before : str or None
         Version that it pointed to.
     forced : bool
@@ -117,18 +117,23 @@ def settle(client: MlflowClient, name: str, alias: str) -> None:
         _settle(client, name, alias)
 
 
-def record(client: MlflowClient, done: Move) -> None:
-    """Write down a move that needed no alias: a rollback, which registers a version."""
-    _write(client, done, "done")
+def registered(name: str, before: str) -> dict[str, str]:
+    """Return the tag of a move that needs no alias: a rollback, which registers a version.
+
+    The tag is registered with the version, in one call: nothing can come between.
+    """
+    done = Move(name, "latest", "", before)
+    return {done.tag: json.dumps({**asdict(done), "state": "done"})}
 
 
 def history(client: MlflowClient, name: str) -> list[dict[str, Any]]:
     """Return every move of a registered model's aliases, oldest first, with its ``state``."""
     found = [
-        {"tag": key, **_read(text)}
+        {"tag": key, **entry, "to": entry.get("to") or str(version.version)}
         for version in versions(client, name)
         for key, text in version.tags.items()
         if key.startswith(_MOVE)
+        for entry in [_read(text)]
     ]
     return sorted(found, key=lambda entry: str(entry.get("when", "")))
 
@@ -177,7 +182,10 @@ def _others(client: MlflowClient, name: str, alias: str, own: str) -> list[dict[
         claim = _read(text)
         here = claim.get("host") == socket.gethostname()
         dead = here and not is_alive(str(claim.get("process")))
-        if dead or time.time() - float(claim.get("since", 0)) > _HELD_SECONDS:
+        since = claim.get("since")
+        # What was not written by a mover, or by a clock that is far off, would hold it for ever.
+        known = isinstance(since, int | float) and abs(time.time() - since) <= _HELD_SECONDS
+        if dead or not known:
             client.delete_registered_model_tag(name, key)
         else:
             found.append(claim)

@@ -37,6 +37,8 @@ class Trial:
         Models that its fits chose from: seeds, for example.
     digest : str
         Of its record; empty for runs that kept none.
+    finished : bool
+        Whether the run came to its end, so that its record must be there.
     """
 
     run_id: str
@@ -44,6 +46,7 @@ class Trial:
     sharpe: float
     tries: int
     digest: str
+    finished: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +87,17 @@ class Campaign:
         TrainerError
             If a trial's record is damaged.
         """
+        lost = False
         for trial in self.trials:
             if trial.interval == interval and trial.digest and trial.digest not in self.records:
-                record = load_record(trial.run_id)
-                if record is not None:
+                try:
+                    record = load_record(trial.run_id)
+                except TrainerError:  # damaged
+                    record = None
+                if record is not None and record.digest == trial.digest:
                     self.records[trial.digest] = record
+                else:
+                    lost |= trial.finished
         same = {
             trial.digest: self.records[trial.digest]
             for trial in self.trials
@@ -97,7 +106,10 @@ class Campaign:
         net = chosen.net(fee_bps, slippage_bps)
         return {
             "dsr": self.deflated_sharpe(net, periods_per_year),
-            "pbo": overfitting(same, chosen, fee_bps=fee_bps, slippage_bps=slippage_bps),
+            # Without the lost ones it could only look better.
+            "pbo": math.nan
+            if lost
+            else overfitting(same, chosen, fee_bps=fee_bps, slippage_bps=slippage_bps),
             "trials": float(self.n_trials),
         }
 
@@ -215,4 +227,5 @@ def _trial(run: Run) -> Trial:
         sharpe if math.isfinite(sharpe) else 0.0,
         tries,
         params.get("record_digest", ""),
+        run.info.status == "FINISHED",
     )

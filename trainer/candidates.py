@@ -116,9 +116,11 @@ def find_candidates(
 
 
 def _runs(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
-    return every_page(
+    found = every_page(
         lambda token: client.search_runs([experiment_id], condition, page_token=token)
     )
+    # People may tag runs, too; what has no model is none of ours.
+    return [run for run in found if {"model", "symbol"} <= run.data.tags.keys()]
 
 
 def _candidate(run: Run, versions: dict[str, tuple[Version, ...]]) -> Candidate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -14,7 +15,7 @@ from trainer.config import TrainConfig, option_name
 from trainer.errors import TrainerError
 from trainer.options import config_options, option_text
 from trainer.registry_commands import compare, promote, report, rollback
-from trainer.terminal import fail, say, wide_console
+from trainer.terminal import fail, printing, say, wide_console
 
 #: Added to the command line by `trainer.__main__`, by name.
 COMMANDS: dict[str, click.Command] = {
@@ -91,17 +92,24 @@ def audit(rows: int, as_json: bool, debug: bool, **values: str) -> None:
             say(error, debug=debug)
         else:
             audited.append(audit_view.Audited(symbol, len(bars), understood, findings))
-    if as_json:
-        click.echo(json.dumps(audit_view.as_json(audited, failed)))
-    elif audited:
-        symbols = ",".join(one.symbol for one in audited)
-        words = ["barwright", "train"]
-        for name, field in TrainConfig.model_fields.items():
-            value = getattr(config, name)
-            if name in values and value != field.default:
-                words += [option_name(name), symbols if name == "symbols" else option_text(value)]
-        audit_view.print_verdicts(wide_console(), audited, build=shlex.join(words))
+    with printing(debug):
+        if as_json:
+            click.echo(json.dumps(audit_view.as_json(audited, failed)))
+        elif audited:
+            build = _training(config, [one.symbol for one in audited], values)
+            audit_view.print_verdicts(wide_console(), audited, build=build)
     sys.exit(1 if failed or any(one.broken for one in audited) else 0)
+
+
+def _training(config: TrainConfig, symbols: list[str], values: Mapping[str, str]) -> str:
+    """Write the command that trains on what was audited."""
+    words = ["barwright", "train"]
+    for name, field in TrainConfig.model_fields.items():
+        value = getattr(config, name)
+        if name in values and value != field.default:
+            text = ",".join(symbols) if name == "symbols" else option_text(value)
+            words += [option_name(name), text]
+    return shlex.join(words)
 
 
 COMMANDS["audit"] = audit

@@ -135,6 +135,11 @@ def _notes(ranking: Ranking) -> list[str]:
         )
     for difference, runs in groups.items():
         lines.append(f"  run{'s' * (len(runs) > 1)} {', '.join(runs)}: {difference}")
+    if any(math.isfinite(row.candidate.metrics.get("wf_dsr", math.nan)) for row in ranking.rows):
+        lines.append(
+            "DSR and PBO: against the trials there were when each was trained; `barwright report` "
+            "and `promote` count them anew."
+        )
     if ranking.left_out:
         lines.append(f"{ranking.left_out} more without an alias; --all lists them.")
     return lines

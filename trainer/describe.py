@@ -95,10 +95,14 @@ def _interval(metrics: Mapping[str, float]) -> str:
         return ""
     null = metrics.get("wf_null_percentile", math.nan)
     beside = f" It beats {null:.0f} % of the null runs." if math.isfinite(null) else ""
+    even = metrics["wf_break_even_bps"]
+    costs = (
+        f"it broke even at {even:.1f} basis points a side" if even > 0 else "it lost before costs"
+    )
     return (
         f"95 % interval of the net Sharpe ratio (stationary bootstrap): {lower:.2f} to "
-        f"{upper:.2f}; probability that the true one is above 0: {psr:.1%}; it broke even at "
-        f"{metrics['wf_break_even_bps']:.1f} basis points a side.{beside}\n\n"
+        f"{upper:.2f}; probability that the true one is above 0: {psr:.1%}; {costs}."
+        f"{beside}\n\n"
     )
 
 

@@ -116,7 +116,8 @@ class FitCache:
             yield
         except OSError as error:
             raise TrainerError(
-                f"the fit cache {str(self.folder)!r} cannot be written: {error.strerror}; "
+                f"the fit cache {str(error.filename2 or error.filename or self.folder)!r} "
+                f"cannot be written: {error.strerror}; "
                 "give a writable folder as --fit-cache-folder, or pass --fit-cache off"
             ) from error
 

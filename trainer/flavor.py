@@ -191,7 +191,9 @@ def data_folder(folder: Path) -> Path:
         ours = flavor["loader_module"] == __name__
         inside = (folder / relative).resolve()
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise TrainerError(f"the model is not one of ours: {error}; give another URI") from error
+        why = f"no {error} in its MLmodel" if isinstance(error, KeyError) else str(error)
+        first = next(iter(why.splitlines()), type(error).__name__)
+        raise TrainerError(f"the model is not one of ours: {first}; give another URI") from error
     if not ours or not inside.is_relative_to(folder.resolve()):
         raise TrainerError("the model is not one of ours; give a model that barwright trained")
     if not (inside / MANIFEST).is_file():

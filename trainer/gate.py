@@ -33,7 +33,7 @@ class Criterion:
         For people: what is asked, what was found, what it must be.
     passed : bool
     why : str
-        What is wrong if it did not pass, as part of a sentence.
+        What is wrong if it did not pass, as part of a sentence; empty if it passed.
     """
 
     name: str
@@ -41,6 +41,10 @@ class Criterion:
     rule: str
     passed: bool
     why: str
+
+    def __post_init__(self) -> None:
+        if self.passed:
+            object.__setattr__(self, "why", "")
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -24,6 +24,7 @@ from trainer.rescore import compare, track
 from trainer.verify import Verifier
 from trainer.versions import Version, campaign_figures, find, load
 
+_LONGEST_REASON = 1_000
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 #: Tags that describe a model; a version that repeats it takes them over.
 _OWN_TAGS = (
@@ -97,6 +98,11 @@ def promote(
         raise UsageError(
             "`--force` overrules the gate and needs a `--reason`; say why in a few words"
         )
+    if len(reason) > _LONGEST_REASON:
+        raise UsageError(
+            f"`--reason` must be at most {_LONGEST_REASON:,} characters, got {len(reason):,}; "
+            "say it in short, and name where more is written"
+        )
     wanted = find(client, name, version)
     before = aliases.holder(client, name, alias)
     if before == str(wanted.version):
@@ -110,7 +116,7 @@ def promote(
     criteria.insert(0, trades(str(challenger.evidence["flat_because"])))
     if before is not None:
         tell(f"loading version {before}, the present @{alias}")
-        criteria += _against(challenger, client, before, alias, source)
+        criteria += _against(challenger, client, before, alias, source, force=force)
     else:
         criteria.append(versus(alias, None, None))
     if passed(criteria) or force:
@@ -149,6 +155,8 @@ def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> st
     TrainerError
         If there is no such version, it is the newest already, or its model does not verify.
     """
+    if not to:
+        raise UsageError("`--to` must be a version, got ''; give its number")
     old = find(client, name, to)
     newest = find(client, name, "")
     if old.version == newest.version:
@@ -162,13 +170,15 @@ def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> st
         client,
         old.source,
         name,
-        tags={**tags, "rollback_of": str(old.version)},
+        tags={
+            **tags,
+            "rollback_of": str(old.version),
+            **aliases.registered(name, str(newest.version)),
+        },
         description=f"Rolled back to version {old.version}.\n\n{old.description or ''}",
         verifier=verifier,
     )
-    number = str(version.version)
-    aliases.record(client, Move(name, "latest", number, str(newest.version)))
-    return number
+    return str(version.version)
 
 
 def _check_alias(alias: str) -> None:
@@ -185,7 +195,13 @@ def _check_alias(alias: str) -> None:
 
 
 def _against(
-    challenger: Version, client: MlflowClient, before: str, alias: str, source: str
+    challenger: Version,
+    client: MlflowClient,
+    before: str,
+    alias: str,
+    source: str,
+    *,
+    force: bool,
 ) -> list[Criterion]:
     """Hold a challenger against the alias's present version, on the same bars."""
     try:
@@ -193,7 +209,12 @@ def _against(
     except (TrainerError, InputError, AdapterError) as error:
         # Or nothing could ever take its place, not even by force.
         return [unknown(alias, before, str(error))]
-    frame = _bars(challenger, source or challenger.source)
+    try:
+        frame = _bars(challenger, source or challenger.source)
+    except InputError as error:
+        if not force:
+            raise
+        return [unknown(alias, before, str(error))]
     tracks = [
         track(v.model, v.record, pd.Timestamp(v.evidence["last"]), frame)
         for v in (challenger, present)

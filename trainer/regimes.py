@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainer.metrics import exposure, gross_returns, sharpe, total_return
+from trainer.metrics import exposure, gross_returns, net_returns, sharpe, total_return
 from trainer.record import Record
 
 Floats = npt.NDArray[np.float64]
@@ -52,6 +52,9 @@ def by_regime(
         are those of these bars: they describe, nothing is chosen by them.
     """
     net = record.net(fee_bps, slippage_bps)
+    hold = net_returns(
+        np.ones(len(net)), record.forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps
+    )
     gross = gross_returns(record.position, record.forward_return)
     side = np.sign(record.position)
     begun = (side != 0) & (np.diff(side, prepend=0.0) != 0)
@@ -64,7 +67,7 @@ def by_regime(
                 "bars": int(inside.sum()),
                 "net_sharpe": sharpe(net[inside], periods_per_year),
                 "gross_sharpe": sharpe(gross[inside], periods_per_year),
-                "buy_hold_sharpe": sharpe(record.forward_return[inside], periods_per_year),
+                "buy_hold_sharpe": sharpe(hold[inside], periods_per_year),
                 "net_return": total_return(net[inside]),
                 "n_trades": int(np.count_nonzero(begun & inside)),
                 "exposure": exposure(record.position[inside]),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from trainer.store import STORE_ERRORS
 from trainer.verify import Verifier
 
 
@@ -47,5 +49,7 @@ def register_verified(
     verifier.verify(model_uri)
     # One call, with its tags: a crash leaves a whole version or none.
     version = mlflow.register_model(model_uri, name, tags=dict(tags))
-    client.update_model_version(name, version.version, description)
+    # Described or not, it is registered: who is told that it failed would register it once more.
+    with contextlib.suppress(*STORE_ERRORS):
+        client.update_model_version(name, version.version, description)
     return version

@@ -13,7 +13,7 @@ import click
 from features.errors import InputError
 from features.sources import check_symbol
 from trainer.errors import TrainerError
-from trainer.terminal import fail, told, wide_console
+from trainer.terminal import fail, printing, told, wide_console
 
 _PROMOTE_HELP = """Move an alias to a version that has earned it.
 
@@ -96,12 +96,13 @@ def promote(
                 tell=status.update,
             )
     refused = not decision.moved and decision.before != decision.version
-    if as_json:
-        click.echo(json.dumps(asdict(decision)))
-    else:
-        from trainer.view import print_decision
+    with printing(debug):
+        if as_json:
+            click.echo(json.dumps(asdict(decision)))
+        else:
+            from trainer.view import print_decision
 
-        print_decision(console, decision)
+            print_decision(console, decision)
     sys.exit(1 if refused else 0)
 
 
@@ -120,7 +121,8 @@ def rollback(name: str, to: str, debug: bool) -> None:
         # None waits: whether there is anything to verify is looked at first.
         with Verifier(uri, os.environ, 0) as verifier:
             version = roll_back(client, name, to, verifier)
-    click.echo(f"{name}: version {version} is version {to} again, and @latest serves it.")
+    with printing(debug):
+        click.echo(f"{name}: version {version} is version {to} again, and @latest serves it.")
 
 
 _REPORT_HELP = """Write the report of a model: one page with its evidence, figures included.
@@ -160,7 +162,8 @@ def report(model: str, output: str, debug: bool) -> None:
                 status=1,
                 debug=debug,
             )
-    click.echo(f"{path}: open it in a browser.")
+    with printing(debug):
+        click.echo(f"{path}: open it in a browser.")
 
 
 _COMPARE_HELP = """Rank the candidates of symbols, with their registered versions.
@@ -209,11 +212,12 @@ def compare(
         found = compare_candidates(
             chosen_symbols, chosen_models, experiment=experiment, everything=everything
         )
-    if as_json:
-        click.echo(json.dumps(found.plain(), indent=2))
-        return
-    # Wide enough for every column.
-    print_comparison(wide_console(200), found)
+    with printing(debug):
+        if as_json:
+            click.echo(json.dumps(found.plain(), indent=2))
+        else:
+            # Wide enough for every column.
+            print_comparison(wide_console(200), found)
 
 
 def _names(text: str) -> list[str]:

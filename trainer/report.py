@@ -17,7 +17,7 @@ _FACTS = (
     ("min_track_record", "bars needed to say so at 95 %", ",.0f"),
     ("n_bars", "bars there are", ",.0f"),
     ("n_trades", "trades", ",.0f"),
-    ("exposure", "share of bars in the market", ".0%"),
+    ("exposure", "share of bars in the market", ".1%"),
     ("turnover", "turnover", ",.0f"),
     ("net_max_drawdown", "deepest drawdown, net", ".1%"),
     ("net_sortino", "Sortino ratio, net", ".2f"),
@@ -117,7 +117,9 @@ def _headline(evidence: Mapping[str, Any]) -> dict[str, Any]:
     elif low is None or high is None:
         meaning = "Without an interval, the ratio may be anything."
     elif low <= 0 <= high:
-        meaning = "The interval includes 0: on this record alone, luck cannot be ruled out."
+        meaning = (
+            "The interval includes 0: on this record alone, luck, good or bad, cannot be ruled out."
+        )
     elif high < 0:
         meaning = "The interval lies below 0: it loses, and not by chance."
     else:
@@ -147,6 +149,9 @@ def _fact(found: Mapping[str, Any], key: str, form: str) -> str:
     # Infinite, which JSON cannot say: a ratio at or below 0 is never shown to be above it.
     if key == "min_track_record" and found.get(key) is None and ratio is not None and ratio <= 0:
         return "no number would do"
+    value = found.get(key)
+    if key == "break_even_bps" and value is not None and value <= 0:
+        return "none: it loses before costs"
     return cell(found, key, form)
 
 
@@ -154,8 +159,8 @@ def _tested(evidence: Mapping[str, Any], title_facts: Mapping[str, str]) -> list
     return [
         *((str(term), str(value)) for term, value in title_facts.items()),
         ("bars were read as", cell(evidence, "understood", "s")),
-        ("first bar of the walk-forward", cell(evidence, "first", "s")),
-        ("last bar", cell(evidence, "last", "s")),
+        ("first bar of the data", cell(evidence, "first", "s")),
+        ("last bar of the data", cell(evidence, "last", "s")),
         ("labelled rows", cell(evidence, "rows", ",.0f")),
         ("horizon of the label, bars", cell(evidence, "horizon", ",.0f")),
         ("fee, bps a side", cell(evidence, "fee_bps", "g")),

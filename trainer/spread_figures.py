@@ -77,6 +77,8 @@ def dispersion(evidence: Mapping[str, Any]) -> Figure:
         axes.set_xlim(-0.6, ratio.size - 0.4)
         axes.grid(False, axis="x")
     panels[0].set_ylabel("net Sharpe ratio")
+    if not any(np.nan_to_num(group[-1]).any() for group in groups):
+        panels[0].set_ylim(-1, 1)  # zeros alone: nothing to scale by
     labels = [_headline(panels[0], evidence)] if groups[0][1] == "o" else []
     if any(not np.isfinite(group[-1]).all() for group in groups):
         labels.append("\N{MULTIPLICATION SIGN} at 0: undefined, no trade")

@@ -32,6 +32,22 @@ def told(debug: bool) -> Iterator[None]:
         fail(store_error(uri, error), status=1, debug=debug)
 
 
+@contextmanager
+def printing(debug: bool) -> Iterator[None]:
+    """Turn output that cannot be written, to a full disk, into one line and exit status 1."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        raise
+    except OSError as error:
+        # Or Python would try again at its end, and print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        why = error.strerror or type(error).__name__
+        text = f"the output cannot be written: {why}; what it would have told is done all the same"
+        fail(OSError(text), status=1, debug=debug)
+
+
 def wide_console(width: int = 120) -> Console:
     """Where tables are printed: without a terminal nothing says how wide a line may be."""
     from rich.console import Console

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,9 @@ def find(client: MlflowClient, name: str, version: str) -> ModelVersion:
     except MlflowException:
         there = []
     if not there:
+        with contextlib.suppress(MlflowException):
+            client.get_registered_model(name)
+            raise TrainerError(f"{name} has no version; `barwright train` registers one")
         known = sorted(model.name for model in client.search_registered_models(max_results=100))
         listed = f"there are {', '.join(known[:10])}" if known else "there is none yet"
         raise TrainerError(f"there is no registered model {name!r}; {listed}")

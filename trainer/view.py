@@ -159,15 +159,22 @@ def _status(result: Result) -> str:
 
 
 def _explain(result: Result) -> list[str]:
-    """Say why a version is flat or unproven: in the table it is a word."""
+    """Say why a version is flat or unproven, in the table it is a word; and what null runs say."""
     trained, name, verdict = result.outcome.trained, result.outcome.task.name, result.verdict
-    if trained is None or verdict is None or verdict.status == "proven":
+    if trained is None or verdict is None:
         return []
+    lines = []
     if verdict.status == "unproven":
-        return [f"{name} is unproven: {verdict.reason}."]
-    earlier = " (earlier blocks of the walk-forward did trade)"
-    traded = trained.metrics["wf_n_trades"] > 0
-    return [f"{name} is flat: {verdict.reason}; it will not trade{earlier * traded}."]
+        lines.append(f"{name} is unproven: {verdict.reason}.")
+    if verdict.status == "flat":
+        traded = trained.metrics["wf_n_trades"] > 0
+        earlier = " (earlier blocks of the walk-forward did trade)" * traded
+        lines.append(f"{name} is flat: {verdict.reason}; it will not trade{earlier}.")
+    null = trained.metrics.get("wf_null_percentile", math.nan)
+    if math.isfinite(null):
+        runs = len(trained.evidence["null_net_sharpe"])
+        lines.append(f"{name} beats {null:.0f} % of {runs} null runs, where nothing can be found.")
+    return lines
 
 
 def print_decision(console: Console, decision: Decision) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -184,6 +185,19 @@ def test_a_store_that_cannot_be_used_is_one_line(workspace, kind: str) -> None:
         assert done.stderr.startswith("Error: ")
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["compare --symbols EURUSD", "audit --source sample --rows 9"])
+def test_output_that_cannot_be_written_is_one_line(trained, command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "trainer", *command.split()],
+            cwd=trained.folder, env=trained.environment, check=False,
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the output cannot be written: No space left on device;")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_trader_makes_no_database(workspace) -> None:

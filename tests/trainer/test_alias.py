@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -53,7 +54,8 @@ def test_moves_are_written_down_in_order_with_all_that_is_known(client: Any) -> 
     evidence = [{"name": "trades", "passed": True}]
     alias.move(client, Move(NAME, "champion", "2", None, evidence=evidence))
     alias.move(client, Move(NAME, "champion", "1", "2", forced=True, reason="a drill"))
-    alias.record(client, Move(NAME, "latest", "3", "2"))
+    (tag,) = alias.registered(NAME, "2").items()
+    client.set_model_version_tag(NAME, "3", *tag)
     assert alias.holder(client, NAME, "champion") == "1"
     first, second, third = alias.history(client, NAME)
     assert (first["to"], first["before"], first["evidence"]) == ("2", None, evidence)
@@ -118,6 +120,11 @@ def test_claims_of_the_dead_are_removed_and_those_of_the_living_are_not(
         {"since": time.time() - 121},
         {"host": here, "process": own, "since": time.time() - 121},
         {"since": 0},
+        {"since": "abc"},
+        {"since": None},
+        {"since": math.nan},
+        {"since": math.inf},
+        {"since": time.time() + 1e6},  # a clock that is far off
     ):
         claim(**dead)
         to = "1" if before == "2" else "2"

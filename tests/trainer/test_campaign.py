@@ -187,6 +187,12 @@ def test_a_record_that_is_gone_is_none_and_no_number_of_trials_is_refused(
     assert load_record(run_id).digest == chosen.digest  # type: ignore[union-attr]
     (store.folder / "mlruns").rename(store.folder / "elsewhere")
     assert load_record(run_id) is None
+    # Without what is lost it could only look better.
+    figures = found(store).figures(chosen, interval="1h", periods_per_year=8_760, **COSTS)
+    assert math.isnan(figures["pbo"])
+    assert math.isfinite(figures["dsr"])
+    # A command that was killed may have left none, though.
+    store.client.set_terminated(run_id, "KILLED")
     figures = found(store).figures(chosen, interval="1h", periods_per_year=8_760, **COSTS)
     assert figures["pbo"] == overfitting({}, chosen, **COSTS)
     bad = store.run(chosen, trials="many")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from trainer.bootstrap import Difference
-from trainer.gate import Criterion, Verdict, judge, passed, same_contract, unknown, versus
+from trainer.gate import Criterion, Verdict, judge, passed, same_contract, trades, unknown, versus
 from trainer.model import Contract
 from trainer.rescore import Compared
 
@@ -140,3 +140,9 @@ def test_a_criterion_is_plain_values() -> None:
     assert Criterion("a", "b", "c", False, "d").plain() == {
         "name": "a", "figure": "b", "rule": "c", "passed": False, "why": "d",
     }  # fmt: skip
+
+
+def test_what_passed_has_no_reason_why_it_did_not() -> None:
+    for criterion in (trades(""), *judge(GOOD)):
+        assert (criterion.passed, criterion.why) == (True, "")
+    assert trades("no threshold pays").why == "it is flat: no threshold pays"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
+from features.errors import InputError
 from trainer import alias
 from trainer.errors import TrainerError, UsageError
 from trainer.promotion import promote, rollback
@@ -166,6 +168,24 @@ def test_a_present_version_that_cannot_be_judged_gives_way_by_force_only(
     assert (forced.moved, forced.forced, champion(store)) == (True, True, "2")
 
 
+def test_bars_that_are_gone_give_way_by_force_only(registry_store: Any) -> None:
+    store = registry_store
+    store.version(store.record(SKILL))
+    promote(store.client, store.name)
+    store.version(store.record(MORE))
+    with pytest.raises(InputError, match="`source` is not a folder: 'gone'"):
+        promote(store.client, store.name, source="gone")
+    assert champion(store) == "1"
+    forced = promote(store.client, store.name, source="gone", force=True, reason="bars moved")
+    assert (forced.moved, forced.forced, champion(store)) == (True, True, "2")
+    assert "cannot be judged: `source` is not a folder" in forced.criteria[-1].why
+
+
+def test_a_reason_may_not_be_a_book(registry_store: Any) -> None:
+    with pytest.raises(UsageError, match="`--reason` must be at most 1,000 characters, got 1,001"):
+        promote(registry_store.client, registry_store.name, force=True, reason="x" * 1_001)
+
+
 def test_a_walk_forward_that_was_altered_is_refused(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(SKILL))
@@ -187,6 +207,11 @@ def test_a_rollback_serves_the_old_decisions_as_the_newest_version(registry_stor
     before = load_model(f"models:/{store.name}/1").decide(store.bars)
     assert not load_model(latest).decide(store.bars).equals(before)
 
+    def locked(*_: Any) -> None:
+        raise MlflowException("database is locked")
+
+    # Whatever fails after the version is registered, the version and its move are whole.
+    store.client.update_model_version = locked
     with Verifier(store.uri, {"OMP_NUM_THREADS": "1"}, 1) as verifier:
         assert rollback(store.client, store.name, "1", verifier) == "3"
     assert load_model(latest).decide(store.bars).equals(before)

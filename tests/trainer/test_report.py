@@ -142,7 +142,7 @@ def test_no_gate_is_no_pass(candidate: Candidate) -> None:
 def test_the_headline_is_the_walk_forward_with_its_interval(candidate: Candidate) -> None:
     found = page(candidate).text
     assert "1.25 net Sharpe ratio, annualised; 95 % interval -0.50 to 3.00" in found
-    assert "luck cannot be ruled out" in found
+    assert "luck, good or bad, cannot be ruled out" in found
     assert "Sharpe ratio 1.25 0.75 0.25 undefined" in re.sub(r"\s+", " ", found)
     for value in ("12,346", "0.900", "abc123", "9,000 rows, times in UTC"):
         assert value in found
@@ -178,7 +178,7 @@ def test_a_flat_candidate_is_called_flat_and_undefined(flat_candidate: Candidate
     assert " nan" not in found.lower()
     assert "None" not in found
     assert "no number would do" not in found
-    assert "Could luck do the same? Not measured." in found
+    assert "Could luck do the same? Not measured: train with --null-runs 20" in found
 
 
 def test_a_status_may_be_absent(candidate: Candidate) -> None:

@@ -19,8 +19,10 @@ def test_a_version_is_found_by_number_and_the_newest_without(registry_store: Any
     with pytest.raises(TrainerError, match=r"no registered model 'gru-X'; there is none yet"):
         find(client, "gru-X", "")
     client.create_registered_model(name)
-    with pytest.raises(TrainerError, match="there are lightgbm-SYNTH"):
+    with pytest.raises(TrainerError, match="lightgbm-SYNTH has no version; `barwright train`"):
         find(client, name, "")
+    with pytest.raises(TrainerError, match="there are lightgbm-SYNTH"):
+        find(client, "gru-X", "")
     for _ in range(10):
         client.create_model_version(name, str(store.folder))
     assert find(client, name, "").version in (10, "10"), "not 9, which is last as text"
@@ -30,8 +32,9 @@ def test_a_version_is_found_by_number_and_the_newest_without(registry_store: Any
     for wrong in ("10", "03", "latest", "x"):
         with pytest.raises(TrainerError, match=f"has no version '{wrong}'; it has 1, 2, 3"):
             find(client, name, wrong)
-    with pytest.raises(TrainerError, match="no registered model"):
-        find(client, "it's", "")
+    for hostile in ("it's", f"{name}' and version_number='1"):
+        with pytest.raises(TrainerError, match="no registered model"):
+            find(client, hostile, "")
 
 
 def test_a_version_is_loaded_with_all_that_is_judged_of_it(registry_store: Any) -> None:
