@@ -29,8 +29,9 @@ SECTIONS = {
     ),
     "null": (
         "Could luck do the same?",
-        "Shows what this procedure earns where there is nothing to find; does not show the luck "
-        "of choosing the best of several models, which the count of trials is for.",
+        "Shows what this procedure earns where there is nothing to find but the market's drift; "
+        "does not show the luck of choosing the best of several models, which the count of trials "
+        "is for.",
     ),
     "regimes": (
         "When was it earned?",
@@ -190,7 +191,7 @@ def _alt(name: str, evidence: Mapping[str, Any]) -> str:
             evidence["cost_stress"], "multiple", "net_sharpe"
         )
     if name == "dispersion":
-        paths = ", ".join(cell({"v": v}, "v", ".2f") for v in evidence["cpcv_net_sharpe"])
+        paths = ", ".join(cell({"v": v or None}, "v", ".2f") for v in evidence["cpcv_net_sharpe"])
         return (
             f"Net Sharpe ratio by block: {_pairs(evidence['blocks'], 'block', 'net_sharpe')}; "
             f"of CPCV paths: {paths or 'none'}; by selection fold: "

@@ -50,7 +50,8 @@ def dispersion(evidence: Mapping[str, Any]) -> Figure:
     groups = [
         ("walk-forward blocks\nin time order", "o", NET, NET, _ratios(evidence["blocks"])),
         ("CPCV paths\nshare their data", "D", SECOND, SECOND,
-         _ratios({"net_sharpe": v} for v in evidence["cpcv_net_sharpe"])),
+         # A path that never traded counts as 0, to the bit.
+         _ratios({"net_sharpe": v or None} for v in evidence["cpcv_net_sharpe"])),
         ("selection folds (val_)\nchose the threshold", "s", MUTED, "white",
          _ratios(evidence["folds"])),
     ]  # fmt: skip
@@ -77,8 +78,6 @@ def dispersion(evidence: Mapping[str, Any]) -> Figure:
         axes.set_xlim(-0.6, ratio.size - 0.4)
         axes.grid(False, axis="x")
     panels[0].set_ylabel("net Sharpe ratio")
-    if not any(np.nan_to_num(group[-1]).any() for group in groups):
-        panels[0].set_ylim(-1, 1)  # zeros alone: nothing to scale by
     labels = [_headline(panels[0], evidence)] if groups[0][1] == "o" else []
     if any(not np.isfinite(group[-1]).all() for group in groups):
         labels.append("\N{MULTIPLICATION SIGN} at 0: undefined, no trade")

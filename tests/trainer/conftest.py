@@ -250,7 +250,7 @@ def candidate() -> Candidate:
             {"multiple": k, "bps_per_side": 1.5 * k, "net_sharpe": 2.0 - k, "net_return": 0.1}
             for k in range(4)
         ],
-        "cpcv_net_sharpe": [0.5, 1.0, None, 1.5, 2.0],
+        "cpcv_net_sharpe": [0.5, 1.0, 0.0, 1.5, 2.0],
         "threshold_curve": [
             {"threshold": t, "val_net_sharpe": s, "trades": k} for t, s, k in curve
         ],
@@ -279,6 +279,6 @@ def flat_candidate(candidate: Candidate) -> Candidate:
     found = evidence["metrics"]
     found |= dict.fromkeys(("net_sharpe_lower", "net_sharpe_upper", "psr", "min_track_record"))
     found |= {"break_even_bps": None, "net_sortino": None, "net_max_drawdown": 0.0}
-    evidence |= {"threshold": None, "status": "flat", "cpcv_net_sharpe": [None] * 5}
+    evidence |= {"threshold": None, "status": "flat", "cpcv_net_sharpe": [0.0] * 5}
     evidence |= {"importance": [], "null_net_sharpe": []}
     return evidence, series.assign(position=0.0)
