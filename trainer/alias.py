@@ -123,7 +123,7 @@ def registered(name: str, before: str) -> dict[str, str]:
     The tag is registered with the version, in one call: nothing can come between.
     """
     done = Move(name, "latest", "", before)
-    return {done.tag: json.dumps({**asdict(done), "state": "done"})}
+    return {done.tag: _entry(done, "done")}
 
 
 def history(client: MlflowClient, name: str) -> list[dict[str, Any]]:
@@ -206,8 +206,11 @@ def _settle(client: MlflowClient, name: str, alias: str) -> None:
 
 
 def _write(client: MlflowClient, said: Move, state: str) -> None:
-    entry = {**asdict(said), "state": state}
-    client.set_model_version_tag(said.name, said.to, said.tag, json.dumps(entry))
+    client.set_model_version_tag(said.name, said.to, said.tag, _entry(said, state))
+
+
+def _entry(said: Move, state: str) -> str:
+    return json.dumps({**asdict(said), "state": state})
 
 
 def _read(text: str) -> dict[str, Any]:

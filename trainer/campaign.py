@@ -82,10 +82,10 @@ class Campaign:
         fee_bps, slippage_bps, periods_per_year : float
             Its costs per side, and bars in its trading year.
 
-        Raises
-        ------
-        TrainerError
-            If a trial's record is damaged.
+        Returns
+        -------
+        dict of str to float
+            ``pbo`` is NaN where the record of a finished trial is gone or damaged.
         """
         lost = False
         for trial in self.trials:

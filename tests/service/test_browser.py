@@ -57,7 +57,6 @@ def site(
         {
             **os.environ,
             "PATH": f"{tools}:{os.environ['PATH']}",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         },
         "/health",

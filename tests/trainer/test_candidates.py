@@ -116,6 +116,16 @@ def test_candidates_of_the_symbol_and_nothing_else(btc: list[Candidate]) -> None
     ]
 
 
+def test_runs_that_people_tagged_in_part_are_none_of_ours(client: MlflowClient) -> None:
+    experiment = client.create_experiment("by hand")
+    client.delete_tag(add_run(client, experiment, "gru-BTC"), "model")
+    client.delete_tag(add_run(client, experiment, "gru-BTC"), "symbol")
+    add_run(client, experiment, "ppo-BTC")
+    for symbol in ("BTC", None):
+        assert [c.model for c in find_candidates(client, experiment, symbol)] == ["ppo"]
+    client.delete_experiment(experiment)  # other tests list what there is
+
+
 def test_without_a_symbol_those_of_all(uri: str, client: MlflowClient) -> None:
     found = find_candidates(client, find_experiment(client, uri, "barwright"))
     assert sorted(c.symbol for c in found) == ["BTC", "BTC", "BTC", "ETH"]

@@ -77,6 +77,15 @@ def test_what_is_undefined_is_a_dash_and_an_undefined_interval_is_left_out() -> 
     assert "interval" not in text
 
 
+def test_costs_at_which_it_broke_even_are_said_unless_there_are_none() -> None:
+    def text(bps: float) -> str:
+        changed = {**MODEL.metrics, "wf_break_even_bps": bps}
+        return describe(replace(MODEL, metrics=changed), Verdict.of("", []))
+
+    assert "; it broke even at 12.1 basis points a side.\n" in text(12.1)
+    assert "; it lost before costs.\n" in text(-12.1)
+
+
 def test_null_runs_are_said_where_there_were_some() -> None:
     some = replace(MODEL, metrics={**MODEL.metrics, "wf_null_percentile": 95.0})
     assert "It beats 95 % of the null runs." in describe(some, Verdict.of("", []))

@@ -170,6 +170,14 @@ def test_no_length_of_record_would_do_for_a_loss(candidate: Candidate) -> None:
     assert "no number would do" in page(candidate).text
 
 
+@pytest.mark.parametrize(("bps", "shown"), [(3.0, "3.0"), (-12.1, "none: it loses before costs")])
+def test_no_costs_break_even_where_it_loses_before_them(
+    candidate: Candidate, bps: float, shown: str
+) -> None:
+    candidate[0]["metrics"]["break_even_bps"] = bps
+    assert f"break-even costs, bps a side {shown}" in page(candidate).text
+
+
 def test_a_flat_candidate_is_called_flat_and_undefined(flat_candidate: Candidate) -> None:
     found = page(flat_candidate, CRITERIA).text
     assert "This version is flat" in found

@@ -99,3 +99,16 @@ def test_fits_that_were_read_are_counted_where_there_are_any() -> None:
     shown = printed(100, replace(some, results=[first, *some.results[1:]]))
     assert "30 of 72 fits read from the cache." in shown  # of two models: 6 procedures x 6 fits
     assert "from the cache" not in printed(100, summary(("gru", PROVEN)))
+
+
+def test_null_runs_are_said_where_there_were_some() -> None:
+    some = summary(("gru", PROVEN))
+    changed = replace(
+        MODEL,
+        metrics={**MODEL.metrics, "wf_null_percentile": 75.0},
+        evidence={"null_net_sharpe": [0.1, -0.2, None, 0.3]},
+    )
+    first = replace(some.results[0], outcome=replace(some.results[0].outcome, trained=changed))
+    shown = printed(200, replace(some, results=[first]))
+    assert "gru-BTCUSDT beats 75 % of 4 null runs" in shown
+    assert "null runs" not in printed(200, some)
