@@ -117,8 +117,8 @@ def decide(
     from features.sources import open_source
     from trainer.errors import TrainerError
     from trainer.flavor import load_model
-    from trainer.manifest import MANIFEST_TAG
-    from trainer.store import STORE_ERRORS, open_store, shown
+    from trainer.serving.manifest import MANIFEST_TAG
+    from trainer.tracking.store import STORE_ERRORS, open_store, shown
 
     if not model_uri.startswith(("models:/", "runs:/", "file:", "/")):
         raise TrainerError(

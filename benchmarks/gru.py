@@ -16,10 +16,10 @@ from adapters.recurrent import RecurrentNetwork, window_ends
 from adapters.torch_tools import Standardiser, deterministic, one_thread
 from benchmarks.inputs import real_builder, real_source
 from benchmarks.measure import Options, Report, Target
-from trainer.metrics import base_rate_log_loss, log_loss
-from trainer.sample import Sample
-from trainer.splits import PurgedKFold, purged_tail
-from trainer.training import TAIL_FRACTION
+from trainer.procedure.procedure import TAIL_FRACTION
+from trainer.procedure.sample import Sample
+from trainer.procedure.splits import PurgedKFold, purged_tail
+from trainer.statistics.performance import base_rate_log_loss, log_loss
 
 #: The sizes that the target is stated for.
 FEATURES, LOOKBACK, HIDDEN = 60, 64, 64

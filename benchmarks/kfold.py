@@ -12,9 +12,9 @@ import numpy.typing as npt
 from adapters.lgbm import LightGBMAdapter
 from benchmarks.inputs import real_builder, real_source
 from benchmarks.measure import Options, Report, Target, interleaved, ratios
-from trainer.sample import Sample, score_rows
-from trainer.splits import purged_tail
-from trainer.training import TAIL_FRACTION, Procedure
+from trainer.procedure.procedure import TAIL_FRACTION, Procedure
+from trainer.procedure.sample import Sample, score_rows
+from trainer.procedure.splits import purged_tail
 
 Scores = npt.NDArray[np.float64]
 

@@ -14,12 +14,12 @@ from benchmarks.inputs import HOUR, real_builder, real_source
 from benchmarks.measure import Options, Report, Target
 from features.bars import validate_bars
 from features.dataset import Dataset, DatasetBuilder
-from trainer.calibration import fit_calibrator
-from trainer.model import Contract, TradingModel
-from trainer.sample import Sample
-from trainer.splits import purged_tail
-from trainer.threshold import Threshold
-from trainer.training import TAIL_FRACTION
+from trainer.procedure.calibration import fit_calibrator
+from trainer.procedure.procedure import TAIL_FRACTION
+from trainer.procedure.sample import Sample
+from trainer.procedure.splits import purged_tail
+from trainer.serving.threshold import Threshold
+from trainer.serving.trading_model import Contract, TradingModel
 
 #: What takes long to fit and does not change how long a decision takes.
 BRIEF: Mapping[str, dict[str, Any]] = {

@@ -18,8 +18,8 @@ from benchmarks.measure import Options, Report, Target
 from features.cache import FeatureCache
 from features.dataset import Dataset
 from trainer.flavor import save_model
-from trainer.model import TradingModel
-from trainer.sample import Sample, score_rows
+from trainer.procedure.sample import Sample, score_rows
+from trainer.serving.trading_model import TradingModel
 
 #: Agreement asked of scores, as at every load of a model.
 _TOLERANCE = 1e-6

@@ -21,9 +21,9 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
 from benchmarks.measure import Options, Report, Target
-from trainer.gate import LEAST_DSR
-from trainer.metrics import net_returns, sharpe
-from trainer.record import RECORD_FILE, Record
+from trainer.evidence.record import RECORD_FILE, Record
+from trainer.evidence.verdict import LEAST_DSR
+from trainer.statistics.performance import net_returns, sharpe
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BARS = 3_000

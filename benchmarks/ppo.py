@@ -17,7 +17,7 @@ from adapters.ppo_training import make_market
 from adapters.torch_tools import Standardiser, deterministic
 from adapters.trading_env import TradingEnv
 from benchmarks.measure import Options, Report, Target
-from trainer.metrics import net_returns, sharpe
+from trainer.statistics.performance import net_returns, sharpe
 
 _HOURS = 8_760
 _FADE = 0.95

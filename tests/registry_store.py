@@ -18,14 +18,14 @@ from mlflow import MlflowClient
 from features.bars import validate_bars
 from features.interval import Interval
 from features.labels import forward_return
-from trainer.evidence import evidence as walk_forward_evidence
+from trainer.evidence.record import RECORD_FILE, Record
+from trainer.evidence.significance import evidence as walk_forward_evidence
 from trainer.flavor import log_model
-from trainer.manifest import MANIFEST, MANIFEST_TAG, sha256
-from trainer.metrics import performance, probability_metrics, sharpe
-from trainer.model import TradingModel
-from trainer.record import RECORD_FILE, Record
-from trainer.results import finite
-from trainer.threshold import Threshold
+from trainer.jobs.results import finite
+from trainer.serving.manifest import MANIFEST, MANIFEST_TAG, sha256
+from trainer.serving.threshold import Threshold
+from trainer.serving.trading_model import TradingModel
+from trainer.statistics.performance import performance, probability_metrics, sharpe
 
 _STORED = Path(__file__).resolve().parent / "data" / "model_format_2"
 

@@ -30,7 +30,7 @@ def test_architecture_names_every_file(path: Path) -> None:
 
 def test_a_trader_that_serves_no_torch_model_imports_no_torch() -> None:
     code = (
-        "import sys, trader, trainer.model; "
+        "import sys, trader, trainer.serving.trading_model; "
         "names = ('torch', 'lightgbm', 'stable_baselines3', 'mlflow'); "
         "print([name for name in names if name in sys.modules])"
     )

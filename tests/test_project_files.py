@@ -15,8 +15,8 @@ import click
 import pytest
 import yaml
 
+from cli.app import cli
 from scripts import sync_env
-from trainer.__main__ import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())

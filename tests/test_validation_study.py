@@ -24,12 +24,12 @@ from benchmarks.validation_study.measures import (
 from benchmarks.validation_study.tables import add_tables
 from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
 from trainer.config import TrainConfig
-from trainer.evaluation import WalkForward
-from trainer.fit_cache import FitCache
-from trainer.outcome import Task
-from trainer.sample import BarAxis, Sample
-from trainer.task import run_task
-from trainer.threshold import optimise_threshold
+from trainer.evidence.walk_forward import WalkForward
+from trainer.job import Task
+from trainer.jobs.run_job import run_task
+from trainer.procedure.fit_cache import FitCache
+from trainer.procedure.sample import BarAxis, Sample
+from trainer.serving.threshold import optimise_threshold
 
 Arms = tuple[dict[str, WalkForward], dict[str, tuple[Arm, Recorded]], dict[str, float]]
 HORIZON, COST = 6, 5.0

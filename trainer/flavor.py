@@ -23,8 +23,8 @@ from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 from adapters.base import AdapterError
 from features.errors import InputError
 from trainer.errors import TrainerError
-from trainer.manifest import EVIDENCE, MANIFEST, golden_frame, read_json, sha256
-from trainer.model import TradingModel
+from trainer.serving.manifest import EVIDENCE, MANIFEST, golden_frame, read_json, sha256
+from trainer.serving.trading_model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
 #: Packages shipped with each model, so that consumers without barwright can serve it.
@@ -104,7 +104,7 @@ def log_model(
     if kwargs.get("registered_model_name"):
         raise TrainerError(
             "`registered_model_name` would register a model that nobody has loaded yet; "
-            "log it, verify it, and register it with trainer.registry"
+            "log it, verify it, and register it with trainer.registry.register"
         )
     info: ModelInfo = Model.log(
         artifact_path=None,

@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from adapters.base import ModelAdapter
-from trainer.sample import FloatArray, IntArray, Sample
-from trainer.threshold import Threshold, ThresholdSearch
-from trainer.training import Fitted, Procedure
+from trainer.procedure.procedure import Fitted, Procedure
+from trainer.procedure.sample import FloatArray, IntArray, Sample
+from trainer.serving.threshold import Threshold, ThresholdSearch
 
 
 @dataclass(frozen=True, eq=False)

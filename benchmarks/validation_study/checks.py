@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.validation_study.arms import BASE, RAW, Arm, Recorded
-from trainer.evaluation import WalkForward
+from trainer.evidence.walk_forward import WalkForward
 
 
 def check_arms(walks: dict[str, WalkForward], done: dict[str, tuple[Arm, Recorded]]) -> int:

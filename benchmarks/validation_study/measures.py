@@ -17,13 +17,13 @@ import adapters
 from adapters.base import ModelAdapter
 from benchmarks.validation_study.arms import ARMS, BASE, Arm, Recorded
 from benchmarks.validation_study.checks import check_arms
-from trainer.bootstrap import REPLICATIONS, sharpe_difference
 from trainer.config import TrainConfig
-from trainer.evaluation import WalkForward, walk_forward
-from trainer.fit_cache import FitCache
-from trainer.metrics import net_returns, probability_metrics, sharpe
-from trainer.sample import BarAxis, Sample
-from trainer.task import make_builder
+from trainer.evidence.walk_forward import WalkForward, walk_forward
+from trainer.jobs.run_job import make_builder
+from trainer.procedure.fit_cache import FitCache
+from trainer.procedure.sample import BarAxis, Sample
+from trainer.statistics.bootstrap import REPLICATIONS, sharpe_difference
+from trainer.statistics.performance import net_returns, probability_metrics, sharpe
 
 Floats = npt.NDArray[np.float64]
 #: Of all resampling.

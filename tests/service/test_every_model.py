@@ -12,18 +12,12 @@ import pandas as pd
 import pytest
 
 from features.sources import open_source
+from tests import golden_run
+from tests.golden_run import MODELS
 from trainer.flavor import data_folder
 
 LAST = 300
-MODELS = ("gru", "lightgbm", "ppo")
 DEEP = ("gru", "ppo")
-#: Small fits: what is tested here is the path, not the skill.
-SMALL = (
-    "gru.hidden=8,gru.max_epochs=2,gru.lookback=12,gru.chunk=48,"
-    "ppo.timesteps=8192,ppo.n_envs=64,ppo.n_steps=32,ppo.batch_size=512,ppo.hidden=8"
-)
-SPLITS = ("--n-splits", "2", "--wf-splits", "2", "--horizon", "3")
-FREE = ("--fee-bps", "0", "--slippage-bps", "0")
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +25,7 @@ def every(make_workspace, tmp_path_factory):
     """All models of the real EURUSD bars."""
     folder = tmp_path_factory.mktemp("every")
     place = make_workspace(folder, f"sqlite:///{folder}/mlflow.db")
-    done = place.train(
-        "--symbols", "EURUSD", "--source", "sample", "--models", ",".join(MODELS),
-        "--params", SMALL, *SPLITS, *FREE, "--max-workers", "2",
-    )  # fmt: skip
+    done = place.train(*golden_run.train_options())
     assert done.returncode == 0, done.stdout + done.stderr
     return place
 
@@ -44,6 +35,15 @@ def traded(place, model: str) -> list[dict[str, object]]:
     done = place.trade("--model", uri, "--source", "sample", "--last", str(LAST), "--json")
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout)["decisions"])
+
+
+def test_models_metrics_and_decisions_are_those_of_the_stored_run(every) -> None:
+    golden = json.loads(golden_run.GOLDEN.read_text())
+    observed = golden_run.observe(every.uri, {name: traded(every, name) for name in MODELS})
+    equal = golden.pop("environment") == observed.pop("environment")
+    # Elsewhere, the last bits of a fit differ, and what follows from them.
+    differ = golden_run.differences(golden, observed, tolerance=0.0 if equal else 0.05)
+    assert not differ, "\n".join(differ[:20])
 
 
 FOREIGN = """
@@ -158,12 +158,11 @@ def test_models_are_safetensors_and_hold_no_pickle(every) -> None:
 
 @pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_whatever_the_workers(every, workspace) -> None:
-    # Otherwise it is as `every` was trained.
-    done = workspace.train(
-        "--symbols", "EURUSD", "--source", "sample", "--models", ",".join(MODELS[::-1]),
-        "--params", SMALL, *SPLITS, *FREE,
-        "--max-workers", "1", "--cache", "off", "--fit-cache", "off",
-    )  # fmt: skip
+    # Everything else is as for `every`.
+    options = golden_run.train_options(
+        models=",".join(MODELS[::-1]), max_workers="1", cache="off", fit_cache="off"
+    )
+    done = workspace.train(*options)
     assert done.returncode == 0, done.stdout + done.stderr
     for model in MODELS:
         once, again = (

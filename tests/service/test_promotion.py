@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from trainer import alias
-from trainer.gate import judge
-from trainer.promotion import promote
+from trainer.evidence.verdict import judge
+from trainer.registry.promotion import promote
+from trainer.registry import alias
 
 #: Reads lines like {"folder": ..., "uri": ..., "groups": [[{"args": [...], "kill": [module, class,
 #: function, "before"]}, ...], ...]} and answers each with a list of exits and outputs. Every
@@ -25,7 +25,7 @@ import functools, importlib, json, multiprocessing, os, signal, sys, tempfile
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 import arch.bootstrap, lightgbm, psycopg, pyarrow.parquet, rich.console, rich.table
 import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
-import trader, trainer.__main__, trainer.alias, trainer.promotion, trainer.view
+import trader, cli.app, trainer.registry.alias, trainer.registry.promotion, cli.train_view
 
 def deadly(module, owner, name, when):
     """Let the process die by SIGKILL right before or after its first call of a function."""
@@ -43,13 +43,13 @@ def child(job, barrier, out, err):
     if job["kill"]:
         deadly(*job["kill"])
     if barrier is not None:
-        move = trainer.alias.move
+        move = trainer.registry.alias.move
         def together(*args):
             barrier.wait(60)
             move(*args)
-        trainer.alias.move = together
+        trainer.registry.alias.move = together
     try:
-        trainer.__main__.cli(job["args"], prog_name="barwright")
+        cli.app.cli(job["args"], prog_name="barwright")
     except SystemExit as exit:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -11,8 +11,8 @@ from features.sources import open_source
 from trainer import flavor
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.outcome import Task
-from trainer.task import run_task
+from trainer.job import Task
+from trainer.jobs.run_job import run_task
 
 
 @pytest.fixture(scope="module")

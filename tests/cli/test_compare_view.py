@@ -1,0 +1,154 @@
+"""The table of a comparison, whatever the width of the terminal, and what stands under it."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from cli.compare_view import print_comparison
+from trainer.tracking.candidates import CONTRACT, Candidate, Version
+from trainer.tracking.ranking import Comparison, rank
+
+FIGURES = {
+    "wf_net_sharpe": 1.125,
+    "wf_net_sharpe_lower": -0.5,
+    "wf_net_sharpe_upper": 2.75,
+    "wf_dsr": 0.875,
+    "wf_pbo": 0.31,
+    "wf_n_trades": 1510,
+    "wf_net_return": -0.125,
+    "wf_gross_sharpe": 1.62,
+    "wf_buy_hold_sharpe": 1.04,
+    "wf_log_loss": 0.6921,
+    "wf_base_rate_log_loss": 0.6934,
+}
+VALUES = ("10.0", "5.0", "12", "1h", "direction", "24/7", "True", "f" * 64, "d" * 64, "p" * 64)
+SHARED = dict(zip(CONTRACT, VALUES, strict=True))
+
+
+def candidate(
+    run_id: str,
+    metrics: dict[str, float] = FIGURES,
+    *versions: Version,
+    status: str = "proven",
+    **contract: str | None,
+) -> Candidate:
+    known = {name: value for name, value in {**SHARED, **contract}.items() if value is not None}
+    started = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    return Candidate(run_id * 4, "lightgbm", "BTCUSDT", started, status, metrics, known, versions)
+
+
+def printed(
+    *candidates: Candidate, width: int = 200, terminal: bool = True, uri: str = "sqlite:///x.db"
+) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    ranking = rank("BTCUSDT", candidates, "http://127.0.0.1:5000/#/" + "x" * 200)
+    print_comparison(console, Comparison("barwright", uri, (ranking,)))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def cells(text: str, run: str) -> list[str]:
+    (line,) = (
+        line for line in text.splitlines() if f"  {run * 4}"[:10] in line and "run" not in line
+    )
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_every_figure_stands_in_its_column() -> None:
+    versions = (Version(5, ("latest",), ""), Version(3, ("before", "champion"), ""))
+    text = printed(candidate("ab12", FIGURES, *versions))
+    assert cells(text, "ab12") == [
+        "1",
+        "lightgbm",
+        "5 latest, 3 @before @champion",
+        "proven",
+        "ab12ab12",
+        "1.12",
+        "-0.50 to 2.75",
+        "0.88",
+        "0.31",
+        "1510",
+        "-12.5%",
+        "1.62",
+        "1.04",
+        "-0.0013",
+        "2026-01-02 03:04",
+    ]
+    (heading,) = (line for line in text.splitlines() if "version" in line)
+    assert heading.split() == [
+        "model", "version", "status", "run", "Sharpe", "interval", "DSR", "PBO", "trades",
+        "return", "Sharpe", "Sharpe", "-", "base", "(UTC)",
+    ]  # fmt: skip
+
+
+def test_what_an_older_version_did_not_log_is_a_dash() -> None:
+    row = cells(printed(candidate("ab12", {}, status="")), "ab12")
+    assert row == ["-", "lightgbm", "-", "-", "ab12ab12", *["-"] * 9, "2026-01-02 03:04"]
+
+
+@pytest.mark.parametrize(
+    ("width", "there", "left_out"),
+    [
+        (200, ["-0.50 to 2.75", "0.31", "-0.0013", "2026-01-02"], []),
+        (100, ["-0.50 to 2.75", "0.31", "1510"], ["-0.0013", "2026-01-02"]),
+        (72, ["1.12", "-0.50 to 2.75"], ["0.31", "1510", "-0.0013"]),
+        (60, ["1.12"], ["-0.50 to", "0.31"]),
+    ],
+)
+def test_figures_are_as_many_as_fit(width: int, there: list[str], left_out: list[str]) -> None:
+    text = printed(candidate("ab12", FIGURES, Version(3, ("latest",), "")), width=width)
+    table = text.partition("Ranked:")[0]
+    for part in ("lightgbm", "3 latest", "proven", "ab12ab12", *there):
+        assert part in table
+    for part in (*left_out, "\u2026"):
+        assert part not in table
+    assert max(len(line) for line in table.splitlines()) <= width
+
+
+def test_rows_of_another_contract_are_marked_and_told_apart_below() -> None:
+    text = printed(
+        candidate("aa11"),
+        candidate("bb22", fee_bps="5.0", horizon="24"),
+        candidate("cc33", data_digest="e" * 64),
+        candidate("dd44"),
+        candidate("ee55", fee_bps="5.0", horizon="24"),
+        candidate("ff66", walk_forward_plan=None, feature_signature="g" * 64),
+    )
+    assert [cells(text, run)[0] for run in ("aa11", "bb22", "cc33", "dd44", "ee55", "ff66")] == [
+        "1", "*", "*", "2", "*", "*",
+    ]  # fmt: skip
+    notes = text.partition("Ranked:")[2].splitlines()
+    assert notes[0] == (
+        " fee_bps 10, slippage_bps 5, horizon 12, interval 1h, task direction, calendar 24/7, "
+        "allow_short True."
+    )
+    assert notes[1].startswith("* Another contract: these Sharpe ratios may not be ranked")
+    assert notes[2:5] == [
+        "  runs bb22bb22, ee55ee55: fee_bps 5, others 10; horizon 24, others 12",
+        "  run cc33cc33: bars eeeeeeee, others dddddddd",
+        "  run ff66ff66: features gggggggg, others ffffffff; "
+        "walk-forward blocks unknown, others pppppppp",
+    ]
+
+
+def test_one_contract_needs_no_explanation() -> None:
+    text = printed(candidate("aa11"), candidate("bb22"))
+    assert "*" not in text
+    assert "--all" not in text
+
+
+def test_what_is_left_out_is_counted() -> None:
+    text = printed(*(candidate(f"{n:04d}") for n in range(23)))
+    assert "BTCUSDT: 23 candidates, walk-forward, after costs" in text
+    assert "3 more without an alias; --all lists them." in text
+
+
+def test_the_link_is_whole_and_says_what_must_run_for_it() -> None:
+    text = printed(candidate("aa11"), width=60)
+    assert "Charts: http://127.0.0.1:5000/#/" + "x" * 200 + "\n" in text
+    assert "mlflow server --backend-store-uri sqlite:///x.db --workers 1\n" in text
+    assert "mlflow server" not in printed(candidate("aa11"), uri="https://host")

@@ -1,0 +1,81 @@
+"""CPCV of the threshold, held against a reading of the book that loops over everything."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from trainer.evidence.cpcv import cpcv_net_sharpe
+from trainer.serving.threshold import optimise_threshold
+from trainer.statistics.performance import net_returns, sharpe
+
+SETTINGS = {
+    "fee_bps": 1.0, "slippage_bps": 0.5, "periods_per_year": 8_760.0, "allow_short": True,
+}  # fmt: skip
+HORIZON = 5
+
+
+def walk(n: int, edge: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Synthetic: probabilities that know a little of the next return."""
+    rng = np.random.default_rng(seed)
+    moves = rng.normal(0, 0.01, n)
+    probability = np.clip(0.5 + edge * moves * 10 + rng.normal(0, 0.05, n), 0.01, 0.99)
+    return probability, moves
+
+
+def by_the_book(probability: np.ndarray, moves: np.ndarray) -> list[float]:
+    """Six stretches of rows; each pair is tested by a threshold of the other four."""
+    rows = np.flatnonzero(np.isfinite(probability))
+    size, extra = divmod(len(rows), 6)
+    sizes = [size + (k < extra) for k in range(6)]
+    stretches = np.split(rows, np.cumsum(sizes)[:-1])
+    decided: dict[int, list[np.ndarray]] = {k: [] for k in range(6)}
+    for pair in combinations(range(6), 2):
+        train = []
+        for bar in (bar for k in range(6) if k not in pair for bar in stretches[k]):
+            clear = True
+            for k in pair:
+                first, last = stretches[k][0], stretches[k][-1] + 1 + HORIZON
+                if not (bar + 1 + HORIZON < first or bar > last + HORIZON):
+                    clear = False
+            if clear:
+                train.append(bar)
+        seen, gained = np.full(len(moves), np.nan), np.zeros(len(moves))
+        seen[train], gained[train] = probability[train], moves[train]
+        chosen = optimise_threshold(seen, gained, **SETTINGS).threshold
+        for k in pair:
+            decided[k].append(chosen.positions(probability[stretches[k]]))
+    found = []
+    for path in range(5):
+        position = np.zeros(len(moves))
+        for k in range(6):
+            position[stretches[k]] = decided[k][path]
+        net = net_returns(position, moves, fee_bps=1.0, slippage_bps=0.5)
+        found.append(float(np.nan_to_num(sharpe(net, 8_760))))
+    return found
+
+
+@pytest.mark.parametrize("edge", [0.0, 0.2, 1.0])
+def test_paths_are_those_of_the_book(edge: float) -> None:
+    probability, moves = walk(1_207, edge)
+    probability[200:230] = np.nan  # rows that were dropped
+    found = cpcv_net_sharpe(probability, moves, horizon=HORIZON, **SETTINGS)
+    assert found.tolist() == pytest.approx(by_the_book(probability, moves), rel=1e-12)
+
+
+def test_a_signal_earns_on_every_path_and_none_on_no_path() -> None:
+    strong = cpcv_net_sharpe(*walk(2_000, 2.0), horizon=HORIZON, **SETTINGS)
+    assert (strong > 3).all()
+    noise = [
+        cpcv_net_sharpe(*walk(2_000, 0.0, seed), horizon=HORIZON, **SETTINGS).mean()
+        for seed in range(20)
+    ]
+    assert np.mean(noise) < 0.5
+
+
+def test_too_few_rows_are_undefined() -> None:
+    found = cpcv_net_sharpe(*walk(20, 0.0), horizon=HORIZON, **SETTINGS)
+    assert np.isnan(found).all()
+    assert found.shape == (5,)

@@ -1,0 +1,242 @@
+"""Walk-forward: exact proofs that a block is scored without its future, then noise and signal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import adapters
+from adapters.base import ModelAdapter
+from trainer.errors import TrainerError
+from trainer.evidence.walk_forward import WalkForward, walk_forward
+from trainer.procedure.procedure import BarAxis, Fitted, Procedure, Sample
+from trainer.statistics.bootstrap import sharpe_interval
+from trainer.statistics.performance import net_returns, sharpe, total_return
+from trainer.statistics.sharpe_inference import Moments, probabilistic_sharpe
+
+Factory = Callable[..., Callable[[], ModelAdapter]]
+BLOCKS = 3
+
+
+@dataclass(frozen=True)
+class Kept(Procedure):
+    """The procedure, keeping what each run of it returned."""
+
+    runs: list[Fitted] = field(default_factory=list)
+
+    def run(self, sample: Sample) -> Fitted:
+        self.runs.append(super().run(sample))
+        return self.runs[-1]
+
+
+def kept(procedure: Procedure) -> Kept:
+    return Kept(**vars(procedure))
+
+
+def blocks_of(result: WalkForward) -> list[np.ndarray]:
+    """Places of each block in the arrays of `result`."""
+    ends = np.cumsum([block["test_rows"] for block in result.blocks])
+    return np.split(np.arange(len(result.bar)), ends[:-1])
+
+
+def rewritten(sample: Sample, rows: np.ndarray) -> Sample:
+    y, outcome, ahead = (a.copy() for a in (sample.y, sample.outcome, sample.forward_return))
+    y[rows], outcome[rows] = 1 - y[rows], 1 - outcome[rows]
+    ahead[rows] = np.random.default_rng(1).normal(0, 0.01, len(rows))
+    return replace(sample, y=y, outcome=outcome, forward_return=ahead)
+
+
+def said(fitted: Fitted) -> tuple[Any, ...]:
+    return (
+        fitted.calibrator.to_json(),
+        fitted.threshold,
+        fitted.search.net_sharpe.tobytes(),
+        fitted.probability.tobytes(),
+        fitted.plan_digest,
+    )
+
+
+@pytest.mark.parametrize("calibration", ["platt", "isotonic", "auto"])
+def test_a_block_does_not_move_by_one_bit_when_its_outcomes_are_rewritten(
+    synthetic_sample: Any, make_procedure: Any, trees: Factory, calibration: str
+) -> None:
+    """Nor with those of any row whose label reaches into the block, purged or later."""
+    sample = synthetic_sample(edge=0.002)
+
+    def run(given: Sample) -> tuple[WalkForward, list[Fitted]]:
+        procedure = kept(make_procedure(trees(), calibration=calibration))
+        return walk_forward(given, procedure, BLOCKS), procedure.runs
+
+    before, runs = run(sample)
+    assert any(block["threshold"] is not None for block in before.blocks)
+    for number, places in enumerate(blocks_of(before)):
+        begin = before.bar[places[0]]
+        reaching = np.flatnonzero(sample.label_end >= begin)
+        assert sample.bar[reaching[0]] < begin  # purged rows are among them
+        after, again = run(rewritten(sample, reaching))
+        upto = slice(0, places[-1] + 1)
+        assert after.probability[upto].tobytes() == before.probability[upto].tobytes()
+        assert after.position[upto].tobytes() == before.position[upto].tobytes()
+        for one, other in zip(runs[: number + 1], again, strict=False):
+            assert said(one) == said(other)
+        # The rewriting is no idle one: it changes what the block earns and what comes later.
+        assert after.blocks[number]["gross_sharpe"] != before.blocks[number]["gross_sharpe"] or (
+            not before.position[places].any()
+        )
+        assert after.blocks[number]["log_loss"] != before.blocks[number]["log_loss"]
+        if number + 1 < BLOCKS:
+            assert said(again[number + 1]) != said(runs[number + 1])
+
+
+QUICK_PARAMS: dict[str, dict[str, Any]] = {
+    "lightgbm": {"num_boost_round": 20, "min_data_in_leaf": 20},
+    "gru": {"lookback": 4, "hidden": 4, "chunk": 32, "max_epochs": 2, "learning_rate": 0.01},
+    "ppo": {"timesteps": 2_048, "n_envs": 32, "n_steps": 16, "batch_size": 256, "hidden": 8},
+}
+
+
+@pytest.mark.parametrize("name", QUICK_PARAMS)
+def test_no_shipped_model_sees_the_outcomes_of_the_block_that_it_scores(
+    synthetic_sample: Any, make_procedure: Any, name: str
+) -> None:
+    sample = synthetic_sample(edge=0.002)
+
+    def make() -> ModelAdapter:
+        return adapters.find(name)(task="classification", seed=3, params=QUICK_PARAMS[name])
+
+    before = walk_forward(sample, make_procedure(make), BLOCKS)
+    places = blocks_of(before)[-1]
+    reaching = np.flatnonzero(sample.label_end >= before.bar[places[0]])
+    after = walk_forward(rewritten(sample, reaching), make_procedure(make), BLOCKS)
+    assert after.probability.tobytes() == before.probability.tobytes()
+    assert after.position.tobytes() == before.position.tobytes()
+    assert np.nanstd(before.probability) > 0, "a constant would prove nothing"
+    # One block earlier they are the past, and must be learnt from.
+    earlier = np.flatnonzero(sample.label_end >= before.bar[blocks_of(before)[0][0]])
+    moved = walk_forward(rewritten(sample, earlier), make_procedure(make), BLOCKS)
+    assert moved.probability[places].tobytes() != before.probability[places].tobytes()
+
+
+@pytest.mark.parametrize("lookback", [1, 8])
+def test_every_fit_ends_before_the_block_it_is_scored_on(
+    synthetic_sample: Any, make_procedure: Any, spy: Factory, seen: list[Any], lookback: int
+) -> None:
+    sample = synthetic_sample(600, holes=((300, 307),))
+    ahead = np.random.default_rng(0).integers(2, 8, len(sample))
+    sample = replace(sample, label_end=sample.bar + ahead)
+    procedure = make_procedure(spy(lookback=lookback))
+    result = walk_forward(sample, procedure, BLOCKS)
+    assert len(seen) == BLOCKS * procedure.n_fits
+    for number, places in enumerate(blocks_of(result)):
+        begin = result.bar[places[0]]
+        past = sample.bar[sample.label_end < begin]
+        assert result.blocks[number]["train_rows"] == len(past)
+        fits = seen[number * procedure.n_fits : (number + 1) * procedure.n_fits]
+        for call in fits:
+            fitted_on = np.concatenate([call.train, call.tail])
+            assert np.isin(fitted_on, past).all()
+        production = fits[-1]
+        assert production.tail[-1] == past[-1]  # the latest known rows are used, not wasted
+        (scored,) = production.scored
+        np.testing.assert_array_equal(scored[-len(places) :], result.bar[places])
+        assert len(scored) == len(places) + lookback - 1
+
+
+def test_blocks_follow_each_other_to_the_end_and_are_tested_once(
+    synthetic_sample: Any, make_procedure: Any, spy: Factory
+) -> None:
+    sample = synthetic_sample()
+    for n_splits in (2, 3, 6):
+        result = walk_forward(sample, make_procedure(spy()), n_splits)
+        assert len(result.blocks) == n_splits
+        np.testing.assert_array_equal(result.bar, sample.bar[-len(result.bar) :])
+        sizes = [block["test_rows"] for block in result.blocks]
+        assert max(sizes) - min(sizes) <= 1
+        assert 0.5 < len(result.bar) / len(sample) < 0.75
+
+
+def test_the_headline_is_what_the_stitched_positions_earn(
+    synthetic_sample: Any, make_procedure: Any, spy: Factory
+) -> None:
+    """Across blocks and a gap, on the bar axis: nothing is averaged over blocks."""
+    sample = synthetic_sample(edge=0.003, holes=((600, 605),))
+    result = walk_forward(sample, make_procedure(spy()), BLOCKS)
+    axis = np.arange(result.bar[0], result.bar[-1] + 1)
+    held, ahead = np.zeros(len(axis)), np.zeros(len(axis))
+    held[np.searchsorted(axis, result.bar)] = result.position
+    ahead[np.searchsorted(axis, result.bar)] = sample.forward_return[-len(result.bar) :]
+    net = net_returns(held, ahead, fee_bps=1.0, slippage_bps=0.5)
+    assert result.metrics["n_bars"] == len(axis) == len(result.bar) + 5
+    assert result.metrics["n_trades"] > 30
+    assert result.metrics["net_return"] == total_return(net)
+    assert result.metrics["net_sharpe"] == sharpe(net, 8_760)
+    interval = sharpe_interval(net, 8_760, seed=0)
+    found = [result.metrics[f"net_sharpe_{end}"] for end in ("lower", "upper")]
+    assert found == list(interval)
+    assert result.metrics["psr"] == probabilistic_sharpe(Moments.of(net))
+    even = 1e4 * (held * ahead).sum() / np.abs(np.diff(held, prepend=0.0)).sum()
+    assert result.metrics["break_even_bps"] == pytest.approx(even, rel=1e-12)
+    long = net_returns(np.ones(len(axis)), ahead, fee_bps=1.0, slippage_bps=0.5)
+    assert result.metrics["buy_hold_return"] == total_return(long)
+
+
+def test_one_seed_gives_equal_results_and_models_share_the_plan(
+    synthetic_sample: Any, make_procedure: Any, trees: Factory, spy: Factory
+) -> None:
+    sample = synthetic_sample(edge=0.002)
+    first, second, other = (
+        walk_forward(sample, make_procedure(make), BLOCKS) for make in (trees(1), trees(1), spy())
+    )
+    assert first.probability.tobytes() == second.probability.tobytes()
+    np.testing.assert_equal(first.metrics, second.metrics)
+    assert first.plan_digest == second.plan_digest == other.plan_digest
+    assert not np.array_equal(first.probability, other.probability)
+
+
+def test_too_few_rows_are_refused(synthetic_sample: Any, make_procedure: Any, spy: Factory) -> None:
+    with pytest.raises(TrainerError, match="`embargo` must be smaller"):
+        walk_forward(synthetic_sample(60), make_procedure(spy()), BLOCKS)
+    with pytest.raises(TrainerError, match=rf"`wf_splits`={BLOCKS} is too many for 9 usable rows"):
+        walk_forward(synthetic_sample(9), make_procedure(spy()), BLOCKS)
+
+
+def net_sharpe(result: WalkForward) -> float:
+    """Net Sharpe ratio, 0 for a walk-forward that never traded."""
+    return result.metrics["net_sharpe"] if result.metrics["n_trades"] else 0.0
+
+
+def test_noise_earns_nothing(synthetic_sample: Any, make_procedure: Any, trees: Factory) -> None:
+    """Seeded synthetic random walks, at 1.5 bps a side: dear costs would keep it flat anyway."""
+    procedure = make_procedure(trees())
+    results = [walk_forward(synthetic_sample(1_500, seed=s), procedure, BLOCKS) for s in range(24)]
+    assert any(result.position.any() for result in results)
+    assert np.mean([net_sharpe(result) for result in results]) <= 0
+    flat = [block["threshold"] is None for result in results for block in result.blocks]
+    assert np.mean(flat) > 0.5
+    for result in results:
+        if not result.position.any():
+            assert np.isnan(result.metrics["net_sharpe"])  # undefined, never a good figure
+
+
+def test_a_planted_signal_is_found_and_not_exceeded(
+    synthetic_sample: Any, make_procedure: Any, trees: Factory
+) -> None:
+    """Against the best threshold, in hindsight and free of costs, on the signal itself."""
+    for seed in range(4):
+        sample = synthetic_sample(3_000, edge=0.001, seed=seed)
+        result = walk_forward(sample, make_procedure(trees()), BLOCKS)
+        signal = sample.X[-len(result.bar) :, 0]
+        axis = BarAxis.of(result.bar)
+        ahead = axis.place(sample.forward_return[-len(result.bar) :], 0.0)
+        attainable = max(
+            sharpe(np.sign(signal) * (np.abs(signal) >= level) * ahead, 8_760)
+            for level in np.linspace(0, 1.5, 16)
+        )
+        assert all(block["threshold"] is not None for block in result.blocks)
+        assert 0 < net_sharpe(result) < attainable
+        assert result.metrics["log_loss"] < result.metrics["base_rate_log_loss"]
+        assert result.metrics["roc_auc"] > 0.55

@@ -1,0 +1,200 @@
+"""Moving an alias: who may, what is written down, and what is left by movers that died."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from trainer.errors import TrainerError
+from trainer.registry.alias import Move
+from trainer.registry import alias
+from trainer.scratch import process_identity
+
+NAME = "m-X"
+
+
+@pytest.fixture
+def client(registry_store: Any) -> Any:
+    """Three versions of a registered model that holds no model."""
+    found = registry_store.client
+    found.create_registered_model(NAME)
+    for _ in range(3):
+        found.create_model_version(NAME, str(registry_store.folder))
+    return found
+
+
+@pytest.fixture
+def claim(client: Any) -> Callable[..., str]:
+    """``claim(alias, process=, host=, since=)``: somebody else's claim; returns its tag."""
+
+    def write(name: str = "champion", **changes: object) -> str:
+        own = {"who": "eve@far", "host": "far", "process": "1:1", "since": time.time(), **changes}
+        client.set_registered_model_tag(NAME, f"moving.{name}.abc", json.dumps(own))
+        return f"moving.{name}.abc"
+
+    return write
+
+
+def states(client: Any) -> list[tuple[str, str]]:
+    return [(move["to"], move["state"]) for move in alias.history(client, NAME)]
+
+
+def claims(client: Any) -> list[str]:
+    return [tag for tag in client.get_registered_model(NAME).tags if tag.startswith("moving.")]
+
+
+def test_moves_are_written_down_in_order_with_all_that_is_known(client: Any) -> None:
+    assert alias.holder(client, NAME, "champion") is None
+    evidence = [{"name": "trades", "passed": True}]
+    alias.move(client, Move(NAME, "champion", "2", None, evidence=evidence))
+    alias.move(client, Move(NAME, "champion", "1", "2", forced=True, reason="a drill"))
+    (tag,) = alias.registered(NAME, "2").items()
+    client.set_model_version_tag(NAME, "3", *tag)
+    assert alias.holder(client, NAME, "champion") == "1"
+    first, second, third = alias.history(client, NAME)
+    assert (first["to"], first["before"], first["evidence"]) == ("2", None, evidence)
+    assert (second["forced"], second["reason"], second["before"]) == (True, "a drill", "2")
+    assert (third["alias"], third["to"]) == ("latest", "3")
+    assert {move["state"] for move in (first, second, third)} == {"done"}
+    assert first["tag"] in client.get_model_version(NAME, "2").tags
+    assert first["when"] < second["when"] < third["when"]
+    assert claims(client) == []
+
+
+def test_who_saw_another_holder_has_lost_and_it_is_written_down(client: Any) -> None:
+    alias.move(client, Move(NAME, "champion", "1", None))
+    with pytest.raises(TrainerError, match="moved from no version to version 1 while version 2"):
+        alias.move(client, Move(NAME, "champion", "2", None))
+    assert alias.holder(client, NAME, "champion") == "1"
+    assert states(client) == [("1", "done"), ("2", "lost: version 1 was made @champion meanwhile")]
+    client.delete_registered_model_alias(NAME, "champion")
+    with pytest.raises(TrainerError, match="moved from version 1 to no version"):
+        alias.move(client, Move(NAME, "champion", "2", "1"))
+    assert claims(client) == []
+
+
+def test_a_living_mover_is_waited_for_and_then_named(
+    client: Any, claim: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alias, "_WAIT_SECONDS", 0)
+    tag = claim()
+    with pytest.raises(TrainerError, match="@champion of m-X is being moved by eve@far"):
+        alias.move(client, Move(NAME, "champion", "2", None))
+    assert alias.holder(client, NAME, "champion") is None
+    assert (claims(client), states(client)) == ([tag], [])
+    # Of another alias it is nobody's business, and once it is gone the way is free.
+    alias.move(client, Move(NAME, "champ", "3", None))
+    client.delete_registered_model_tag(NAME, tag)
+    alias.move(client, Move(NAME, "champion", "2", None))
+    assert alias.holder(client, NAME, "champion") == "2"
+
+
+def test_a_mover_that_ends_while_another_waits_lets_it_through(
+    client: Any, claim: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = claim()
+    monkeypatch.setattr(
+        alias.time, "sleep", lambda seconds: client.delete_registered_model_tag(NAME, tag)
+    )
+    alias.move(client, Move(NAME, "champion", "2", None))
+    assert (states(client), claims(client)) == ([("2", "done")], [])
+
+
+def test_claims_of_the_dead_are_removed_and_those_of_the_living_are_not(
+    client: Any, claim: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alias, "_WAIT_SECONDS", 0)
+    here = alias.socket.gethostname()
+    own = process_identity(os.getpid())
+    reused = f"{os.getpid()}:1.00"  # the number is in use again, by a process that began later
+    before = None
+    for dead in (
+        {"host": here, "process": reused},
+        {"host": here},
+        {"since": time.time() - 121},
+        {"host": here, "process": own, "since": time.time() - 121},
+        {"since": 0},
+        {"since": "abc"},
+        {"since": None},
+        {"since": math.nan},
+        {"since": math.inf},
+        {"since": time.time() + 1e6},  # a clock that is far off
+    ):
+        claim(**dead)
+        to = "1" if before == "2" else "2"
+        alias.move(client, Move(NAME, "champion", to, before))
+        assert claims(client) == []
+        before = to
+    for alive in ({"host": here, "process": own}, {"since": time.time() - 60}):
+        claim(**alive)
+        with pytest.raises(TrainerError, match="is being moved"):
+            alias.settle(client, NAME, "champion")
+
+
+def test_what_was_interrupted_is_settled_by_where_the_alias_is(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias.move(client, Move(NAME, "champion", "1", None))
+    for to, name in (("2", "champion"), ("3", "champion"), ("3", "other")):
+        alias._write(client, Move(NAME, name, to, "1"), "intended")
+    client.set_registered_model_alias(NAME, "champion", "3")
+    alias.settle(client, NAME, "champion")
+    assert sorted(states(client)) == [
+        ("1", "done"), ("2", "interrupted: the alias was not moved"), ("3", "done"),
+        ("3", "intended"),
+    ]  # fmt: skip
+    alias.move(client, Move(NAME, "champion", "2", "3"))
+    assert sorted(states(client))[1:3] == [
+        ("2", "done"),
+        ("2", "interrupted: the alias was not moved"),
+    ]
+
+
+def test_an_error_on_the_way_leaves_no_claim(client: Any) -> None:
+    with pytest.raises(Exception, match="not found"):
+        alias.move(client, Move(NAME, "champion", "9", None))
+    assert claims(client) == []
+
+
+def test_tags_that_people_write_are_no_moves(client: Any) -> None:
+    for text in ("by hand", "[1]", "7", '{"when": "2020"}'):
+        client.set_model_version_tag(NAME, "1", "move.champion.x", text)
+        client.set_registered_model_tag(NAME, "moving.champion.x", text)
+        alias.settle(client, NAME, "champion")
+        assert claims(client) == []
+    alias.move(client, Move(NAME, "champion", "1", None))
+    assert ("1", "done") in [(m.get("to"), m.get("state")) for m in alias.history(client, NAME)]
+
+
+def test_versions_are_in_the_order_of_their_numbers(client: Any, registry_store: Any) -> None:
+    for _ in range(8):
+        client.create_model_version(NAME, str(registry_store.folder))
+    found = [int(version.version) for version in alias.versions(client, NAME)]
+    assert found == list(range(1, 12))
+
+
+def test_every_page_of_versions_is_read(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = client.search_model_versions
+    pages = []
+
+    def one_each(text: str, page_token: str | None = None) -> Any:
+        pages.append(page_token)
+        return search(text, max_results=1, page_token=page_token)
+
+    monkeypatch.setattr(client, "search_model_versions", one_each)
+    assert [int(version.version) for version in alias.versions(client, NAME)] == [1, 2, 3]
+    assert len(pages) >= 3
+
+
+def test_who_moves_is_who_the_server_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    assert Move(NAME, "champion", "1", None).who == f"ada@{alias.socket.gethostname()}"
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    monkeypatch.setattr(alias.getpass, "getuser", lambda: (_ for _ in ()).throw(KeyError("uid")))
+    assert Move(NAME, "champion", "1", None).who.startswith(f"{os.getuid()}@")

@@ -1,0 +1,90 @@
+"""Models stored by earlier versions must always load: tests/data/model_format_{number}.
+
+They were written by `trainer.serving.trading_model.TradingModel.save` from 600 SYNTHETIC bars (seed 0) and a
+LightGBM of 5 rounds. A changed formula refuses them, as it must: then, and with each new format
+(`trainer.serving.trading_model.FORMAT_VERSION`), store a new one with
+
+    python tests/trainer/test_stored_model.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+ROOT = DATA.parent.parent
+
+
+def synthetic_bars() -> pd.DataFrame:
+    """Synthetic hourly bars: a geometric random walk."""
+    rng = np.random.default_rng(0)
+    close = np.round(100 * np.exp(np.cumsum(rng.normal(0, 0.004, 600))), 3)
+    open_ = np.concatenate([[100.0], close[:-1]])
+    return pd.DataFrame(
+        {
+            "timestamp": pd.date_range("2024-01-01", periods=600, freq="1h", tz="UTC"),
+            "open": open_,
+            "high": np.maximum(open_, close) + 0.1,
+            "low": np.minimum(open_, close) - 0.1,
+            "close": close,
+            "volume": np.round(rng.lognormal(5, 1, 600)),
+        }
+    )
+
+
+@pytest.mark.parametrize("folder", sorted(DATA.glob("model_format_*")), ids=lambda path: path.name)
+def test_a_stored_model_loads_and_decides(folder: Path) -> None:
+    from trainer.serving.trading_model import TradingModel
+
+    model = TradingModel.load(folder)
+    decided = model.decide(synthetic_bars())
+    assert set(decided["position"]) == {-1, 0, 1}
+    assert decided["score"].notna().all()
+
+
+def test_this_format_is_among_the_stored_ones() -> None:
+    from trainer.serving.trading_model import FORMAT_VERSION
+
+    assert (DATA / f"model_format_{FORMAT_VERSION}" / "manifest.json").is_file()
+
+
+def store() -> Path:
+    """Write a model of the present format."""
+    from adapters.base import Batch
+    from adapters.lgbm import LightGBMAdapter
+    from features.bars import validate_bars
+    from features.feature_set import FeatureSet
+    from features.interval import Interval
+    from trainer.procedure.calibration import PlattCalibrator
+    from trainer.serving.threshold import Threshold
+    from trainer.serving.trading_model import FORMAT_VERSION, Contract, TradingModel
+
+    hour = Interval.parse("1h")
+    only_returns = FeatureSet.build(interval=hour, groups=["returns"], windows={"ret": [1, 4, 12]})
+    bars = validate_bars(synthetic_bars(), symbol="SYNTH", interval=hour)
+    X = only_returns.compute(bars)
+    rows = np.flatnonzero(np.isfinite(X).all(axis=1))[:-1]
+    y = (bars.close[rows + 1] > bars.close[rows]).astype(float)
+    adapter = LightGBMAdapter(
+        task="classification", params={"num_boost_round": 5, "learning_rate": 0.3}
+    )
+    adapter.fit(Batch(X[rows], y, np.ones(len(rows)), rows))
+    contract = Contract(
+        "lightgbm", "SYNTH", "1h", bars.calendar, "direction", 1, 10.0, 5.0, 24, False
+    )
+    model = TradingModel(
+        contract, only_returns, adapter, PlattCalibrator(4.0, -2.0), Threshold(0.52, True)
+    )
+    folder = DATA / f"model_format_{FORMAT_VERSION}"
+    model.save(folder, bars=bars, metrics={}, config={"synthetic": True})
+    return folder
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    print(store())

@@ -1,0 +1,170 @@
+"""What is read from an MLflow store: on SQLite, and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from sqlalchemy import create_engine, text
+
+from trainer.errors import TrainerError
+from trainer.tracking.candidates import (
+    Candidate,
+    Version,
+    find_candidates,
+    find_experiment,
+)
+from trainer.tracking.store import every_page
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+)
+def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A store that holds what `fill` puts there."""
+    if request.param == "sqlite":
+        address = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    else:
+        server = request.getfixturevalue("postgres").rsplit("/", 1)[0]
+        engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("create database candidates"))
+        engine.dispose()
+        address = f"{server}/candidates"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(address)
+    fill(MlflowClient(address, address))
+    yield address
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def client(uri: str) -> MlflowClient:
+    return MlflowClient(uri, uri)
+
+
+def add_run(
+    client: MlflowClient,
+    experiment_id: str,
+    name: str,
+    *,
+    metrics: dict[str, float] | None = None,
+    params: dict[str, str] | None = None,
+    status: str = "FINISHED",
+    **tags: str,
+) -> str:
+    model, _, symbol = name.partition("-")
+    tags = {"kind": "candidate", "model": model, "symbol": symbol, **tags}
+    run_id = str(
+        client.create_run(
+            experiment_id, start_time=1_700_000_000_000, run_name=name, tags=tags
+        ).info.run_id
+    )
+    for metric, value in (metrics or {}).items():
+        client.log_metric(run_id, metric, value)
+    for param, text_ in (params or {}).items():
+        client.log_param(run_id, param, text_)
+    client.set_terminated(run_id, status)
+    return run_id
+
+
+def fill(client: MlflowClient) -> None:
+    experiment = client.create_experiment("barwright")
+    client.delete_experiment(client.create_experiment("gone"))
+    first = add_run(
+        client,
+        experiment,
+        "lightgbm-BTC",
+        metrics={"wf_net_sharpe": 1.25, "wf_psr": float("nan")},
+        params={"fee_bps": "10.0", "horizon": "12", "seed": "1"},
+    )
+    second = add_run(client, experiment, "lightgbm-BTC", metrics={"wf_net_sharpe": 2.5})
+    client.set_tag(second, "status", "proven")
+    add_run(client, experiment, "gru-BTC", status="KILLED")
+    add_run(client, experiment, "gru-BTC", kind="failure")
+    client.delete_run(add_run(client, experiment, "gru-BTC"))
+    add_run(client, experiment, "gru-ETH")
+    client.create_registered_model("lightgbm-BTC")
+    for run_id, tags in (
+        (first, {"run_id": first, "status": "unproven"}),
+        (second, {"run_id": second, "status": "flat"}),
+        # Registered again, by a hand that set no tag.
+        (first, {}),
+    ):
+        client.create_model_version("lightgbm-BTC", f"runs:/{run_id}/model", run_id, tags=tags)
+    client.set_registered_model_alias("lightgbm-BTC", "champion", "1")
+    client.set_registered_model_alias("lightgbm-BTC", "before", "1")
+
+
+@pytest.fixture
+def btc(uri: str, client: MlflowClient) -> list[Candidate]:
+    return find_candidates(client, find_experiment(client, uri, "barwright"), "BTC")
+
+
+def one(found: list[Candidate], sharpe: float) -> Candidate:
+    (candidate,) = (c for c in found if c.metrics.get("wf_net_sharpe") == sharpe)
+    return candidate
+
+
+def test_candidates_of_the_symbol_and_nothing_else(btc: list[Candidate]) -> None:
+    assert sorted((c.model, c.status) for c in btc) == [
+        ("gru", "killed"),
+        ("lightgbm", "proven"),
+        ("lightgbm", "unproven"),
+    ]
+
+
+def test_runs_that_people_tagged_in_part_are_none_of_ours(client: MlflowClient) -> None:
+    experiment = client.create_experiment("by hand")
+    client.delete_tag(add_run(client, experiment, "gru-BTC"), "model")
+    client.delete_tag(add_run(client, experiment, "gru-BTC"), "symbol")
+    add_run(client, experiment, "ppo-BTC")
+    for symbol in ("BTC", None):
+        assert [c.model for c in find_candidates(client, experiment, symbol)] == ["ppo"]
+    client.delete_experiment(experiment)  # other tests list what there is
+
+
+def test_without_a_symbol_those_of_all(uri: str, client: MlflowClient) -> None:
+    found = find_candidates(client, find_experiment(client, uri, "barwright"))
+    assert sorted(c.symbol for c in found) == ["BTC", "BTC", "BTC", "ETH"]
+
+
+def test_versions_are_found_by_their_run_newest_first(btc: list[Candidate]) -> None:
+    assert one(btc, 1.25).versions == (
+        Version(3, ("latest",), ""),
+        Version(1, ("before", "champion"), "unproven"),
+    )
+    assert one(btc, 2.5).versions == (Version(2, (), "flat"),)
+
+
+def test_the_run_knows_its_status_better_than_its_version(btc: list[Candidate]) -> None:
+    assert one(btc, 2.5).status == "proven"
+    assert one(btc, 1.25).status == "unproven"
+
+
+def test_contract_metrics_and_start_are_as_logged(btc: list[Candidate]) -> None:
+    first = one(btc, 1.25)
+    assert first.contract == {"fee_bps": "10.0", "horizon": "12"}
+    assert first.metrics == {"wf_net_sharpe": 1.25}
+    assert first.started.isoformat() == "2023-11-14T22:13:20+00:00"
+
+
+def test_a_missing_or_deleted_experiment_is_refused(uri: str, client: MlflowClient) -> None:
+    for name in ("nowhere", "gone"):
+        with pytest.raises(
+            TrainerError,
+            match=rf"there is no experiment '{name}' in .*; give one of these as --experiment: "
+            "Default, barwright$",
+        ) as error:
+            find_experiment(client, uri, name)
+        assert uri.startswith("sqlite") or ":***@" in str(error.value)
+
+
+def test_every_page_of_a_search_is_read(client: MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("barwright").experiment_id
+    found = every_page(
+        lambda token: client.search_runs([experiment], max_results=2, page_token=token)
+    )
+    assert len({run.info.run_id for run in found}) == len(found) == 5

@@ -1,0 +1,1 @@
+"""A training run: one job for each symbol and model, on worker processes."""

@@ -1,0 +1,1 @@
+"""From labelled rows to a fitted model, a calibrator and a threshold, without looking ahead."""

@@ -1,0 +1,1 @@
+"""Versions in the MLflow Model Registry: verified, registered, promoted, rolled back."""

@@ -1,0 +1,1 @@
+"""Pages, tables and figures about a trained model, from plain values."""

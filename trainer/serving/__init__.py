@@ -1,0 +1,1 @@
+"""What a decision needs: a trading model, its files, and the proof that it loads unchanged."""

@@ -1,0 +1,1 @@
+"""Arithmetic of returns, positions and probabilities: pure functions on arrays."""

@@ -1,0 +1,1 @@
+"""Runs in MLflow: written by one process, searched, counted as trials, and ranked."""
