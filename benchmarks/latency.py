@@ -18,8 +18,9 @@ from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.procedure import TAIL_FRACTION
 from trainer.procedure.sample import Sample
 from trainer.procedure.splits import purged_tail
+from trainer.serving.contract import Contract
 from trainer.serving.threshold import Threshold
-from trainer.serving.trading_model import Contract, TradingModel
+from trainer.serving.trading_model import TradingModel
 
 #: What takes long to fit and does not change how long a decision takes.
 BRIEF: Mapping[str, dict[str, Any]] = {

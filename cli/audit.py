@@ -77,7 +77,7 @@ def audit(rows: int, as_json: bool, debug: bool, **values: str) -> None:
 
     from cli import audit_view
     from features.audit import audit as audit_features
-    from trainer.jobs.run_job import make_builder
+    from trainer.dataset import make_builder
 
     builder = make_builder(config)
     audited = []

@@ -28,8 +28,9 @@ from trainer.evidence.walk_forward import WalkForward
 from trainer.job import Task
 from trainer.jobs.run_job import run_task
 from trainer.procedure.fit_cache import FitCache
-from trainer.procedure.sample import BarAxis, Sample
-from trainer.serving.threshold import optimise_threshold
+from trainer.procedure.sample import Sample
+from trainer.procedure.threshold_search import optimise_threshold
+from trainer.statistics.bar_axis import BarAxis
 
 Arms = tuple[dict[str, WalkForward], dict[str, tuple[Arm, Recorded]], dict[str, float]]
 HORIZON, COST = 6, 5.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.evidence.record import Record
-from trainer.serving.trading_model import Contract
+from trainer.serving.contract import Contract
 
 
 @dataclass(frozen=True)

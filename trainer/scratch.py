@@ -10,20 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from trainer.processes import is_alive, process_identity
+
 _PREFIX = "barwright-run-"
-
-
-def process_identity(pid: int) -> str:
-    """Process id and start time: ids are used again, start times are not."""
-    return f"{pid}:{psutil.Process(pid).create_time():.2f}"
-
-
-def is_alive(identity: str) -> bool:
-    """Whether the process of a `process_identity` of this machine still runs."""
-    try:
-        return process_identity(int(identity.partition(":")[0])) == identity
-    except (ValueError, psutil.Error):
-        return False
 
 
 @contextmanager

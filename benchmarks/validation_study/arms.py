@@ -11,7 +11,8 @@ from sklearn.model_selection import KFold
 from adapters.base import ModelAdapter
 from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import FloatArray, IntArray, Sample
-from trainer.serving.threshold import Threshold, ThresholdSearch
+from trainer.procedure.threshold_search import ThresholdSearch
+from trainer.serving.threshold import Threshold
 
 
 @dataclass(frozen=True, eq=False)

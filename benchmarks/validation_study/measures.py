@@ -18,10 +18,11 @@ from adapters.base import ModelAdapter
 from benchmarks.validation_study.arms import ARMS, BASE, Arm, Recorded
 from benchmarks.validation_study.checks import check_arms
 from trainer.config import TrainConfig
+from trainer.dataset import make_builder
 from trainer.evidence.walk_forward import WalkForward, walk_forward
-from trainer.jobs.run_job import make_builder
 from trainer.procedure.fit_cache import FitCache
-from trainer.procedure.sample import BarAxis, Sample
+from trainer.procedure.sample import Sample
+from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.bootstrap import REPLICATIONS, sharpe_difference
 from trainer.statistics.performance import net_returns, probability_metrics, sharpe
 

@@ -16,7 +16,7 @@ from trainer.evidence.record import Record
 from trainer.evidence.verdict import Criterion, Verdict
 from trainer.job import Outcome, Task, TrainedModel
 from trainer.jobs.train import Result, Summary
-from trainer.serving.trading_model import Contract
+from trainer.serving.contract import Contract
 
 FIGURES = {
     "wf_net_sharpe": -0.25,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from trainer.evidence.verdict import judge
-from trainer.registry.promotion import promote
 from trainer.registry import alias
+from trainer.registry.promotion import promote
 
 #: Reads lines like {"folder": ..., "uri": ..., "groups": [[{"args": [...], "kill": [module, class,
 #: function, "before"]}, ...], ...]} and answers each with a list of exits and outputs. Every

@@ -16,7 +16,8 @@ import pytest
 from adapters.base import Batch, ModelAdapter, Value, check_batch, check_rows, not_fitted
 from adapters.lgbm import LightGBMAdapter
 from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
-from trainer.procedure.procedure import Procedure, Sample
+from trainer.procedure.procedure import Procedure
+from trainer.procedure.sample import Sample
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.scratch import is_alive, process_identity, scratch_folder
+from trainer.processes import is_alive, process_identity
+from trainer.scratch import scratch_folder
 
 
 @pytest.fixture(autouse=True)

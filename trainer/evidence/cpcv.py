@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from trainer.errors import TrainerError
 from trainer.procedure.splits import CombinatorialPurgedKFold
-from trainer.serving.threshold import optimise_threshold
+from trainer.procedure.threshold_search import optimise_threshold
 from trainer.statistics.performance import net_returns, sharpe
 
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ from trainer.evidence.regimes import by_regime, trailing_volatility
 from trainer.evidence.walk_forward import WalkForward
 from trainer.procedure.procedure import Fitted
 from trainer.procedure.sample import Sample
-from trainer.serving.trading_model import Contract
+from trainer.serving.contract import Contract
 from trainer.statistics.performance import (
     reliability_curve,
     sharpe,

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from trainer.errors import TrainerError
-from trainer.procedure.sample import BarAxis
+from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.performance import net_returns
 
 Floats = npt.NDArray[np.float64]

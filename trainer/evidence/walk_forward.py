@@ -12,8 +12,9 @@ from features.dataset import take_rows
 from trainer.errors import TrainerError
 from trainer.evidence.significance import evidence
 from trainer.procedure.procedure import Procedure
-from trainer.procedure.sample import BarAxis, Sample
+from trainer.procedure.sample import Sample
 from trainer.procedure.splits import PurgedWalkForward, plan_digest
+from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.performance import base_rate_log_loss, baselines, probability_metrics
 
 #: Share of the rows (in whole blocks, about) that only trains: the first procedure needs folds

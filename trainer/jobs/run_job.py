@@ -10,15 +10,10 @@ from typing import Any
 
 import adapters
 from adapters.base import AdapterError, ModelAdapter
-from features.cache import FeatureCache
 from features.dataset import Dataset, DatasetBuilder
 from features.errors import InputError
-from features.feature_set import FeatureSet
-from features.interval import Interval
-from features.labels import LabelSpec
-from features.settings import read_settings
-from features.sources import open_source
 from trainer.config import TrainConfig
+from trainer.dataset import make_builder
 from trainer.errors import TrainerError
 from trainer.evidence import dossier
 from trainer.evidence.null_runs import null_net_sharpe, percentile
@@ -28,7 +23,8 @@ from trainer.jobs import results
 from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import Sample
-from trainer.serving.trading_model import Contract, TradingModel
+from trainer.serving.contract import Contract
+from trainer.serving.trading_model import TradingModel
 
 #: Errors whose text is meant for the user.
 USER_ERRORS = (InputError, AdapterError, TrainerError)
@@ -70,22 +66,6 @@ def run_task(task: Task, config: TrainConfig, folder: Path, report: Report) -> O
         text = f"{type(error).__name__}: {error}"
         return Outcome(task, started, time.time(), error=text, details=traceback.format_exc())
     return Outcome(task, started, time.time(), trained)
-
-
-def make_builder(config: TrainConfig) -> DatasetBuilder:
-    """Turn settings into the dataset builder that they describe."""
-    interval = Interval.parse(config.interval)
-    chosen = read_settings(Path(config.features), "features") if config.features else {}
-    return DatasetBuilder(
-        source=open_source(config.source),
-        interval=interval,
-        features=FeatureSet.from_config(chosen, interval=interval),
-        label=LabelSpec(config.task, config.horizon),
-        cache=FeatureCache(Path(config.cache_folder)) if config.cache else None,
-        max_gap_bars=config.max_gap_bars,
-        calendar=config.calendar,
-        allow_jumps=config.allow_jumps,
-    )
 
 
 def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> TrainedModel:

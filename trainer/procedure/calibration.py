@@ -11,156 +11,27 @@ Lin, H.-T., Lin, C.-J. and Weng, R. C. (2007). A note on Platt's probabilistic o
 vector machines. Machine Learning 68(3).
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainer.errors import TrainerError
+from trainer.serving.calibrators import (
+    FLOOR,
+    Calibrator,
+    IdentityCalibrator,
+    IsotonicCalibrator,
+    PlattCalibrator,
+    sigmoid,
+)
 
 Floats = NDArray[np.float64]
 
 METHODS = ("platt", "isotonic", "none", "auto")
 
-_FLOOR = 1e-6  # isotonic steps of 0 or 1 would claim certainty from a few rows
 _AUTO_LABELS = 1000  # labels that do not overlap, from which isotonic may be considered
-
-
-@dataclass(frozen=True, eq=False)
-class Calibrator(ABC):
-    """A monotone map from scores to probabilities."""
-
-    kind: ClassVar[str]
-
-    def transform(self, scores: ArrayLike) -> Floats:
-        """Return probabilities, float64, of the shape of ``scores``; NaN stays NaN.
-
-        Raises
-        ------
-        TrainerError
-            If a score is infinite, or out of the range that this calibrator knows.
-        """
-        values = np.asarray(scores, dtype=np.float64)
-        if np.isinf(values).any():
-            raise TrainerError("`scores` must be finite or NaN, got inf; check the model's output")
-        return self._map(values)
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether every score gets the same probability: the scores told nothing."""
-        return False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return ``{"kind": ..., parameters}``, ready for `json.dumps`."""
-        given = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
-        return {"kind": self.kind, **{name: value.tolist() for name, value in given.items()}}
-
-    @abstractmethod
-    def _map(self, scores: Floats) -> Floats: ...
-
-
-@dataclass(frozen=True)
-class PlattCalibrator(Calibrator):
-    """Sigmoid ``1 / (1 + exp(-(a * score + b)))`` with ``a >= 0``."""
-
-    a: float
-    b: float
-    kind: ClassVar[str] = "platt"
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.a < np.inf and np.isfinite(self.b)):
-            raise TrainerError(
-                f"`a` must be >= 0 and `b` finite, got {self.a} and {self.b}; fit the calibrator"
-            )
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether the slope is zero."""
-        return self.a == 0
-
-    def _map(self, scores: Floats) -> Floats:
-        with np.errstate(over="ignore"):  # beyond the largest float the sigmoid is flat
-            return _sigmoid(self.a * scores + self.b)
-
-
-@dataclass(frozen=True, eq=False)
-class IsotonicCalibrator(Calibrator):
-    """Linear interpolation between knots, constant beyond the first and the last one."""
-
-    knots_x: Floats
-    knots_y: Floats
-    kind: ClassVar[str] = "isotonic"
-
-    def __post_init__(self) -> None:
-        x, y = (np.array(k, dtype=np.float64) for k in (self.knots_x, self.knots_y))
-        sound = x.ndim == 1 and x.shape == y.shape and x.size > 0 and np.isfinite(x).all()
-        sound = sound and (np.diff(x) > 0).all() and (np.diff(y) >= 0).all()
-        if not (sound and y[0] >= _FLOOR and y[-1] <= 1 - _FLOOR):
-            raise TrainerError(
-                "`knots_x` must increase, each with a `knots_y` in [1e-6, 1 - 1e-6] that never "
-                f"falls, got {x} and {y}; fit the calibrator"
-            )
-        for name, knots in (("knots_x", x), ("knots_y", y)):
-            knots.flags.writeable = False
-            object.__setattr__(self, name, knots)
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all knots are at one height."""
-        return bool(self.knots_y[0] == self.knots_y[-1])
-
-    def _map(self, scores: Floats) -> Floats:
-        return np.asarray(np.interp(scores, self.knots_x, self.knots_y), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class IdentityCalibrator(Calibrator):
-    """Scores that are probabilities already, in [0, 1]."""
-
-    kind: ClassVar[str] = "none"
-
-    def _map(self, scores: Floats) -> Floats:
-        outside = (scores < 0) | (scores > 1)
-        if outside.any():
-            raise TrainerError(
-                "`scores` must be in [0, 1] for calibration 'none', got "
-                f"{scores[outside][0]}; use calibration 'platt'"
-            )
-        return scores.copy()
-
-
-def calibrator_from_json(data: dict[str, Any]) -> Calibrator:
-    """Return the calibrator that `Calibrator.to_json` described, bit for bit.
-
-    Raises
-    ------
-    TrainerError
-        If the kind is unknown, a field is missing or unknown, or a number is not finite.
-    """
-    kinds = {c.kind: c for c in (PlattCalibrator, IsotonicCalibrator, IdentityCalibrator)}
-    kind = data.get("kind")
-    if kind not in kinds:
-        raise TrainerError(
-            f"`kind` of a calibrator must be one of {', '.join(kinds)}, got {kind!r}"
-        )
-    given = {name: value for name, value in data.items() if name != "kind"}
-    wanted = [field.name for field in fields(kinds[kind])]
-    if sorted(given) != sorted(wanted):
-        raise TrainerError(
-            f"a calibrator of kind '{kind}' must have the fields {wanted}, got {list(given)}; "
-            "write it with `to_json`"
-        )
-    for name, value in given.items():
-        numbers = value if isinstance(value, list) else [value]
-        if not all(type(n) in (int, float) and np.isfinite(n) for n in numbers):
-            raise TrainerError(
-                f"`{name}` of a calibrator must hold finite numbers, got {value!r:.60}; "
-                "write it with `to_json`"
-            )
-    return kinds[kind](**given)
 
 
 def fit_calibrator(
@@ -239,7 +110,7 @@ def _fit(method: str, x: Floats, y: Floats, weight: Floats) -> Calibrator:
             return IsotonicCalibrator(x[:1], np.array([rate]))
         from sklearn.isotonic import IsotonicRegression  # serving a calibrator needs no sklearn
 
-        model = IsotonicRegression(y_min=_FLOOR, y_max=1 - _FLOOR, out_of_bounds="clip")
+        model = IsotonicRegression(y_min=FLOOR, y_max=1 - FLOOR, out_of_bounds="clip")
         model.fit(x, y, sample_weight=weight)
         return IsotonicCalibrator(model.X_thresholds_, np.maximum.accumulate(model.y_thresholds_))
     constant = PlattCalibrator(0.0, float(np.log(rate / (1 - rate))))
@@ -261,7 +132,7 @@ def _newton(x: Floats, target: Floats, weight: Floats, offset: float) -> tuple[f
 
     slope, total = 0.0, float(weight.sum())
     for _ in range(100):
-        p = _sigmoid(slope * x + offset)
+        p = sigmoid(slope * x + offset)
         error, curve = weight * (p - target), weight * p * (1 - p)
         g0, g1 = float((error * x).sum()), float(error.sum())
         h00, h01, h11 = ((curve * f).sum() for f in (x * x, x, 1.0))
@@ -293,8 +164,3 @@ def _cross_log_loss(
         loss -= float((weight[test] * np.log(np.maximum(likelihood, 1e-300))).sum())
         total += float(weight[test].sum())
     return loss / total
-
-
-def _sigmoid(z: Floats) -> Floats:
-    # One expression for both signs keeps the order of neighbours; the bound avoids an overflow.
-    return 1.0 / (1.0 + np.exp(np.minimum(-z, 700.0)))

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.base import ModelAdapter
-from trainer.procedure.calibration import Calibrator, fit_calibrator
+from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.fit_cache import FitCache
-from trainer.procedure.sample import BarAxis, FloatArray, IntArray, Sample, score_rows
+from trainer.procedure.sample import FloatArray, IntArray, Sample, score_rows
 from trainer.procedure.splits import PurgedKFold, plan_digest, purged_tail
-from trainer.serving.threshold import Threshold, ThresholdSearch, optimise_threshold
+from trainer.procedure.threshold_search import ThresholdSearch, optimise_threshold
+from trainer.serving.calibrators import Calibrator
+from trainer.serving.threshold import Threshold
+from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.performance import performance, probability_metrics
 
 #: Share of a fit's latest rows that early stopping watches.

@@ -67,28 +67,6 @@ class Sample:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class BarAxis:
-    """Every bar from the first row to the last: rows that were dropped are flat, not skipped.
-
-    Skipping them would hold a position across an outage without paying for leaving it.
-    """
-
-    offset: IntArray
-    length: int
-
-    @classmethod
-    def of(cls, bar: IntArray) -> Self:
-        """Axis of rows at these bar positions."""
-        return cls(bar - bar[0], int(bar[-1] - bar[0]) + 1)
-
-    def place(self, values: FloatArray, fill: float) -> FloatArray:
-        """Spread row values over the axis, `fill` elsewhere."""
-        out = np.full(self.length, fill)
-        out[self.offset] = values
-        return out
-
-
 def score_rows(adapter: ModelAdapter, sample: Sample, rows: IntArray) -> FloatArray:
     """Score rows, giving a sequence model the earlier rows that its window reads."""
     if adapter.lookback == 1:

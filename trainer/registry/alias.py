@@ -18,7 +18,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from trainer.errors import TrainerError
-from trainer.scratch import is_alive, process_identity
+from trainer.processes import is_alive, process_identity
 from trainer.tracking.store import versions
 
 _INTENT, _MOVE = "moving.", "move."

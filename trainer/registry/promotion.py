@@ -15,17 +15,10 @@ from features.errors import InputError
 from features.interval import Interval
 from features.sources import open_source
 from trainer.errors import TrainerError, UsageError
-from trainer.evidence.verdict import (
-    Criterion,
-    judge,
-    passed,
-    same_contract,
-    trades,
-    unknown,
-    versus,
-)
+from trainer.evidence.verdict import Criterion, judge, passed
 from trainer.registry import alias as aliases
 from trainer.registry.alias import Move
+from trainer.registry.criteria import same_contract, trades, unknown, versus
 from trainer.registry.paired import compare, track
 from trainer.registry.register import register_verified
 from trainer.registry.verify import Verifier

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from trainer.procedure.threshold_search import MIN_TRADES
 from trainer.report.plotting import (
     GROSS,
     INK,
@@ -23,7 +24,6 @@ from trainer.report.plotting import (
     say,
     styled,
 )
-from trainer.serving.threshold import MIN_TRADES
 
 #: Features that are drawn, and characters of a name that are.
 _TOP, _LONGEST = 20, 30

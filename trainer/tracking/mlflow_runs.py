@@ -26,8 +26,8 @@ from trainer.evidence import dossier
 from trainer.evidence.record import RECORD_FILE
 from trainer.evidence.verdict import Verdict
 from trainer.job import Outcome, Task, TrainedModel
+from trainer.processes import is_alive, process_identity
 from trainer.report.markdown import describe, report_page
-from trainer.scratch import is_alive, process_identity
 from trainer.tracking.ranking import compare_link
 from trainer.tracking.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, store_error
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainer.evidence.cpcv import cpcv_net_sharpe
-from trainer.serving.threshold import optimise_threshold
+from trainer.procedure.threshold_search import optimise_threshold
 from trainer.statistics.performance import net_returns, sharpe
 
 SETTINGS = {

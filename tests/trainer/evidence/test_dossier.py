@@ -13,14 +13,14 @@ import pytest
 
 from tests.registry_store import synthetic_bars
 from trainer.config import TrainConfig
+from trainer.dataset import make_builder
 from trainer.evidence.dossier import STRESS, gather, headline, page, record_of
 from trainer.evidence.record import Record
 from trainer.evidence.walk_forward import WalkForward, walk_forward
 from trainer.jobs.results import finite
-from trainer.jobs.run_job import make_builder
 from trainer.procedure.procedure import Fitted
 from trainer.procedure.sample import Sample
-from trainer.serving.trading_model import Contract
+from trainer.serving.contract import Contract
 from trainer.statistics.performance import net_returns, sharpe, total_return
 
 

@@ -7,18 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from trainer.evidence.verdict import (
-    Criterion,
-    Verdict,
-    judge,
-    passed,
-    same_contract,
-    trades,
-    unknown,
-    versus,
-)
+from trainer.evidence.verdict import Criterion, Verdict, judge, passed
+from trainer.registry.criteria import same_contract, trades, unknown, versus
 from trainer.registry.paired import Compared
-from trainer.serving.trading_model import Contract
+from trainer.serving.contract import Contract
 from trainer.statistics.bootstrap import Difference
 
 GOOD = {

@@ -13,7 +13,9 @@ import adapters
 from adapters.base import ModelAdapter
 from trainer.errors import TrainerError
 from trainer.evidence.walk_forward import WalkForward, walk_forward
-from trainer.procedure.procedure import BarAxis, Fitted, Procedure, Sample
+from trainer.procedure.procedure import Fitted, Procedure
+from trainer.procedure.sample import Sample
+from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.bootstrap import sharpe_interval
 from trainer.statistics.performance import net_returns, sharpe, total_return
 from trainer.statistics.sharpe_inference import Moments, probabilistic_sharpe

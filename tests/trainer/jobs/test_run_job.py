@@ -17,8 +17,8 @@ from trainer.config import TrainConfig
 from trainer.job import Outcome, Task, TrainedModel
 from trainer.jobs.run_job import run_task
 from trainer.procedure.procedure import FOLD_METRICS
-from trainer.serving.manifest import EVIDENCE
-from trainer.serving.trading_model import FILES, MANIFEST, TradingModel
+from trainer.serving.manifest import EVIDENCE, FILES, MANIFEST
+from trainer.serving.trading_model import TradingModel
 
 HEADLINE = (
     "net_sharpe", "gross_sharpe", "net_sortino", "net_max_drawdown", "net_return", "gross_return",

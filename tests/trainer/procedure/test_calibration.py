@@ -13,12 +13,12 @@ from scipy.special import expit, log_expit
 from sklearn.isotonic import IsotonicRegression
 
 from trainer.errors import TrainerError
-from trainer.procedure.calibration import (
+from trainer.procedure.calibration import fit_calibrator
+from trainer.serving.calibrators import (
     IdentityCalibrator,
     IsotonicCalibrator,
     PlattCalibrator,
     calibrator_from_json,
-    fit_calibrator,
 )
 
 

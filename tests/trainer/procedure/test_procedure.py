@@ -12,8 +12,10 @@ import pytest
 from adapters.base import ModelAdapter
 from adapters.lgbm import LightGBMAdapter
 from trainer.errors import TrainerError
-from trainer.procedure.procedure import TAIL_FRACTION, BarAxis, Procedure, Sample, score_rows
+from trainer.procedure.procedure import TAIL_FRACTION, Procedure, score_rows
+from trainer.procedure.sample import Sample
 from trainer.serving.threshold import Threshold
+from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.performance import sharpe
 
 Factory = Callable[..., Callable[[], ModelAdapter]]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from trainer.errors import TrainerError
-from trainer.registry.alias import Move
+from trainer.processes import process_identity
 from trainer.registry import alias
-from trainer.scratch import process_identity
+from trainer.registry.alias import Move
 
 NAME = "m-X"
 

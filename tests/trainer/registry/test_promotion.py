@@ -9,8 +9,8 @@ from mlflow.exceptions import MlflowException
 
 from features.errors import InputError
 from trainer.errors import TrainerError, UsageError
-from trainer.registry.promotion import promote, rollback
 from trainer.registry import alias
+from trainer.registry.promotion import promote, rollback
 from trainer.registry.verify import Verifier
 
 SKILL, MORE = 0.25, 0.35

@@ -13,7 +13,7 @@ from trainer.evidence.record import Record
 from trainer.evidence.verdict import Criterion, Verdict
 from trainer.job import TrainedModel
 from trainer.report.markdown import describe
-from trainer.serving.trading_model import Contract
+from trainer.serving.contract import Contract
 
 NOTHING = np.zeros(0)
 NAMES = (

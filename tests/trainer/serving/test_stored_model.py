@@ -48,7 +48,7 @@ def test_a_stored_model_loads_and_decides(folder: Path) -> None:
 
 
 def test_this_format_is_among_the_stored_ones() -> None:
-    from trainer.serving.trading_model import FORMAT_VERSION
+    from trainer.serving.manifest import FORMAT_VERSION
 
     assert (DATA / f"model_format_{FORMAT_VERSION}" / "manifest.json").is_file()
 
@@ -60,9 +60,11 @@ def store() -> Path:
     from features.bars import validate_bars
     from features.feature_set import FeatureSet
     from features.interval import Interval
-    from trainer.procedure.calibration import PlattCalibrator
+    from trainer.serving.calibrators import PlattCalibrator
+    from trainer.serving.contract import Contract
+    from trainer.serving.manifest import FORMAT_VERSION
     from trainer.serving.threshold import Threshold
-    from trainer.serving.trading_model import FORMAT_VERSION, Contract, TradingModel
+    from trainer.serving.trading_model import TradingModel
 
     hour = Interval.parse("1h")
     only_returns = FeatureSet.build(interval=hour, groups=["returns"], windows={"ret": [1, 4, 12]})

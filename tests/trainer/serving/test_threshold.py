@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.errors import TrainerError
-from trainer.serving.threshold import Threshold, optimise_threshold
+from trainer.procedure.threshold_search import optimise_threshold
+from trainer.serving.threshold import Threshold
 from trainer.statistics.performance import n_trades, net_returns, sharpe
 
 COSTS = {"fee_bps": 10, "slippage_bps": 5, "periods_per_year": 8760}

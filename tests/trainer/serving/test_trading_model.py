@@ -24,11 +24,13 @@ from features.interval import Interval
 from features.labels import LabelSpec, make_labels
 from features.sources import open_source
 from trainer.errors import TrainerError
-from trainer.procedure.calibration import PlattCalibrator, fit_calibrator
+from trainer.procedure.calibration import fit_calibrator
+from trainer.serving.calibrators import PlattCalibrator
+from trainer.serving.contract import Contract
 from trainer.serving.manifest import FILES, MANIFEST
 from trainer.serving.manifest import sha256 as file_digest
 from trainer.serving.threshold import Threshold
-from trainer.serving.trading_model import Contract, TradingModel
+from trainer.serving.trading_model import TradingModel
 
 HOUR = Interval.parse("1h")
 #: Short-sighted features: a decision needs 15 bars.
