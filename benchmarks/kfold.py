@@ -15,6 +15,7 @@ from benchmarks.measure import Options, Report, Target, interleaved, ratios
 from trainer.procedure.procedure import TAIL_FRACTION, Procedure
 from trainer.procedure.sample import Sample, score_rows
 from trainer.procedure.splits import purged_tail
+from trainer.statistics.costs import Costs, Terms
 
 Scores = npt.NDArray[np.float64]
 
@@ -25,12 +26,10 @@ def run(options: Options) -> Report:
     params: dict[str, Any] = {"num_boost_round": 5} if options.quick else {}
     procedure = Procedure(
         lambda: LightGBMAdapter(task="classification", params=params),
+        terms=Terms(Costs(10.0, 5.0), data.meta.periods_per_year),
         n_splits=5,
         embargo=100,
         horizon=data.meta.label.horizon,
-        fee_bps=10.0,
-        slippage_bps=5.0,
-        periods_per_year=data.meta.periods_per_year,
     )
     sample = Sample.of(data)
     bare = _Bare(sample, procedure)

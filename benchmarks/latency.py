@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from trainer.procedure.splits import purged_tail
 from trainer.serving.contract import Contract
 from trainer.serving.threshold import Threshold
 from trainer.serving.trading_model import TradingModel
+from trainer.statistics.costs import Costs
 
 #: What takes long to fit and does not change how long a decision takes.
 BRIEF: Mapping[str, dict[str, Any]] = {
@@ -28,7 +30,7 @@ BRIEF: Mapping[str, dict[str, Any]] = {
     "gru": {"max_epochs": 1},
     "ppo": {"timesteps": 8_192},
 }
-_COSTS = {"fee_bps": 10.0, "slippage_bps": 5.0}
+_COSTS = Costs(10.0, 5.0)
 
 
 def run(options: Options) -> Report:
@@ -107,7 +109,7 @@ def brief_model(
     params = {"num_boost_round": 5} if quick else BRIEF[name]
     sample = Sample.of(data)
     train, tail = purged_tail(sample.bar, sample.label_end, TAIL_FRACTION)
-    cost = sum(_COSTS.values()) * 1e-4
+    cost = _COSTS.share
     adapter = adapters.find(name)(task="classification", params=params)
     adapter.fit(sample.batch(train, cost), sample.batch(tail, cost))
     scores = np.linspace(0.3, 0.7, 1_000)
@@ -118,7 +120,7 @@ def brief_model(
         calendar=data.meta.calendar,
         task="direction",
         horizon=data.meta.label.horizon,
-        **_COSTS,
+        **asdict(_COSTS),
         max_gap_bars=24,
         allow_jumps=False,
     )

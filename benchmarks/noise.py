@@ -23,6 +23,7 @@ from mlflow.artifacts import download_artifacts
 from benchmarks.measure import Options, Report, Target
 from trainer.evidence.record import RECORD_FILE, Record
 from trainer.evidence.verdict import LEAST_DSR
+from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns, sharpe
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -302,9 +303,7 @@ def _known(one: _Judged, frame: pd.DataFrame) -> tuple[float, float]:
         found = []
         for least in np.quantile(np.abs(mean), np.linspace(0, 0.95, 20)):
             position = np.where(np.abs(mean) >= least, np.sign(mean), 0.0)
-            net = net_returns(
-                position, one.record.forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps
-            )
+            net = net_returns(position, one.record.forward_return, Costs(fee_bps, slippage_bps))
             found.append(sharpe(net, _YEAR))
         return max(found)
 

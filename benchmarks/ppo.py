@@ -17,6 +17,7 @@ from adapters.ppo_training import make_market
 from adapters.torch_tools import Standardiser, deterministic
 from adapters.trading_env import TradingEnv
 from benchmarks.measure import Options, Report, Target
+from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns, sharpe
 
 _HOURS = 8_760
@@ -86,7 +87,7 @@ def planted(n: int, seed: int, strength: float = 0.4) -> Batch:
 def net_sharpe(position: np.ndarray, batch: Batch) -> float:
     """Net Sharpe ratio, 0 for a policy that never trades."""
     assert batch.forward_return is not None
-    net = net_returns(position, batch.forward_return, fee_bps=10, slippage_bps=5)
+    net = net_returns(position, batch.forward_return, Costs(10, 5))
     return sharpe(net, _HOURS) if net.std() else 0.0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from trainer.jobs.results import finite
 from trainer.serving.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.serving.threshold import Threshold
 from trainer.serving.trading_model import TradingModel
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import performance, probability_metrics, sharpe
 
 _STORED = Path(__file__).resolve().parent / "data" / "model_format_2"
@@ -97,7 +98,7 @@ class RegistryStore:
         }  # fmt: skip
         for key, value in logged.items():
             self.client.log_param(run_id, key, value)
-        net = sharpe(record.net(10, 5), 8_760)
+        net = sharpe(record.net(Costs(10, 5)), 8_760)
         if np.isfinite(net):
             self.client.log_metric(run_id, "wf_net_sharpe", net)
         with tempfile.TemporaryDirectory() as folder:
@@ -123,14 +124,12 @@ class RegistryStore:
             contract=replace(stored.contract, **contract),
             threshold=Threshold(threshold, True),
         )
-        costs = {"fee_bps": model.contract.fee_bps, "slippage_bps": model.contract.slippage_bps}
-        run_id = self.run(record, **costs)
+        terms = Terms(model.contract.costs, 8_760)
+        run_id = self.run(record, **asdict(terms.costs))
         known = np.isfinite(record.probability)
         metrics = {
-            **performance(record.position, record.forward_return, periods_per_year=8_760, **costs),
-            **walk_forward_evidence(
-                record.position, record.forward_return, periods_per_year=8_760, **costs
-            ),
+            **performance(record.position, record.forward_return, terms),
+            **walk_forward_evidence(record.position, record.forward_return, terms),
             **probability_metrics(record.probability[known], record.outcome[known]),
         }
         said = {

@@ -31,6 +31,7 @@ from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.sample import Sample
 from trainer.procedure.threshold_search import optimise_threshold
 from trainer.statistics.bar_axis import BarAxis
+from trainer.statistics.costs import Costs, Terms
 
 Arms = tuple[dict[str, WalkForward], dict[str, tuple[Arm, Recorded]], dict[str, float]]
 HORIZON, COST = 6, 5.0
@@ -65,9 +66,7 @@ def arms(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Arms:
             n_splits=3,
             embargo=10,
             horizon=HORIZON,
-            fee_bps=COST,
-            slippage_bps=COST,
-            periods_per_year=8_760.0,
+            terms=Terms(Costs(COST, COST), 8_760.0),
             calibration=arm.calibration,
             fit_cache=FitCache(folder),
         )
@@ -161,9 +160,7 @@ def test_gross_thresholds_are_chosen_as_if_trading_were_free(arms: Arms, sample:
         free = optimise_threshold(
             axis.place(fitted.probability, np.nan),
             axis.place(ahead, 0.0),
-            fee_bps=0.0,
-            slippage_bps=0.0,
-            periods_per_year=8_760.0,
+            Terms(Costs(0.0, 0.0), 8_760.0),
         )
         assert fitted.threshold == free.threshold
         np.testing.assert_array_equal(fitted.search.net_sharpe, free.net_sharpe)

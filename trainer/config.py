@@ -18,6 +18,7 @@ from features.interval import Interval
 from features.settings import read_settings
 from features.sources import check_symbol, open_source
 from trainer.errors import TrainerError
+from trainer.statistics.costs import Costs
 
 
 def _comma_list(value: object) -> object:
@@ -219,6 +220,11 @@ class TrainConfig(BaseModel):
     def n_fits(self) -> int:
         """Fits of one task: each walk-forward, null runs too, and the production procedure."""
         return (self.wf_splits * (1 + self.null_runs) + 1) * (self.n_splits + 1)
+
+    @property
+    def costs(self) -> Costs:
+        """Costs of trading, per side."""
+        return Costs(self.fee_bps, self.slippage_bps)
 
     def seed_of(self, symbol: str, model: str) -> int:
         """Seed of one fit: the same whatever the workers and the order of the symbols."""

@@ -13,6 +13,7 @@ from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import FloatArray, IntArray, Sample
 from trainer.procedure.threshold_search import ThresholdSearch
 from trainer.serving.threshold import Threshold
+from trainer.statistics.costs import Costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class GrossThreshold(Recorded):
 
     def _search(self, sample: Sample, probability: FloatArray) -> ThresholdSearch:
         # Not by `super()`: the copy is of this class, too, and would come back here.
-        free = replace(self, fee_bps=0.0, slippage_bps=0.0)
+        free = replace(self, terms=replace(self.terms, costs=Costs(0.0, 0.0)))
         return Procedure._search(free, sample, probability)
 
 

@@ -24,6 +24,7 @@ from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.sample import Sample
 from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.bootstrap import REPLICATIONS, sharpe_difference
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import net_returns, probability_metrics, sharpe
 
 Floats = npt.NDArray[np.float64]
@@ -58,7 +59,7 @@ def measure(symbol: str, model: str, config: TrainConfig) -> dict[str, Any]:
     told = {
         name: {
             **{key: walk.metrics[key] for key in _HEADLINE},
-            **_sharpe_gain(nets[BASE], nets[name], done[name][1].periods_per_year),
+            **_sharpe_gain(nets[BASE], nets[name], done[name][1].terms.periods_per_year),
             **_log_loss_gain(walks[BASE], walk, sample, config.horizon),
             **_selection(walk, done[name][1]),
             **_time(done[name][1], seconds[name]),
@@ -119,9 +120,7 @@ def make_procedure(
         n_splits=config.n_splits,
         embargo=config.embargo,
         horizon=config.horizon,
-        fee_bps=config.fee_bps,
-        slippage_bps=config.slippage_bps,
-        periods_per_year=periods_per_year,
+        terms=Terms(config.costs, periods_per_year),
         calibration=arm.calibration,
         allow_short=config.allow_short,
         fit_cache=FitCache(Path(config.fit_cache_folder)),
@@ -155,8 +154,7 @@ def _net(walk: WalkForward, sample: Sample, procedure: Recorded) -> Floats:
     return net_returns(
         axis.place(walk.position.astype(float), 0.0),
         axis.place(sample.forward_return[rows], 0.0),
-        fee_bps=procedure.fee_bps,
-        slippage_bps=procedure.slippage_bps,
+        procedure.terms.costs,
     )
 
 

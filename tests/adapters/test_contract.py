@@ -1,6 +1,6 @@
-"""One suite for every model: what `adapters.base` promises, whichever adapter keeps it.
+"""Contract tests that run for every installed model.
 
-All rows here are synthetic: normal features, of which the first one drives the outcome.
+All rows are synthetic: the features are normal, and the first one determines the label.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 import adapters
 from adapters.base import AdapterError, Batch, ModelAdapter, Task, Value
 
-#: Small and quick settings; a new adapter works without an entry, only slower.
+#: Settings for short fits. An adapter without an entry is tested with its defaults, more slowly.
 QUICK: Mapping[str, Mapping[str, Value]] = {
     "gru": {"lookback": 4, "chunk": 16, "hidden": 8, "learning_rate": 0.02, "max_epochs": 12},
     "lightgbm": {"num_boost_round": 25, "min_data_in_leaf": 5, "learning_rate": 0.1},
@@ -43,7 +43,7 @@ def rows(n: int = 300, *, task: Task = "classification", seed: int = 0, sign: fl
     return Batch(X, y, rng.uniform(0.5, 1.5, n), np.arange(n), 0.01 * moved, 0.0001)
 
 
-def spoilt(batch: Batch, field: str, value: float) -> Batch:
+def with_value(batch: Batch, field: str, value: float) -> Batch:
     array = getattr(batch, field).copy()
     array[len(array) // 2] = value
     return dataclasses.replace(batch, **{field: array})
@@ -55,7 +55,7 @@ def saved(model: ModelAdapter, path: Path) -> bytes:
 
 
 def scored(model: ModelAdapter, X: np.ndarray) -> np.ndarray:
-    """Scores of rows that have all the context they need."""
+    """Return the scores of the rows that have enough context."""
     return model.predict(X)[model.lookback - 1 :]
 
 
@@ -66,18 +66,20 @@ def test_scores_have_one_float_a_row_in_range(name: str, task: Task) -> None:
     assert scores.shape == (120,)
     assert scores.dtype == np.float64
     assert np.isnan(scores[: model.lookback - 1]).all()
-    settled = scores[model.lookback - 1 :]
-    assert np.isfinite(settled).all()
-    assert np.ptp(settled) > 0
+    finite = scores[model.lookback - 1 :]
+    assert np.isfinite(finite).all()
+    assert np.ptp(finite) > 0
     if task == "classification":
-        assert settled.min() >= 0
-        assert settled.max() <= 1
+        assert finite.min() >= 0
+        assert finite.max() <= 1
     else:
-        assert np.abs(settled).max() < 0.1  # returns of a few per cent, not probabilities
+        assert (
+            np.abs(finite).max() < 0.1
+        )  # the scores are returns of a few per cent, not probabilities
 
 
 @each_task
-def test_scores_follow_the_signal_that_was_planted(name: str, task: Task) -> None:
+def test_scores_correlate_with_the_signal_in_the_rows(name: str, task: Task) -> None:
     X = rows(200, seed=3).X
     model = make(name, task).fit(rows(600, task=task))
     driver = X[model.lookback - 1 :, 0]
@@ -91,13 +93,13 @@ import numpy as np
 import adapters
 from adapters.base import Batch
 folder, name, task = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-given = np.load(folder / "rows.npz")
+stored = np.load(folder / "rows.npz")
 loaded = adapters.find(name).load(folder / "model.bin")
 assert loaded.task == task, loaded.task
-np.save(folder / "loaded.npy", loaded.predict(given["X"], given["position"]))
+np.save(folder / "loaded.npy", loaded.predict(stored["X"], stored["position"]))
 loaded.save(folder / "again.bin")
 names = ("X", "y", "weight", "position", "forward_return")
-train = Batch(*(given[k] for k in names), cost=float(given["cost"]))
+train = Batch(*(stored[k] for k in names), cost=float(stored["cost"]))
 params = {k: v.item() for k, v in np.load(folder / "params.npz").items()}
 adapters.find(name)(task=task, params=params).fit(train, train).save(folder / "refit.bin")
 """
@@ -136,11 +138,11 @@ def test_two_fits_are_equal_bytes(name: str, task: Task, tmp_path: Path) -> None
     assert first == second
 
 
-def test_a_row_is_scored_alike_whatever_comes_with_it(name: str) -> None:
+def test_the_score_of_a_row_does_not_depend_on_the_other_rows(name: str) -> None:
     model, X = make(name).fit(rows()), rows(60, seed=4).X
     whole = model.predict(X)
-    alone = [model.predict(X[max(0, i - model.lookback + 1) : i + 1])[-1] for i in range(len(X))]
-    np.testing.assert_allclose(alone, whole, rtol=0, atol=1e-6)
+    single = [model.predict(X[max(0, i - model.lookback + 1) : i + 1])[-1] for i in range(len(X))]
+    np.testing.assert_allclose(single, whole, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(model.predict(np.asfortranarray(X)), whole)
 
 
@@ -159,20 +161,20 @@ def test_positions_are_accepted_and_a_window_never_crosses_a_jump(name: str) -> 
 def test_rows_that_are_not_finite_are_refused(name: str, value: float) -> None:
     good = rows()
     with pytest.raises(AdapterError, match="`X` must be finite"):
-        make(name).fit(spoilt(good, "X", value))
+        make(name).fit(with_value(good, "X", value))
     with pytest.raises(AdapterError, match="`X` must be finite"):
-        make(name).fit(good, spoilt(good, "X", value))
+        make(name).fit(good, with_value(good, "X", value))
     with pytest.raises(AdapterError, match="`X` must be finite"):
-        make(name).fit(good).predict(spoilt(good, "X", value).X)
+        make(name).fit(good).predict(with_value(good, "X", value).X)
 
 
 @pytest.mark.parametrize("field", ["y", "weight"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_outcomes_and_weights_that_are_not_finite_are_refused(
+def test_labels_and_weights_that_are_not_finite_are_refused(
     name: str, field: str, value: float
 ) -> None:
     good = rows()
-    bad = spoilt(good, field, value)
+    bad = with_value(good, field, value)
     for train, valid in ((bad, None), (good, bad)):
         with pytest.raises(AdapterError, match="`y` and `weight` must be finite"):
             make(name).fit(train, valid)
@@ -210,12 +212,12 @@ def test_an_unfitted_model_neither_scores_nor_saves(name: str, tmp_path: Path) -
     assert not (tmp_path / "model.bin").exists()
 
 
-def test_no_rows_are_refused_for_a_fit_and_scored_as_none(name: str) -> None:
-    none = rows(0)
-    for train, valid in ((none, None), (rows(), none)):
+def test_an_empty_batch_is_refused_for_a_fit_and_gets_no_scores(name: str) -> None:
+    empty = rows(0)
+    for train, valid in ((empty, None), (rows(), empty)):
         with pytest.raises(AdapterError, match="there are no rows to fit on"):
             make(name).fit(train, valid)
-    assert make(name).fit(rows()).predict(none.X).shape == (0,)
+    assert make(name).fit(rows()).predict(empty.X).shape == (0,)
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
@@ -234,7 +236,7 @@ def test_one_class_gives_finite_scores_near_it(name: str, label: float) -> None:
 def test_tiny_data_gives_finite_scores_with_the_default_settings(
     name: str, task: Task, n: int
 ) -> None:
-    # ppo: the default rollout, but two of them; more would only be more of the same.
+    # For ppo, two rounds of the default size: more rounds would repeat the same code.
     model = adapters.find(name)(task=task, params={"ppo": {"timesteps": 16_384}}.get(name))
     few = rows(n + model.lookback, task=task)
     assert np.isfinite(scored(model.fit(few, few), few.X)).all()
@@ -246,7 +248,7 @@ def test_features_without_variation_give_finite_scores(name: str) -> None:
 
 
 @each_task
-def test_weights_pull_scores_towards_the_heavy_rows(name: str, task: Task) -> None:
+def test_weights_move_scores_towards_the_rows_with_large_weights(name: str, task: Task) -> None:
     batch = rows(task=task)
     high = batch.y > np.median(batch.y) if task == "regression" else batch.y == 1
     levels = []
@@ -264,23 +266,23 @@ def test_weights_pull_scores_towards_the_heavy_rows(name: str, task: Task) -> No
 def test_returns_and_costs_matter_to_models_that_are_fitted_to_them_only(
     name: str, task: Task, tmp_path: Path
 ) -> None:
-    """A fit to labels that was made before may be read although the costs have changed."""
+    """A stored fit to labels stays valid when the costs change."""
     batch = rows(task=task)
-    paid = dataclasses.replace(batch, forward_return=-5 * np.sign(batch.y - 0.5), cost=0.01)
+    other = dataclasses.replace(batch, forward_return=-5 * np.sign(batch.y - 0.5), cost=0.01)
     first, second = (
         saved(make(name, task).fit(b, b), tmp_path / f"{k}.bin")
-        for k, b in enumerate((batch, paid))
+        for k, b in enumerate((batch, other))
     )
     assert (first == second) == (make(name).fitted_to == "labels")
 
 
-def test_early_stopping_reads_its_rows_but_does_not_learn_them(name: str) -> None:
-    train, other_way = rows(), rows(3_000, seed=1, sign=-1.0)
+def test_early_stopping_uses_its_rows_but_does_not_learn_from_them(name: str) -> None:
+    train, opposite = rows(), rows(3_000, seed=1, sign=-1.0)
     driver = train.X[make(name).lookback - 1 :, 0]
-    stopped = scored(make(name).fit(train, other_way), train.X)
+    stopped = scored(make(name).fit(train, opposite), train.X)
     assert not np.array_equal(stopped, scored(make(name).fit(train), train.X))
-    # Ten times as many rows say the opposite: learning from them would turn the sign. What was
-    # kept is at best the base rate, which has none.
+    # The validation rows are ten times as many and have the opposite sign: a model that learnt
+    # from them would have the opposite sign too. The base rate, which may be kept, has no sign.
     assert np.ptp(stopped) < 1e-6 or np.corrcoef(driver, stopped)[0, 1] > 0
 
 
@@ -307,9 +309,9 @@ def test_a_hyperparameter_of_another_type_is_refused(name: str) -> None:
             with pytest.raises(AdapterError, match="must be int, got True"):
                 adapter(task="classification", params={known: True})
         if type(default) is float:
-            taken = adapter(task="classification", params={known: 1}).params[known]
-            assert type(taken) is float
-            # YAML hands 1e-1 on as a text, and any number of digits as an integer.
+            resolved = adapter(task="classification", params={known: 1}).params[known]
+            assert type(resolved) is float
+            # YAML reads 1e-1 as text, and an integer with any number of digits.
             assert adapter(task="classification", params={known: "1e-1"}).params[known] == 0.1
             with pytest.raises(AdapterError, match=r"must be float, got 1000+\.\.\.; its default"):
                 adapter(task="classification", params={known: 10**400})
@@ -335,7 +337,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()) + [Path(sys.argv[1]) / "missing"
 
 
 def test_a_damaged_file_is_refused_and_named(name: str, tmp_path: Path) -> None:
-    """In a process of its own: a parser that crashes would take pytest with it."""
+    """The files are loaded in another process: a parser that crashes would end pytest too."""
     content = saved(make(name).fit(rows()), tmp_path / "model.bin")
     folder = tmp_path / "damaged"
     folder.mkdir()
@@ -351,7 +353,7 @@ def test_a_damaged_file_is_refused_and_named(name: str, tmp_path: Path) -> None:
 
 
 @each_task
-def test_inputs_are_left_as_they_are(name: str, task: Task) -> None:
+def test_inputs_are_not_changed(name: str, task: Task) -> None:
     train, valid = rows(task=task), rows(80, task=task, seed=1)
     for batch in (train, valid):
         for part in _arrays():
@@ -363,7 +365,7 @@ def test_inputs_are_left_as_they_are(name: str, task: Task) -> None:
             np.testing.assert_array_equal(getattr(batch, part.name), getattr(again, part.name))
 
 
-def test_artifacts_are_plain_values_that_name_the_settings(name: str) -> None:
-    told = make(name).fit(rows(), rows(80, seed=1)).get_artifacts()
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told["params"] == {**adapters.find(name).defaults, **QUICK.get(name, {})}
+def test_artifacts_are_json_values_with_the_settings(name: str) -> None:
+    artifacts = make(name).fit(rows(), rows(80, seed=1)).get_artifacts()
+    assert json.loads(json.dumps(artifacts, allow_nan=False)) == artifacts
+    assert artifacts["params"] == {**adapters.find(name).defaults, **QUICK.get(name, {})}

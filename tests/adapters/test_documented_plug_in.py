@@ -1,4 +1,4 @@
-"""The model of docs/adapters.md, installed as it says, keeps the contract and trains."""
+"""The example of docs/adapters.md passes the contract tests and trains when it is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pip leaves behind for the distribution of the page."""
+    """Write the files that pip installs for the distribution of the page."""
     text = (ROOT / "docs" / "adapters.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (point,) = re.findall(r"^logistic = \"(.*)\"$", text, re.MULTILINE)
@@ -40,14 +40,16 @@ def run(installed: Path, *command: str, cwd: Path) -> subprocess.CompletedProces
     )
 
 
-def test_it_keeps_the_contract(installed: Path) -> None:
+def test_the_example_passes_the_contract_tests(installed: Path) -> None:
     suite = "tests/adapters/test_contract.py"
     done = run(installed, "-m", "pytest", suite, "-k", "logistic", "-q", "-p", "no:xdist", cwd=ROOT)
     assert done.returncode == 0, done.stdout
     assert re.search(r"\b4\d passed", done.stdout), done.stdout
 
 
-def test_it_trains_and_names_its_distribution(installed: Path, tmp_path: Path) -> None:
+def test_the_example_trains_and_its_requirements_name_its_distribution(
+    installed: Path, tmp_path: Path
+) -> None:
     options = ["--symbols", "EURUSD", "--source", "sample", "--models", "logistic"]
     done = run(installed, "-m", "trainer", "train", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

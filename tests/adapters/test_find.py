@@ -1,4 +1,4 @@
-"""`adapters.find`: nothing heavy is imported before it is asked for; plug-ins are real ones."""
+"""`adapters.find` imports a model library only on demand; the plug-ins here are installed ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ instance = object()
     [
         "import adapters; adapters.names(); adapters.check_name('lightgbm')",
         "import adapters.base",
-        "import trainer.model",
+        "import trainer.serving.trading_model",
     ],
 )
 def test_importing_the_room_loads_no_model_library(code: str) -> None:
@@ -50,7 +50,7 @@ def test_importing_the_room_loads_no_model_library(code: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_built_in_is_found_by_name() -> None:
+def test_find_returns_a_built_in_by_its_name() -> None:
     assert adapters.find("lightgbm") is LightGBMAdapter
     assert adapters.names()[:3] == ["gru", "lightgbm", "ppo"]
     assert all(adapters.find(name).name == name for name in adapters.names())
@@ -66,9 +66,9 @@ def test_an_unknown_name_gets_the_nearest_or_the_list() -> None:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """``install("name = module:object")``: a distribution on sys.path, as pip leaves one."""
+    """Return a function that installs a distribution with one entry point, "name = object"."""
 
-    def put(point: str) -> None:
+    def write(point: str) -> None:
         info = tmp_path / "acme_models-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-models\nVersion: 1.0\n")
@@ -77,16 +77,16 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.delitem(sys.modules, "acme_models", raising=False)
 
-    return put
+    return write
 
 
 def test_an_installed_distribution_adds_its_model(install: Callable[[str], None]) -> None:
     install("ours = acme_models:Ours")
     assert adapters.names()[-1] == "ours"
     assert "acme_models" not in sys.modules
-    found = adapters.find("ours")
-    assert issubclass(found, ModelAdapter)
-    assert (found.__module__, found.name) == ("acme_models", "ours")
+    adapter = adapters.find("ours")
+    assert issubclass(adapter, ModelAdapter)
+    assert (adapter.__module__, adapter.name) == ("acme_models", "ours")
 
 
 def test_a_plug_in_cannot_take_the_name_of_a_built_in(install: Callable[[str], None]) -> None:
@@ -95,18 +95,42 @@ def test_a_plug_in_cannot_take_the_name_of_a_built_in(install: Callable[[str], N
     assert adapters.find("lightgbm") is LightGBMAdapter
 
 
-@pytest.mark.parametrize("what", ["NoAdapter", "instance"])
-def test_a_plug_in_that_is_no_adapter_is_refused(install: Callable[[str], None], what: str) -> None:
-    install(f"ours = acme_models:{what}")
+@pytest.mark.parametrize("attribute", ["NoAdapter", "instance"])
+def test_a_plug_in_that_is_not_an_adapter_is_refused(
+    install: Callable[[str], None], attribute: str
+) -> None:
+    install(f"ours = acme_models:{attribute}")
     with pytest.raises(AdapterError, match="plug-in 'ours' must be a subclass of ModelAdapter"):
         adapters.find("ours")
 
 
 @pytest.mark.parametrize("value", ["acme_models:Missing", "no_such_module:Ours"])
-def test_a_plug_in_that_does_not_load_is_named_with_its_reason(
+def test_the_error_for_a_plug_in_that_does_not_load_has_its_name_and_the_reason(
     install: Callable[[str], None], value: str
 ) -> None:
     install(f"ours = {value}")
     assert "ours" in adapters.names()
     with pytest.raises(AdapterError, match=rf"plug-in 'ours' \({value}\) does not load: .*repair"):
         adapters.find("ours")
+
+
+def test_requirements_are_those_of_the_adapter_and_its_distribution(
+    install: Callable[[str], None],
+) -> None:
+    assert adapters.requirements("lightgbm") == ("lightgbm",)
+    install("ours = acme_models:Ours")
+    assert adapters.requirements("ours") == ("acme-models", "lightgbm")
+
+
+def test_a_stored_model_of_an_unknown_kind_is_refused() -> None:
+    assert adapters.find_stored("lightgbm") is LightGBMAdapter
+    with pytest.raises(AdapterError, match=r"kind 'ours' are not known here; .*requirements\.txt"):
+        adapters.find_stored("ours")
+
+
+def test_every_public_name_can_be_imported() -> None:
+    script = "from adapters import *; import adapters; print(set(adapters.__all__) - set(dir()))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""LightGBM's own promises: its text format, the best round, one thread. Rows are synthetic."""
+"""The LightGBM adapter: text format, best round, one thread. Rows are synthetic."""
 
 from __future__ import annotations
 
@@ -34,34 +34,36 @@ def adapter(task: Task = "classification", seed: int = 42, **params: Value) -> L
     return LightGBMAdapter(task=task, seed=seed, params={**PARAMS, **params})
 
 
-def test_the_file_is_text_that_bare_lightgbm_scores_alike(tmp_path: Path) -> None:
+def test_lightgbm_reads_the_file_and_computes_equal_scores(tmp_path: Path) -> None:
     model = adapter().fit(rows())
     model.save(tmp_path / "model.bin")
     assert (tmp_path / "model.bin").read_text().startswith("tree\n")
-    bare = lgb.Booster(model_file=str(tmp_path / "model.bin"))
+    booster = lgb.Booster(model_file=str(tmp_path / "model.bin"))
     X = rows(50, 1).X
-    np.testing.assert_array_equal(bare.predict(X), model.predict(X))
+    np.testing.assert_array_equal(booster.predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_best_round_is_kept_and_nothing_of_the_watched_rows_learnt(task: Task) -> None:
-    """Stopped at round k is, tree for tree, the fit of k rounds that never saw those rows."""
+def test_the_best_round_is_kept_and_the_trees_do_not_learn_from_the_validation_rows(
+    task: Task,
+) -> None:
+    """A fit that stops at round k equals a fit of k rounds without validation rows."""
     train, valid = rows(task=task), rows(100, 1, task)
     stopped = adapter(task).fit(train, valid)
-    told = stopped.get_artifacts()
-    best = int(np.argmin(told["valid_curve"])) + 1
-    assert told["n_rounds"] == best
-    assert best + 10 == len(told["valid_curve"]) < 200
-    blind = adapter(task, num_boost_round=best).fit(train)
-    np.testing.assert_array_equal(stopped.predict(valid.X), blind.predict(valid.X))
+    artifacts = stopped.get_artifacts()
+    best = int(np.argmin(artifacts["valid_curve"])) + 1
+    assert artifacts["n_rounds"] == best
+    assert best + 10 == len(artifacts["valid_curve"]) < 200
+    without_valid = adapter(task, num_boost_round=best).fit(train)
+    np.testing.assert_array_equal(stopped.predict(valid.X), without_valid.predict(valid.X))
 
 
-def test_without_watched_rows_every_round_is_kept() -> None:
-    told = adapter(num_boost_round=17).fit(rows()).get_artifacts()
-    assert (told["n_rounds"], told["valid_curve"]) == (17, [])
+def test_without_validation_rows_every_round_is_kept() -> None:
+    artifacts = adapter(num_boost_round=17).fit(rows()).get_artifacts()
+    assert (artifacts["n_rounds"], artifacts["valid_curve"]) == (17, [])
 
 
-def test_importance_finds_the_feature_that_matters_and_nothing_is_lost_by_loading(
+def test_the_informative_feature_has_the_largest_importance_before_and_after_loading(
     tmp_path: Path,
 ) -> None:
     model = adapter(feature_fraction=1.0).fit(rows(), rows(100, 1))
@@ -74,13 +76,13 @@ def test_importance_finds_the_feature_that_matters_and_nothing_is_lost_by_loadin
     assert loaded["n_rounds"] == model.get_artifacts()["n_rounds"]
 
 
-def test_another_seed_is_another_model() -> None:
+def test_another_seed_gives_another_model() -> None:
     X = rows(50, 1).X
     first, second = (adapter(seed=seed).fit(rows()).predict(X) for seed in (1, 2))
     assert not np.array_equal(first, second)
 
 
-def test_regression_says_returns_and_remembers_its_task(tmp_path: Path) -> None:
+def test_regression_scores_are_returns_and_the_file_contains_the_task(tmp_path: Path) -> None:
     train = rows(task="regression")
     model = adapter("regression").fit(train)
     scores = model.predict(train.X)
@@ -109,20 +111,20 @@ model.save(Path(sys.argv[1]))
 """
 
 
-def test_a_fit_takes_one_thread_whatever_the_environment_offers(tmp_path: Path) -> None:
-    made = []
-    for offered in ("1", "4"):
-        path = tmp_path / f"{offered}.bin"
+def test_a_fit_uses_one_thread_whatever_the_environment_allows(tmp_path: Path) -> None:
+    files = []
+    for allowed in ("1", "4"):
+        path = tmp_path / f"{allowed}.bin"
         done = subprocess.run(
             [sys.executable, "-c", ONE_THREAD, str(path)],
-            env={**os.environ, "OMP_NUM_THREADS": offered},
+            env={**os.environ, "OMP_NUM_THREADS": allowed},
             capture_output=True,
             text=True,
             check=True,
         )
-        assert done.stdout.strip() == "0", "OpenMP keeps the threads of a parallel fit"
-        made.append(path.read_bytes())
-    assert made[0] == made[1]
+        assert done.stdout.strip() == "0", "a parallel fit would leave the threads of OpenMP"
+        files.append(path.read_bytes())
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize("ending", ["\nend of trees\n", "\nend of parameters\n"])
@@ -133,6 +135,6 @@ def test_a_file_cut_before_an_ending_is_refused_before_lightgbm_parses_it(
     adapter().fit(rows()).save(path)
     path.write_text(path.read_text().partition(ending)[0])
     with pytest.raises(
-        AdapterError, match=r"model\.bin holds no LightGBM model, or is cut short or altered"
+        AdapterError, match=r"model\.bin is not a LightGBM model, or it is cut short or altered"
     ):
         LightGBMAdapter.load(path)

@@ -1,6 +1,6 @@
-"""What is PPO's own: it finds what was planted, earns nothing on noise, and serves what it learnt.
+"""The PPO adapter: returns with and without a signal, costs, seeds, serving.
 
-All markets here are synthetic.
+All markets are synthetic.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from adapters.base import AdapterError, Batch
-from adapters.policy import greedy_positions
 from adapters.ppo import PPOAdapter
-from trainer.metrics import net_returns, sharpe
+from trainer.statistics.costs import Costs
+from trainer.statistics.performance import net_returns, sharpe
 
 BUDGET = {"timesteps": 65_536, "n_envs": 128, "n_steps": 32, "batch_size": 1_024}
 COST = 0.0015
 
 
 def market(n: int, seed: int, strength: float) -> Batch:
-    """The first feature fades slowly; `strength` times it, plus noise, is the next return."""
+    """Return rows with a slow first feature: `strength` times it plus noise is the return."""
     rng = np.random.default_rng(seed)
     signal = np.zeros(n)
     for i in range(1, n):
@@ -41,43 +41,45 @@ def ppo(**more: object) -> PPOAdapter:
 
 def net_sharpe(position: np.ndarray, batch: Batch) -> float:
     assert batch.forward_return is not None
-    net = net_returns(position, batch.forward_return, fee_bps=10, slippage_bps=5)
+    net = net_returns(position, batch.forward_return, Costs(10, 5))
     return sharpe(net, 8_760) if net.std() else 0.0
 
 
 def attainable(batch: Batch) -> float:
-    """Best of the rules that know the signal: enter beyond one level, leave below another."""
+    """Return the best net Sharpe ratio of rules on the signal: one level to enter, one to leave."""
     best = 0.0
     for enter in np.arange(0.2, 1.4, 0.2):
         for leave in np.arange(0.0, enter, 0.2):
-            held, taken = 0, []
+            held, positions = 0, []
             for value in batch.X[:, 0].tolist():
                 if abs(value) > enter:
                     held = 1 if value > 0 else -1
                 elif abs(value) < leave:
                     held = 0
-                taken.append(held)
-            best = max(best, net_sharpe(np.array(taken), batch))
+                positions.append(held)
+            best = max(best, net_sharpe(np.array(positions), batch))
     return best
 
 
 @pytest.fixture(scope="module")
-def planted() -> PPOAdapter:
+def with_signal() -> PPOAdapter:
     return ppo().fit(market(12_000, 0, 0.4), market(2_500, 1, 0.4))
 
 
-def test_most_of_what_is_attainable_is_found_on_rows_never_seen(planted: PPOAdapter) -> None:
+def test_the_policy_earns_most_of_the_attainable_sharpe_ratio_on_later_rows(
+    with_signal: PPOAdapter,
+) -> None:
     test = market(12_000, 2, 0.4)
     best = attainable(test)
-    own = net_sharpe(planted.rollout(test.X, test.position), test)
-    scores = planted.predict(test.X)
+    own = net_sharpe(with_signal.rollout(test.X, test.position), test)
+    scores = with_signal.predict(test.X)
     scored = net_sharpe(np.where(scores > 0.7, 1, np.where(scores < 0.3, -1, 0)), test)
     assert 15 < best < 40
     assert 0.6 * best < own < 1.05 * best
     assert 0.6 * best < scored < 1.05 * best
 
 
-def test_noise_earns_nothing() -> None:
+def test_a_policy_fitted_on_noise_does_not_trade() -> None:
     model = ppo().fit(market(12_000, 0, 0.0), market(2_500, 1, 0.0))
     test = market(12_000, 2, 0.0)
     position = model.rollout(test.X, test.position)
@@ -85,44 +87,36 @@ def test_noise_earns_nothing() -> None:
     assert np.abs(np.diff(position, prepend=0)).sum() < 0.05 * len(test)
 
 
-def test_it_holds_a_position_rather_than_pay_twice(planted: PPOAdapter) -> None:
-    """The same row is answered differently when long and when short: it knows what it holds."""
+def test_the_policy_tends_to_keep_the_position_held(with_signal: PPOAdapter) -> None:
+    """The probabilities of the same row depend on the position held, because a change costs."""
     near_zero = np.zeros((1, 6), dtype=np.float32)
     near_zero[0, 0] = 0.1
-    kept = [planted._chances(near_zero, held)[0] for held in (-1.0, 1.0)]
-    assert kept[0][0] > kept[1][0] + 0.1
-    assert kept[1][2] > kept[0][2] + 0.1
+    when_short, when_long = (with_signal._probabilities(near_zero, held)[0] for held in (-1.0, 1.0))
+    assert when_short[0] > when_long[0] + 0.1
+    assert when_long[2] > when_short[2] + 0.1
 
 
-def test_scores_are_the_leaning_when_flat_and_do_not_draw(planted: PPOAdapter) -> None:
+def test_scores_come_from_the_probabilities_when_flat_and_are_not_random(
+    with_signal: PPOAdapter,
+) -> None:
     X = market(50, 3, 0.4).X
-    chances = planted._chances(X, 0.0)
-    leaning = (1 + chances[:, 2] - chances[:, 0]) / 2
-    np.testing.assert_allclose(planted.predict(X), leaning, rtol=0, atol=1e-15)
-    np.testing.assert_array_equal(planted.predict(X), planted.predict(X))
+    probabilities = with_signal._probabilities(X, 0.0)
+    expected = (1 + probabilities[:, 2] - probabilities[:, 0]) / 2
+    np.testing.assert_allclose(with_signal.predict(X), expected, rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(with_signal.predict(X), with_signal.predict(X))
     batch = market(400, 4, 0.4)
-    first = planted.rollout(batch.X, batch.position)
-    np.testing.assert_array_equal(first, planted.rollout(batch.X, batch.position))
+    first = with_signal.rollout(batch.X, batch.position)
+    np.testing.assert_array_equal(first, with_signal.rollout(batch.X, batch.position))
 
 
-def test_scoring_does_not_move_the_normaliser(planted: PPOAdapter) -> None:
-    before = [t.clone() for t in planted._standardiser.tensors().values()]
-    planted.predict(np.full((500, 6), 30.0, dtype=np.float32))
-    after = planted._standardiser.tensors().values()
+def test_scoring_does_not_change_the_standardiser(with_signal: PPOAdapter) -> None:
+    before = [t.clone() for t in with_signal._standardiser.tensors().values()]
+    with_signal.predict(np.full((500, 6), 30.0, dtype=np.float32))
+    after = with_signal._standardiser.tensors().values()
     assert all(bool((a == b).all()) for a, b in zip(before, after, strict=True))
 
 
-def test_greedy_positions_follow_what_is_held() -> None:
-    best = np.array([[-1, 0, -1, 1], [1, -1, 0, 1], [1, 1, 0, 0]])  # held short, flat, long
-    assert greedy_positions(best, np.arange(4)).tolist() == [1, 1, 0, 1]
-    jumped = np.array([0, 1, 7, 8])
-    assert greedy_positions(best, jumped).tolist() == [1, 1, 0, 1]
-    best = np.array([[0, 0], [1, -1], [1, 1]])
-    assert greedy_positions(best, np.array([0, 1])).tolist() == [1, 1]
-    assert greedy_positions(best, np.array([0, 5])).tolist() == [1, -1]
-
-
-def test_costs_keep_it_from_trading() -> None:
+def test_high_costs_reduce_the_turnover() -> None:
     def turnover(cost: float) -> int:
         train, valid = (
             dataclasses.replace(market(n, seed, 0.4), cost=cost)
@@ -132,8 +126,7 @@ def test_costs_keep_it_from_trading() -> None:
         position = ppo().fit(train, valid).rollout(test.X, test.position)
         return int(np.abs(np.diff(position, prepend=0)).sum())
 
-    free, dear = turnover(0.0), turnover(0.006)
-    assert dear < 0.5 * free
+    assert turnover(0.006) < 0.5 * turnover(0.0)
 
 
 def test_seeds_are_averaged_and_counted_as_trials(tmp_path: Path) -> None:
@@ -141,14 +134,14 @@ def test_seeds_are_averaged_and_counted_as_trials(tmp_path: Path) -> None:
     train, valid = market(600, 0, 0.4), market(200, 1, 0.4)
     pair = PPOAdapter(task="classification", seed=5, params={**quick, "n_seeds": 2})
     pair.fit(train, valid)
-    alone = [
+    single = [
         PPOAdapter(task="classification", seed=s, params=quick).fit(train, valid) for s in (5, 6)
     ]
     X = market(40, 2, 0.4).X
-    expected = np.mean([model.predict(X) for model in alone], axis=0)
+    expected = np.mean([model.predict(X) for model in single], axis=0)
     np.testing.assert_allclose(pair.predict(X), expected, rtol=0, atol=1e-12)
     assert pair.trials == 2
-    assert alone[0].trials == 1
+    assert single[0].trials == 1
     pair.save(tmp_path / "model.bin")
     np.testing.assert_array_equal(
         PPOAdapter.load(tmp_path / "model.bin").predict(X), pair.predict(X)
@@ -173,8 +166,8 @@ print([m for m in ("stable_baselines3", "gymnasium", "matplotlib") if m in sys.m
 """
 
 
-def test_serving_needs_no_learner(planted: PPOAdapter, tmp_path: Path) -> None:
-    planted.save(tmp_path / "model.bin")
+def test_serving_does_not_import_the_learner(with_signal: PPOAdapter, tmp_path: Path) -> None:
+    with_signal.save(tmp_path / "model.bin")
     done = subprocess.run(
         [sys.executable, "-c", SERVE, str(tmp_path / "model.bin")],
         capture_output=True,
@@ -184,7 +177,7 @@ def test_serving_needs_no_learner(planted: PPOAdapter, tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_learning_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_leaves_no_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     quick = {"timesteps": 1_024, "n_envs": 16, "n_steps": 16, "batch_size": 64, "hidden": 8}
     PPOAdapter(task="classification", params=quick).fit(market(300, 0, 0.4))

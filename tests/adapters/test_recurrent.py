@@ -1,4 +1,4 @@
-"""Chunks and windows: what counts, with how much context, and that both ways of scoring agree."""
+"""Chunks, windows, and the scores of the network on windows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_row_with_context_counts_once_and_no_chunk_crosses_a_jump(
     assert counted == brute_ends(position, lookback)
 
 
-def test_another_shift_is_another_cut() -> None:
+def test_another_shift_gives_another_cut() -> None:
     starts = {tuple(plan_chunks(np.arange(200), 8, 32, shift).start) for shift in range(25)}
     assert len(starts) == 25
 
@@ -57,7 +57,7 @@ def test_segments_of_a_series_with_jumps() -> None:
 
 
 @pytest.mark.parametrize("gaps", [False, True])
-def test_windows_are_scored_as_torch_s_own_layer_scores_them(gaps: bool) -> None:
+def test_scores_of_windows_equal_those_of_the_layer_of_torch(gaps: bool) -> None:
     torch.manual_seed(0)
     network = RecurrentNetwork(5, 7, 0.0).eval()
     torch.nn.init.normal_(network.head.weight)
@@ -70,7 +70,7 @@ def test_windows_are_scored_as_torch_s_own_layer_scores_them(gaps: bool) -> None
     torch.testing.assert_close(scores, expected, rtol=0, atol=2e-6)
 
 
-def test_a_new_network_gives_its_bias_whatever_the_rows() -> None:
+def test_a_new_network_returns_its_bias_for_all_rows() -> None:
     network = RecurrentNetwork(3, 4, 0.5).eval()
     with torch.inference_mode():
         output = network(torch.randn(9, 2, 3))

@@ -1,7 +1,7 @@
-"""Synthetic bars for the tests of this room; real ones come from the `sample` source.
+"""Synthetic bars for the tests of this room; real bars come from the `sample` source.
 
-Everything made here is synthetic: a geometric random walk with invented wicks and volumes.
-Session scope, so that hypothesis may call them many times in one test.
+The synthetic bars are a geometric random walk with random wicks and volumes. The fixtures have
+session scope, so that hypothesis may call them many times in one test.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _synthetic_frame(
 
 @pytest.fixture(scope="session")
 def synthetic_frame() -> MakeFrame:
-    """``synthetic_frame(n, interval=, seed=, price=, spread=, start=)``: a clean table."""
+    """``synthetic_frame(n, interval=, seed=, price=, spread=, start=)``: a valid table."""
     return _synthetic_frame
 
 
@@ -56,9 +56,9 @@ def synthetic_frame() -> MakeFrame:
 def synthetic_bars() -> Callable[..., Bars]:
     """Like `synthetic_frame`, validated as 24/7 bars of the symbol SYNTH."""
 
-    def make(n: int = 600, *, interval: str = "1h", **rest: object) -> Bars:
+    def make(n: int = 600, *, interval: str = "1h", **options: object) -> Bars:
         return validate_bars(
-            _synthetic_frame(n, interval=interval, **rest),  # type: ignore[arg-type]
+            _synthetic_frame(n, interval=interval, **options),  # type: ignore[arg-type]
             symbol="SYNTH",
             interval=Interval.parse(interval),
             calendar="24/7",
@@ -69,7 +69,7 @@ def synthetic_bars() -> Callable[..., Bars]:
 
 @pytest.fixture(scope="session")
 def sample_bars() -> Callable[[str, str], Bars]:
-    """``sample_bars("EURUSD", "1h")``: real bars that ship with gym-anytrading."""
+    """``sample_bars("EURUSD", "1h")``: real bars of the package gym-anytrading."""
 
     def read(symbol: str, interval: str) -> Bars:
         frame = open_source("sample").read(symbol, interval).frame

@@ -21,8 +21,8 @@ from features.series import BarSeries
 
 HOUR = Interval.parse("1h")
 PLUG_IN = Path(__file__).resolve().parents[1] / "data" / "broken_features"
-#: Nothing of 600 synthetic bars is as wide as what the audit writes in their place.
-WIDE = 0.05
+#: No log return of 600 synthetic bars is as large; those of rewritten bars are.
+LARGE_RETURN = 0.05
 
 
 def _audit(
@@ -40,12 +40,12 @@ def _laws(finding: Finding) -> list[Law]:
     return [breach.law for breach in finding.breaches]
 
 
-# --- the plug-in of broken features, and the built-in ones -----------------------------------
+# --- broken features of a plug-in, built-in features -----------------------------------------
 
 
 @pytest.fixture
 def acme(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A real distribution on the path: five features, each breaks another law."""
+    """A real distribution on the path, with five features that break laws."""
     monkeypatch.syspath_prepend(str(PLUG_IN))
     importlib.invalidate_caches()
     yield
@@ -53,14 +53,14 @@ def acme(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("acme")
-def test_each_broken_feature_is_caught_and_its_law_named(
+def test_each_broken_feature_is_listed_with_its_law(
     synthetic_bars: Callable[..., Bars],
 ) -> None:
     bars, features = synthetic_bars(600), FeatureSet.build(interval=HOUR, groups=["time", "acme"])
     assert {kind.name for kind in plug_ins()} <= set(features.names)
-    found = {finding.feature: _laws(finding) for finding in audit(features, bars)}
+    laws = {finding.feature: _laws(finding) for finding in audit(features, bars)}
     ahead = [Law.PREFIX, Law.FUTURE]
-    assert found == {
+    assert laws == {
         **{name: [] for name in ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")},
         "price": [Law.LEVEL],
         "centred": ahead,
@@ -71,7 +71,7 @@ def test_each_broken_feature_is_caught_and_its_law_named(
 
 
 @pytest.mark.parametrize(("symbol", "interval"), [("EURUSD", "1h"), ("GOOGL", "1d")])
-def test_the_built_in_features_keep_every_law(
+def test_the_built_in_features_satisfy_every_law(
     symbol: str, interval: str, sample_bars: Callable[[str, str], Bars]
 ) -> None:
     bars = sample_bars(symbol, interval)
@@ -87,11 +87,11 @@ def test_the_built_in_features_keep_every_law(
         assert finding.checked[Law.LEVEL] == len(bars)
 
 
-# --- where, how often and by how much --------------------------------------------------------
+# --- first bar, number of bars, largest difference -------------------------------------------
 
 
 @pytest.mark.parametrize("at", [1, 250, 598])
-def test_one_row_that_looks_ahead_is_found_among_all(
+def test_one_row_that_uses_a_later_bar_is_detected(
     at: int, synthetic_bars: Callable[..., Bars]
 ) -> None:
     bars = synthetic_bars(600)
@@ -104,13 +104,13 @@ def test_one_row_that_looks_ahead_is_found_among_all(
     finding = _audit(odd, 1, bars)
     prefix = finding.breaches[0]
     assert (prefix.law, prefix.first, prefix.rows) == (Law.PREFIX, bars.timestamps[at], 1)
-    assert prefix.largest == np.inf  # it is undefined while there is no later bar
+    assert prefix.largest == np.inf  # The value is NaN without a later bar.
     assert finding.checked[Law.PREFIX] == 599
     if at == 250:
         assert _laws(_audit(odd, 1, bars, rows=7)) == []
 
 
-def test_three_rows_that_need_more_than_their_memory_are_found_among_all(
+def test_three_rows_that_need_more_than_their_memory_are_detected(
     synthetic_bars: Callable[..., Bars],
 ) -> None:
     bars = synthetic_bars(1_600)
@@ -132,16 +132,16 @@ def test_the_difference_is_in_units_of_the_feature(
     unit: float, synthetic_bars: Callable[..., Bars]
 ) -> None:
     (level,) = _audit(lambda series: unit * series.close, 0, synthetic_bars(600)).breaches
-    # Four times a value is three of its own units away from it.
+    # The difference between 4 x and x is 3 x.
     assert level.largest == pytest.approx(3.0, rel=1e-5)
 
 
-def test_a_small_dependence_on_the_past_is_none_beyond_the_tolerance(
+def test_start_allows_differences_up_to_the_tolerance(
     synthetic_bars: Callable[..., Bars],
 ) -> None:
     bars = synthetic_bars(600)
 
-    def leaning(weight: float) -> Callable[[BarSeries], np.ndarray]:
+    def dependent(weight: float) -> Callable[[BarSeries], np.ndarray]:
         def odd(series: BarSeries) -> np.ndarray:
             far = np.zeros(len(series))
             far[10:] = np.sign(log_return(series, 10)[10:])
@@ -149,35 +149,39 @@ def test_a_small_dependence_on_the_past_is_none_beyond_the_tolerance(
 
         return odd
 
-    assert _laws(_audit(leaning(0.5e-5), 1, bars)) == []
-    (start,) = _audit(leaning(2e-5), 1, bars).breaches
+    assert _laws(_audit(dependent(0.5e-5), 1, bars)) == []
+    (start,) = _audit(dependent(2e-5), 1, bars).breaches
     assert start.largest == pytest.approx(2e-5, rel=0.02)
 
 
-# --- what only one of the laws sees ----------------------------------------------------------
+# --- features that only one law detects ------------------------------------------------------
 
 
-def test_later_bars_that_matter_only_if_they_are_wild(synthetic_bars: Callable[..., Bars]) -> None:
+def test_only_future_detects_a_feature_that_uses_large_later_moves(
+    synthetic_bars: Callable[..., Bars],
+) -> None:
     def odd(series: BarSeries) -> np.ndarray:
-        ahead = np.append(np.abs(series.log_return[1:]), 0.0) > WIDE
+        ahead = np.append(np.abs(series.log_return[1:]), 0.0) > LARGE_RETURN
         return ahead.astype(float)
 
     assert _laws(_audit(odd, 1, synthetic_bars(600))) == [Law.FUTURE]
 
 
-def test_that_there_are_later_bars_at_all(synthetic_bars: Callable[..., Bars]) -> None:
+def test_only_prefix_detects_a_feature_that_uses_the_number_of_later_bars(
+    synthetic_bars: Callable[..., Bars],
+) -> None:
     def odd(series: BarSeries) -> np.ndarray:
         return np.minimum(np.arange(len(series))[::-1], 3).astype(float)
 
     bars = synthetic_bars(600)
     (prefix,) = _audit(odd, 5, bars).breaches
-    # Every warmed-up row but the last, which has no later bars.
+    # Every warmed-up row except the last one, which has no later bars.
     assert (prefix.law, prefix.first) == (Law.PREFIX, bars.timestamps[5])
     assert prefix.rows == 594
 
 
 @pytest.mark.parametrize("declared", [0, 200])
-def test_looking_further_ahead_than_the_memory(
+def test_features_that_look_further_ahead_than_their_memory_are_detected(
     declared: int, synthetic_bars: Callable[..., Bars]
 ) -> None:
     def odd(series: BarSeries) -> np.ndarray:
@@ -196,9 +200,9 @@ def test_looking_further_ahead_than_the_memory(
         lambda series: series.close**3 / series.volume**2,
         lambda series: series.close * 1e-12,
     ],
-    ids=["price", "volume", "one against the other", "tiny"],
+    ids=["price", "volume", "price over volume", "tiny"],
 )
-def test_levels(
+def test_features_that_depend_on_a_level_are_detected(
     function: Callable[[BarSeries], np.ndarray], synthetic_bars: Callable[..., Bars]
 ) -> None:
     bars = synthetic_bars(300)
@@ -206,7 +210,7 @@ def test_levels(
     assert (level.law, level.first, level.rows) == (Law.LEVEL, bars.timestamps[0], 300)
 
 
-def test_a_memory_is_a_feature_s_own(synthetic_bars: Callable[..., Bars]) -> None:
+def test_each_feature_is_checked_with_its_own_memory(synthetic_bars: Callable[..., Bars]) -> None:
     kinds = [
         FeatureKind("honest", "odd", lambda bars: log_return(bars, 11), lambda: 11),
         FeatureKind("short", "odd", lambda bars: log_return(bars, 11), lambda: 10),
@@ -216,7 +220,7 @@ def test_a_memory_is_a_feature_s_own(synthetic_bars: Callable[..., Bars]) -> Non
     assert (_laws(honest), _laws(short)) == ([], [Law.START])
 
 
-# --- what it stands on -----------------------------------------------------------------------
+# --- rewritten bars, progress, short series --------------------------------------------------
 
 
 def test_rewritten_bars_are_valid_and_all_different(
@@ -234,23 +238,25 @@ def test_rewritten_bars_are_valid_and_all_different(
     np.testing.assert_array_equal(other.time_ns, bars.time_ns)
 
 
-def test_bars_without_volume_are_rewritten_with_some(synthetic_bars: Callable[..., Bars]) -> None:
+def test_rewritten_bars_have_volume_even_if_the_bars_have_none(
+    synthetic_bars: Callable[..., Bars],
+) -> None:
     bars = synthetic_bars(50)
     bars = replace(bars, volume=np.zeros(50))
     assert (rewritten(bars, seed=0).volume > 0).all()
 
 
 def test_progress_ends_at_its_total(synthetic_bars: Callable[..., Bars]) -> None:
-    heard: dict[str, list[tuple[int, int]]] = {}
+    calls: dict[str, list[tuple[int, int]]] = {}
     features = FeatureSet.build(interval=HOUR, kinds=BUILT_IN[:3])
     audit(
         features,
         synthetic_bars(300),
         rows=20,
-        listen=lambda phase, done, total: heard.setdefault(phase, []).append((done, total)),
+        listen=lambda phase, done, total: calls.setdefault(phase, []).append((done, total)),
     )
-    assert set(heard) == {"whole series", "every bar"}
-    for steps in heard.values():
+    assert set(calls) == {"whole series", "every bar"}
+    for steps in calls.values():
         assert [done for done, _ in steps] == sorted(done for done, _ in steps)
         assert steps[-1][0] == steps[-1][1] == max(total for _, total in steps)
 

@@ -68,7 +68,7 @@ REFUSED = {
     "empty": (lambda f: f.iloc[:0], r"bars of SYNTH are empty; give a series with at least one"),
     "missing columns": (
         lambda f: f.drop(columns=["low", "volume"]),
-        r"bars of SYNTH lack the column\(s\) low, volume; needed are timestamp, .*found timestamp",
+        r"bars of SYNTH lack the column\(s\) low, volume; needed are timestamp, .*got timestamp",
     ),
     "text": (lambda f: f.assign(close="x"), r"`close` of SYNTH must be numbers; could not convert"),
     "time missing": (
@@ -86,7 +86,7 @@ REFUSED = {
     ),
     "coarser bars": (
         lambda f: f.assign(timestamp=pd.date_range("2024", periods=len(f), freq="4h")),
-        r"bars of SYNTH are not 1h bars: none is nearer than 0 days 04:00:00 to the next",
+        r"bars of SYNTH are not 1h bars: the shortest step between two bars is 0 days 04:00:00",
     ),
 }
 
@@ -160,28 +160,28 @@ def test_jump_bound(
         assert len(_validate(frame)) == 10
 
 
-def test_a_lone_bad_tick_is_no_split(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+def test_one_bad_tick_is_not_a_split(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
     frame = synthetic_frame(10)
     frame.loc[5, ["open", "high"]] = 300.0
     assert len(_validate(frame)) == 10
 
 
 def test_drops_a_last_bar_that_is_still_open(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
-    frame = synthetic_frame(10)  # the last one opens at 09:00 and closes at 10:00
+    frame = synthetic_frame(10)  # The last bar opens at 09:00 and closes at 10:00.
     closing = pd.Timestamp("2024-01-01 10:00", tz="UTC")
     almost = closing - pd.Timedelta(1, "ns")
     assert len(_validate(frame, now=closing)) == 10
     assert len(_validate(frame, now=almost)) == 9
     assert len(_validate(frame, now=almost.as_unit("us"))) == 9
     assert len(_validate(frame)) == 10
-    # An unfinished bar may hold anything: it is judged only once it is closed.
+    # A bar that is still open is not validated.
     frame.loc[9, "close"] = np.nan
     assert len(_validate(frame, now=almost)) == 9
-    with pytest.raises(InputError, match=r"one bar only and it is still open; wait"):
+    with pytest.raises(InputError, match=r"are one bar only, which is still open; wait until it"):
         _validate(frame.iloc[:1], now=pd.Timestamp("2024-01-01 00:30", tz="UTC"))
 
 
-def test_times_in_any_form_are_the_same_bars(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+def test_times_in_any_form_give_equal_bars(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
     frame = synthetic_frame(48)
     aware = frame["timestamp"]
     forms = {
@@ -216,7 +216,9 @@ def test_arrays_and_frame(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
     assert part.timestamps[0] == frame["timestamp"][3]
 
 
-def test_digest_sees_every_value_and_name(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
+def test_digest_depends_on_every_value_and_name(
+    synthetic_frame: Callable[..., pd.DataFrame],
+) -> None:
     frame = synthetic_frame(30)
     base = _validate(frame, calendar="24/7").digest
     assert _validate(frame.copy(), calendar="24/7").digest == base
@@ -230,7 +232,7 @@ def test_digest_sees_every_value_and_name(synthetic_frame: Callable[..., pd.Data
     ]
     for name in COLUMNS[1:]:
         changed = frame.copy()
-        # The smallest change there is, away from the bounds that the bar must respect.
+        # The smallest possible change, in the direction that keeps the bar valid.
         changed.loc[17, name] = np.nextafter(changed.loc[17, name], 1e9 if name != "low" else 0.0)
         others.append(_validate(changed, calendar="24/7").digest)
     assert len({base, *others}) == len(others) + 1
@@ -247,13 +249,13 @@ def test_segment_start(synthetic_frame: Callable[..., pd.DataFrame]) -> None:
     assert bars.segment_start(3).tolist() == [0] * 16
 
 
-def test_sample_bars_are_fit_for_use(sample_bars: Callable[[str, str], Bars]) -> None:
+def test_sample_bars_are_valid(sample_bars: Callable[[str, str], Bars]) -> None:
     euro = sample_bars("EURUSD", "1h")
     assert (len(euro), euro.calendar, euro.periods_per_year) == (6_225, "24/5", 6_240)
     assert str(euro.timestamps[0]) == "2017-01-01 22:00:00+00:00"
     share = sample_bars("GOOGL", "1d")
     assert (len(share), share.calendar, share.periods_per_year) == (2_335, "equity", 252)
-    # The holidays of nine years, none of them longer than two days.
+    # The gaps are the holidays of nine years; none is longer than two days.
     assert (share.missing > 0).sum() > 60
     assert share.missing.max() == 2
 
@@ -267,7 +269,7 @@ def test_sample_bars_are_fit_for_use(sample_bars: Callable[[str, str], Bars]) ->
         ("Europe/Berlin", "D", "1d", "24/7"),
     ],
 )
-def test_daily_bars_of_local_midnights_lack_none(
+def test_daily_bars_that_open_at_local_midnight_have_no_gaps(
     zone: str, freq: str, text: str, calendar: str
 ) -> None:
     times = pd.date_range("2022-01-03", "2024-01-05", freq=freq, tz=zone)
@@ -275,11 +277,11 @@ def test_daily_bars_of_local_midnights_lack_none(
     bars = _validate(frame, interval=Interval.parse(text))
     assert bars.calendar == calendar
     assert bars.missing.sum() == 0
-    lacking = _validate(frame.drop(index=[300]), interval=Interval.parse(text))
-    assert lacking.missing.sum() == lacking.missing[300] == 1
+    with_gap = _validate(frame.drop(index=[300]), interval=Interval.parse(text))
+    assert with_gap.missing.sum() == with_gap.missing[300] == 1
 
 
-def test_four_hour_bars_of_a_broker_move_with_its_clocks() -> None:
+def test_four_hour_bars_may_shift_with_local_clocks() -> None:
     local = pd.date_range("2024-01-01", "2024-12-31", freq="4h")
     times = local.tz_localize("Europe/Athens", nonexistent="shift_forward", ambiguous=True)
     times = times[times.day_of_week < 5]
@@ -287,7 +289,7 @@ def test_four_hour_bars_of_a_broker_move_with_its_clocks() -> None:
     assert len(_validate(frame, interval=Interval.parse("4h"))) == len(times)
 
 
-def test_hours_that_are_off_more_often_than_clocks_change_are_refused() -> None:
+def test_shifts_that_are_more_frequent_than_clock_changes_are_refused() -> None:
     times = pd.date_range("2024-01-01", periods=200, freq="3h", tz="UTC")
     frame = pd.DataFrame({"timestamp": times, **dict.fromkeys(COLUMNS[1:], 1.0)})
     with pytest.raises(InputError, match="are not 4h bars"):
@@ -298,12 +300,14 @@ def test_times_in_the_future_are_refused(synthetic_frame: Callable[..., pd.DataF
     frame = synthetic_frame(10)
     now = frame["timestamp"].iloc[8] + pd.Timedelta("1h")
     assert len(_validate(frame, now=now)) == 9
-    with pytest.raises(InputError, match=r"go on into the future, to 2024-01-01 08:00 UTC .* UTC"):
+    with pytest.raises(
+        InputError, match=r"must not lie in the future: the bar of 2024-01-01 08:00 UTC "
+    ):
         _validate(frame, now=now - pd.Timedelta("1ns"))
 
 
 @pytest.mark.parametrize("year", [3023, 9999])
-def test_years_beyond_nanoseconds_are_refused_with_a_zone_too(year: int) -> None:
+def test_years_out_of_the_range_of_nanoseconds_are_refused(year: int) -> None:
     times = pd.DatetimeIndex([np.datetime64(f"{year}-01-01T0{hour}", "us") for hour in range(3)])
     frame = pd.DataFrame({"timestamp": times.tz_localize("UTC"), **dict.fromkeys(COLUMNS[1:], 1.0)})
     with pytest.raises(InputError, match="must lie between 1678 and 2262; repair it"):

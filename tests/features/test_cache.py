@@ -30,7 +30,7 @@ def _set(**options: object) -> FeatureSet:
 
 @dataclass
 class Counting:
-    """The real computation, counted."""
+    """The real computation, which counts its calls."""
 
     features: FeatureSet
     bars: Bars
@@ -57,11 +57,11 @@ class Entry:
         return self.cache.metadata_path(CacheKey.of(self.bars, self.features.signature))
 
     def fetch(self) -> tuple[str, int]:
-        """Fetch once more; the values must be right in any case."""
+        """Fetch once more; the values must be equal in any case."""
         counting = Counting(self.features, self.bars)
-        matrix, outcome = self.cache.fetch(self.bars, self.features.signature, counting)
+        matrix, origin = self.cache.fetch(self.bars, self.features.signature, counting)
         _assert_same_bits(matrix, self.matrix)
-        return outcome, counting.calls
+        return origin, counting.calls
 
     def files(self) -> set[str]:
         return {path.name for path in self.cache.folder.iterdir()}
@@ -84,7 +84,7 @@ def entry(tmp_path: Path, synthetic_bars: Callable[..., Bars]) -> Entry:
     return made
 
 
-def test_a_second_fetch_reads(entry: Entry) -> None:
+def test_a_second_fetch_reads_the_entry(entry: Entry) -> None:
     before = entry.data.stat().st_mtime_ns
     assert entry.fetch() == ("read", 0)
     assert entry.fetch() == ("read", 0)
@@ -93,23 +93,23 @@ def test_a_second_fetch_reads(entry: Entry) -> None:
     assert entry.data.name.startswith("SYNTH_1h_")
 
 
-def test_an_entry_is_as_readable_as_any_file_of_its_owner(entry: Entry) -> None:
+def test_the_files_have_the_permissions_of_other_new_files(entry: Entry) -> None:
     (entry.cache.folder / "plain").touch()
     plain = (entry.cache.folder / "plain").stat().st_mode
     assert entry.data.stat().st_mode == entry.metadata.stat().st_mode == plain
 
 
-def test_odd_values_come_back_bit_for_bit(entry: Entry) -> None:
-    odd = np.asfortranarray(entry.matrix)
-    odd[5:9, 2] = np.float32([np.inf, -np.inf, -0.0, 1e-42])
-    cache = FeatureCache(entry.cache.folder / "odd")
-    for outcome in ("computed", "read"):
-        matrix, got = cache.fetch(entry.bars, entry.features.signature, lambda: odd)
-        assert got == outcome
-        _assert_same_bits(matrix, odd)
+def test_special_values_are_read_bit_for_bit(entry: Entry) -> None:
+    special = np.asfortranarray(entry.matrix)
+    special[5:9, 2] = np.float32([np.inf, -np.inf, -0.0, 1e-42])
+    cache = FeatureCache(entry.cache.folder / "special")
+    for origin in ("computed", "read"):
+        matrix, got = cache.fetch(entry.bars, entry.features.signature, lambda: special)
+        assert got == origin
+        _assert_same_bits(matrix, special)
 
 
-def test_stored_file_is_compressed_and_described(entry: Entry) -> None:
+def test_the_stored_file_is_compressed_and_has_metadata(entry: Entry) -> None:
     names = list(entry.features.names)
     file = pq.ParquetFile(entry.data)
     assert file.schema_arrow.names == ["timestamp", *names]
@@ -127,7 +127,7 @@ def test_stored_file_is_compressed_and_described(entry: Entry) -> None:
     assert metadata["signature"] == entry.features.signature.to_json()
 
 
-def test_a_column_without_any_number_is_described_too(entry: Entry) -> None:
+def test_metadata_of_a_column_without_any_number(entry: Entry) -> None:
     nothing = np.full_like(entry.matrix, np.nan)
     cache = FeatureCache(entry.cache.folder / "nothing")
     cache.fetch(entry.bars, entry.features.signature, lambda: nothing)
@@ -145,7 +145,7 @@ def _price(bars: Bars, name: str) -> Bars:
 
 
 @pytest.mark.parametrize("name", ["open", "high", "low", "close", "volume"])
-def test_one_changed_price_is_computed_anew(name: str, entry: Entry) -> None:
+def test_one_changed_price_is_computed_again(name: str, entry: Entry) -> None:
     bars = _price(entry.bars, name)
     other = Entry(entry.cache, bars, entry.features, entry.features.compute(bars))
     assert other.fetch() == ("computed", 1)
@@ -187,7 +187,7 @@ def _kind(
     [_kind(_thrice), _kind(window=5), _kind(memory=10), replace(_kind(), name="mine")],
     ids=["formula", "parameter", "memory", "name"],
 )
-def test_any_change_of_a_feature_is_computed_anew(kind: FeatureKind, entry: Entry) -> None:
+def test_any_change_of_a_feature_is_computed_again(kind: FeatureKind, entry: Entry) -> None:
     base = _set(kinds=[_kind()])
     first = Entry(entry.cache, entry.bars, base, base.compute(entry.bars))
     assert first.fetch() == ("computed", 1)
@@ -197,7 +197,7 @@ def test_any_change_of_a_feature_is_computed_anew(kind: FeatureKind, entry: Entr
     assert (first.fetch(), second.fetch()) == (("read", 0), ("read", 0))
 
 
-def test_another_order_is_computed_anew(entry: Entry) -> None:
+def test_another_order_is_computed_again(entry: Entry) -> None:
     turned = FeatureSet(entry.features.columns[::-1])
     other = Entry(entry.cache, entry.bars, turned, turned.compute(entry.bars))
     assert other.fetch() == ("computed", 1)
@@ -220,14 +220,14 @@ def test_truncated_data_are_replaced(keep: float, entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("place", [0.0, 0.2, 0.5, 0.8, 0.999])
-def test_a_flipped_byte_is_replaced(place: float, entry: Entry) -> None:
+def test_data_with_a_changed_bit_are_replaced(place: float, entry: Entry) -> None:
     raw = bytearray(entry.data.read_bytes())
     raw[int(len(raw) * place)] ^= 0x01
     entry.data.write_bytes(bytes(raw))
     _assert_replaced(entry)
 
 
-def test_a_sound_file_with_one_other_value_is_replaced(entry: Entry) -> None:
+def test_a_valid_file_with_one_other_value_is_replaced(entry: Entry) -> None:
     table = pq.read_table(entry.data)
     values = table.column(1).to_numpy().copy()
     values[100] += 1e-6
@@ -278,7 +278,9 @@ def test_tampered_metadata_are_replaced(change: Callable[[dict], object], entry:
     _assert_replaced(entry)
 
 
-def test_metadata_of_other_features_stop_with_a_readable_diff(entry: Entry) -> None:
+def test_metadata_of_other_features_are_an_error_with_a_line_for_each_difference(
+    entry: Entry,
+) -> None:
     def change(metadata: dict) -> None:
         features = metadata["signature"]["features"]
         features[0]["params"] = {"window": 99}
@@ -291,7 +293,7 @@ def test_metadata_of_other_features_stop_with_a_readable_diff(entry: Entry) -> N
     with pytest.raises(CacheMismatchError) as caught:
         entry.fetch()
     first, *lines, last = str(caught.value).splitlines()
-    assert first == f"cached features {entry.data.stem} are not the ones asked for:"
+    assert first == f"cached features {entry.data.stem} are not the requested ones:"
     assert [line.split(":")[0].strip() for line in lines] == [
         *("added", "missing", "reordered", "reordered", "re-parameterised", "formula changed"),
         "retyped",
@@ -300,7 +302,7 @@ def test_metadata_of_other_features_stop_with_a_readable_diff(entry: Entry) -> N
     assert (
         "  re-parameterised: ret_1 from ret(window=1) memory 1 to ret(window=99) memory 1" in lines
     )
-    assert last == f"delete {entry.metadata} to have them computed again"
+    assert last == f"delete {entry.metadata} to compute them again"
     assert isinstance(caught.value, InputError)
     entry.metadata.unlink()
     _assert_replaced(entry)
@@ -309,7 +311,7 @@ def test_metadata_of_other_features_stop_with_a_readable_diff(entry: Entry) -> N
 # --- the folder ------------------------------------------------------------------------------
 
 
-def test_a_folder_that_cannot_be_made_is_said(entry: Entry, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(entry: Entry, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     cache = FeatureCache(tmp_path / "file" / "features")
     text = (
@@ -341,7 +343,7 @@ def test_an_error_of_the_computation_writes_nothing(tmp_path: Path, entry: Entry
 
 # --- other processes -------------------------------------------------------------------------
 
-# The bars travel through a file; the features are the same part of the catalogue.
+# The child process reads the bars from a file and builds the same features.
 CHILD = """
 import hashlib, os, sys, time
 from pathlib import Path
@@ -360,7 +362,7 @@ features = FeatureSet.build(interval=hour, kinds=BUILT_IN, groups=["returns", "v
 
 
 def end_here(event, arguments):
-    # Killed at the very moment when the file would get its name.
+    # The process ends just before the file is renamed.
     if event == "os.rename" and str(arguments[1]).endswith(crash):
         os._exit(9)
 
@@ -373,8 +375,8 @@ for number in range(rounds):
     while time.time() < start + 0.03 * number:
         pass
     cache = FeatureCache(folder / str(number))
-    matrix, outcome = cache.fetch(bars, features.signature, lambda: features.compute(bars))
-    print(outcome, hashlib.sha256(np.ascontiguousarray(matrix)).hexdigest(), flush=True)
+    matrix, origin = cache.fetch(bars, features.signature, lambda: features.compute(bars))
+    print(origin, hashlib.sha256(np.ascontiguousarray(matrix)).hexdigest(), flush=True)
 """
 
 
@@ -398,11 +400,13 @@ def _go(children: list[subprocess.Popen[str]]) -> list[tuple[str, str, int]]:
         assert child.stdin is not None
         child.stdin.write(start)
         child.stdin.flush()
-    # The short inputs have been sent: each child may be waited for in its turn.
+    # Every child has its input and runs now, so the results may be read one after the other.
     return [(*child.communicate(timeout=60), child.returncode) for child in children]
 
 
-def test_processes_at_one_key_leave_one_good_entry(entry: Entry, tmp_path: Path) -> None:
+def test_two_processes_that_write_one_key_leave_one_valid_entry(
+    entry: Entry, tmp_path: Path
+) -> None:
     entry.bars.to_frame().to_parquet(tmp_path / "bars.parquet")
     rounds = 25
     results = _go([_child(tmp_path, rounds) for _ in range(2)])
@@ -410,7 +414,7 @@ def test_processes_at_one_key_leave_one_good_entry(entry: Entry, tmp_path: Path)
     lines = [line.split() for out, _, _ in results for line in out.splitlines()]
     assert len(lines) == 2 * rounds
     assert len({digest for _, digest in lines}) == 1
-    assert {outcome for outcome, _ in lines} <= {"computed", "read", "replaced"}
+    assert {origin for origin, _ in lines} <= {"computed", "read", "replaced"}
     for number in range(rounds):
         left = replace(entry, cache=FeatureCache(tmp_path / str(number)))
         assert left.files() == {entry.data.name, entry.metadata.name}
@@ -418,16 +422,16 @@ def test_processes_at_one_key_leave_one_good_entry(entry: Entry, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("crash", "outcome"), [(".parquet", "computed"), ("_metadata.json", "replaced")]
+    ("crash", "origin"), [(".parquet", "computed"), ("_metadata.json", "replaced")]
 )
-def test_a_killed_writer_leaves_nothing_wrong(
-    crash: str, outcome: str, entry: Entry, tmp_path: Path
+def test_a_killed_writer_leaves_no_invalid_entry(
+    crash: str, origin: str, entry: Entry, tmp_path: Path
 ) -> None:
     entry.bars.to_frame().to_parquet(tmp_path / "bars.parquet")
     ((_, _, code),) = _go([_child(tmp_path, 1, crash)])
     assert code == 9
     after = replace(entry, cache=FeatureCache(tmp_path / "0"))
     assert not after.metadata.exists()
-    assert after.data.exists() == (outcome == "replaced")
-    assert after.fetch() == (outcome, 1)
+    assert after.data.exists() == (origin == "replaced")
+    assert after.fetch() == (origin, 1)
     assert after.fetch() == ("read", 0)

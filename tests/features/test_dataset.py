@@ -17,7 +17,7 @@ from features.dataset import Dataset, DatasetBuilder
 from features.errors import InputError
 from features.feature_set import FeatureSet
 from features.interval import Interval
-from features.labels import KINDS, LabelSpec, average_uniqueness, make_labels
+from features.labels import LABEL_KINDS, LabelSpec, average_uniqueness, make_labels
 from features.sources import FolderSource, RawBars, open_source
 
 HOUR = Interval.parse("1h")
@@ -65,7 +65,7 @@ def _assert_equal(one: Dataset, other: Dataset) -> None:
 
 
 @pytest.mark.parametrize(("symbol", "interval"), [("EURUSD", "1h"), ("GOOGL", "1d")])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LABEL_KINDS)
 def test_contract_on_real_bars(symbol: str, interval: str, kind: str) -> None:
     length = Interval.parse(interval)
     features = FeatureSet.build(interval=length, kinds=BUILT_IN)
@@ -75,7 +75,7 @@ def test_contract_on_real_bars(symbol: str, interval: str, kind: str) -> None:
     n = len(y)
     assert X.shape == (n, len(features.names))
     assert X.dtype == np.float32
-    assert X.flags.f_contiguous or X.T[0].flags.c_contiguous  # one feature is one run of memory
+    assert X.flags.f_contiguous or X.T[0].flags.c_contiguous  # A feature is contiguous.
     assert y.dtype == meta.forward_return.dtype == meta.sample_weight.dtype == np.float64
     assert meta.bar.dtype == meta.label_end.dtype == np.int64
     assert names == features.names
@@ -91,7 +91,7 @@ def test_contract_on_real_bars(symbol: str, interval: str, kind: str) -> None:
     assert (np.diff(meta.bar) > 0).all()
     assert n + sum(meta.dropped.values()) == len(meta.bars)
     assert all(meta.dropped.values())
-    # Everything once more from the bars, by position.
+    # Every value is computed again from the bars, by index.
     open_ = meta.bars.open
     np.testing.assert_array_equal(X, features.compute(meta.bars)[meta.bar])
     np.testing.assert_allclose(
@@ -100,6 +100,7 @@ def test_contract_on_real_bars(symbol: str, interval: str, kind: str) -> None:
     labels = make_labels(spec, open_, meta.bars.high, meta.bars.low, meta.bars.close)
     np.testing.assert_array_equal(y, labels.y[meta.bar])
     np.testing.assert_array_equal(meta.label_end, labels.end[meta.bar])
+    assert (meta.label_end >= meta.bar + 2).all()  # The forward return reads open[bar + 2].
     if kind != "triple_barrier":
         assert (meta.label_end - meta.bar == 13).all()
     weight = average_uniqueness(meta.bar, meta.label_end)
@@ -111,7 +112,7 @@ def test_contract_on_real_bars(symbol: str, interval: str, kind: str) -> None:
 
 def test_rows_of_a_clean_series(synthetic_frame: MakeFrame) -> None:
     data = _builder(synthetic_frame(50)).build("SYNTH")
-    # Six bars of warm-up; the last label reads bar 49 = 45 + 1 + 3.
+    # The warm-up is six bars; the last label reads bar 49 = 45 + 1 + 3.
     assert data.meta.bar.tolist() == list(range(6, 46))
     assert data.meta.dropped == {"warmup": 6, "label_not_known_yet": 4}
     assert data.meta.gaps == {"gaps": 0, "missing_bars": 0, "longest": 0, "wide": 0}
@@ -127,7 +128,7 @@ def test_order_of_columns_in_a_real_folder(
     assert one.meta.understood.startswith("SYNTH_1h.parquet: 60 rows")
 
 
-# --- rows dropped, against a count row by row ------------------------------------------------
+# --- dropped rows, compared with a slow count ------------------------------------------------
 
 
 def _count(
@@ -168,7 +169,7 @@ def _count(
     max_gap=st.integers(0, 8),
     memory=st.integers(4, 15),
     horizon=st.integers(1, 9),
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(LABEL_KINDS),
 )
 def test_rows_dropped_by_reason(
     gaps: list[tuple[int, int]],
@@ -181,8 +182,8 @@ def test_rows_dropped_by_reason(
 ) -> None:
     frame = synthetic_frame(150)
     frame.loc[still[0] : still[0] + still[1], "volume"] = 0.0
-    taken = {row for start, length in gaps for row in range(start, start + length)}
-    frame = frame.drop(index=sorted(taken & set(frame.index))).reset_index(drop=True)
+    removed = {row for start, length in gaps for row in range(start, start + length)}
+    frame = frame.drop(index=sorted(removed & set(frame.index))).reset_index(drop=True)
     spec, features = LabelSpec(kind, horizon, volatility_window=5), _small(memory)  # type: ignore[arg-type]
     builder = _builder(frame, max_gap_bars=max_gap, label=spec, features=features)
     bars = validate_bars(frame, symbol="SYNTH", interval=HOUR, calendar="24/7")
@@ -190,15 +191,15 @@ def test_rows_dropped_by_reason(
     data = builder.build("SYNTH")
     assert data.meta.bar.tolist() == kept
     assert data.meta.dropped == dropped
-    # Bars taken from the very end leave no gap behind them.
-    at_the_end = next(k for k in range(151) if 149 - k not in taken)
+    # Bars that are removed at the end of the series leave no gap.
+    at_the_end = next(k for k in range(151) if 149 - k not in removed)
     assert data.meta.gaps["missing_bars"] == 150 - len(frame) - at_the_end
 
 
 def test_max_gap_is_the_widest_gap_that_is_allowed(synthetic_frame: MakeFrame) -> None:
     frame = synthetic_frame(60).drop(index=[30, 31]).reset_index(drop=True)
     wide = _builder(frame, max_gap_bars=1).build("SYNTH").meta
-    # The six rows from the gap on, and the four decisions whose label (3 + 1 bars) crosses it.
+    # Six rows after the gap have features that span it, four rows before it have such labels.
     assert wide.dropped["features_span_gap"] == 6
     assert wide.dropped["label_spans_gap"] == 4
     assert wide.gaps == {"gaps": 1, "missing_bars": 2, "longest": 2, "wide": 1}
@@ -207,7 +208,7 @@ def test_max_gap_is_the_widest_gap_that_is_allowed(synthetic_frame: MakeFrame) -
     assert allowed.gaps["wide"] == 0
 
 
-def test_no_label_and_no_feature_reaches_across_a_wide_gap(synthetic_frame: MakeFrame) -> None:
+def test_no_label_and_no_feature_spans_a_wide_gap(synthetic_frame: MakeFrame) -> None:
     frame = synthetic_frame(120).drop(index=range(60, 70)).reset_index(drop=True)
     base = _builder(frame).build("SYNTH")
     before, after = base.meta.label_end < 60, base.meta.bar >= 60
@@ -224,7 +225,7 @@ def test_no_label_and_no_feature_reaches_across_a_wide_gap(synthetic_frame: Make
 
 
 @settings(max_examples=12)
-@given(cut=st.integers(330, 480), seed=st.integers(0, 999), kind=st.sampled_from(KINDS))
+@given(cut=st.integers(330, 480), seed=st.integers(0, 999), kind=st.sampled_from(LABEL_KINDS))
 def test_rewriting_the_future_changes_no_earlier_row(
     cut: int, seed: int, kind: str, synthetic_frame: MakeFrame
 ) -> None:
@@ -237,22 +238,22 @@ def test_rewriting_the_future_changes_no_earlier_row(
         _builder(f, features=features, label=label, allow_jumps=True).build("SYNTH")
         for f in (frame, future)
     )
-    # Known at `cut`: features up to bar cut - 1, outcomes that end before it.
-    a, b = ((d.meta.label_end < cut) & (d.meta.bar + 2 < cut) for d in (one, other))
+    # Rows whose label and forward return read only bars before `cut`.
+    a, b = (d.meta.label_end < cut for d in (one, other))
     np.testing.assert_array_equal(one.meta.bar[a], other.meta.bar[b])
     np.testing.assert_array_equal(one.X[a], other.X[b])
     np.testing.assert_array_equal(one.y[a], other.y[b])
     np.testing.assert_array_equal(one.meta.forward_return[a], other.meta.forward_return[b])
-    seen = one.meta.bar < cut
-    np.testing.assert_array_equal(one.X[seen], other.X[other.meta.bar < cut])
+    past = one.meta.bar < cut
+    np.testing.assert_array_equal(one.X[past], other.X[other.meta.bar < cut])
 
 
-def test_the_bar_of_this_hour_is_left_out(synthetic_frame: MakeFrame) -> None:
+def test_the_bar_that_is_still_open_is_left_out(synthetic_frame: MakeFrame) -> None:
     now = pd.Timestamp.now("UTC").floor("h")
     frame = synthetic_frame(100, start=str((now - pd.Timedelta(hours=99)).tz_localize(None)))
     assert frame["timestamp"].iloc[-1] == now
     bars = _builder(frame).build("SYNTH").meta.bars
-    # On the stroke of the next hour the bar may have closed in between.
+    # At the end of an hour the bar may close while the test runs.
     assert len(bars) == (99 if pd.Timestamp.now("UTC").floor("h") == now else len(bars))
 
 
@@ -271,7 +272,7 @@ def test_same_result_with_and_without_cache(tmp_path: Path, synthetic_frame: Mak
         _assert_equal(results[0], other)
 
 
-def test_features_are_probed_before_they_are_kept(
+def test_features_are_probed_before_they_are_stored(
     tmp_path: Path, synthetic_frame: MakeFrame
 ) -> None:
     kind = FeatureKind("ahead", "odd", lambda b: np.roll(b.log_return, -1), lambda: 3)
@@ -299,7 +300,7 @@ def test_no_row_left(synthetic_frame: MakeFrame) -> None:
     assert one_more.meta.sample_weight.tolist() == [1.0]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LABEL_KINDS)
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
 def test_too_few_bars_are_one_line_for_every_label(
     kind: str, n: int, synthetic_frame: MakeFrame
@@ -311,11 +312,18 @@ def test_too_few_bars_are_one_line_for_every_label(
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_but_gaps(synthetic_frame: MakeFrame) -> None:
+def test_no_row_between_wide_gaps(synthetic_frame: MakeFrame) -> None:
     frame = synthetic_frame(100)
     keep = [row for row in range(100) if row % 20 < 5]
     with pytest.raises(InputError, match=r"out of 25 bars \(5 warmup, 20 features_span_gap\)"):
         _builder(frame.loc[keep].reset_index(drop=True)).build("SYNTH")
+
+
+def test_features_that_are_never_defined_are_named(synthetic_frame: MakeFrame) -> None:
+    frame = synthetic_frame(100).assign(volume=0.0)
+    text = r"no row of SYNTH is usable: volume_z_4 are never defined on these bars \(no volume, or "
+    with pytest.raises(InputError, match=text):
+        _builder(frame).build("SYNTH")
 
 
 def test_a_negative_gap_is_refused(synthetic_frame: MakeFrame) -> None:
@@ -323,7 +331,7 @@ def test_a_negative_gap_is_refused(synthetic_frame: MakeFrame) -> None:
         _builder(synthetic_frame(10), max_gap_bars=-1)
 
 
-def test_bars_are_proven_first(synthetic_frame: MakeFrame) -> None:
+def test_bars_are_validated_first(synthetic_frame: MakeFrame) -> None:
     frame = synthetic_frame(100)
     frame.loc[50:, ["open", "high", "low", "close"]] /= 2
     with pytest.raises(InputError, match="jump by more than"):

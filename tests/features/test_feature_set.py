@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from features.bars import Bars
-from features.catalogue import BUILT_IN, FeatureKind, plug_ins
+from features.catalogue import BUILT_IN, FeatureKind
 from features.errors import InputError
 from features.feature_set import Column, FeatureSet, rebuild
 from features.interval import Interval
@@ -41,7 +40,7 @@ def test_time_of_day_is_left_out_for_bars_of_a_day_or_longer() -> None:
         assert "weekday_sin" in daily.names
 
 
-def test_order_is_the_catalogues_however_groups_are_given() -> None:
+def test_columns_are_in_the_order_of_the_catalogue() -> None:
     one, other = _build(groups=["trend", "returns"]), _build(groups=["returns", "trend"])
     assert one.names == other.names
     assert one.names == tuple(n for n in _build().names if n in one.names)
@@ -105,7 +104,7 @@ def test_bad_configuration(config: dict, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_file_that_the_documentation_shows_is_accepted(tmp_path: Path) -> None:
+def test_the_example_file_of_the_documentation_is_accepted(tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "features.md").read_text()
     path = tmp_path / "features.yaml"
     path.write_text(page.partition("```yaml\n")[2].partition("```")[0])
@@ -126,7 +125,7 @@ def test_configuration_file(tmp_path: Path) -> None:
     )
 
 
-def test_names_given_twice_are_refused() -> None:
+def test_duplicate_names_are_refused() -> None:
     twin = FeatureKind("ret", "mine", BUILT_IN[0].compute, BUILT_IN[0].memory, ({"window": 2},))
     with pytest.raises(InputError, match=r"features must have different names, got 'ret_2' twice"):
         _build(kinds=[*BUILT_IN, twin])
@@ -137,58 +136,6 @@ def test_a_formula_of_another_length_is_refused(synthetic_bars: Callable[..., Ba
     text = r"feature 'short' must give one value a bar: shape \(30,\), got \(29,\)"
     with pytest.raises(InputError, match=text):
         _build(kinds=[short]).compute(synthetic_bars(30))
-
-
-# --- plug-ins: a real distribution on the path -----------------------------------------------
-
-PLUG_IN = """
-import numpy as np
-from features.catalogue import FeatureKind
-
-
-def squeeze(bars, window):
-    return np.log(bars.high / bars.low) - np.log(bars.high / bars.low)
-
-
-SQUEEZE = FeatureKind("squeeze", "foreign", squeeze, lambda window: window, ({"window": 7},))
-PAIR = (SQUEEZE, FeatureKind("jump", "foreign", lambda bars: bars.close * 0, lambda: 0))
-NUMBER = 3
-CLASH = FeatureKind("ret", "foreign", squeeze, lambda window: window, ({"window": 1},))
-"""
-
-
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """``installed("squeeze = barwright_squeeze:SQUEEZE")``: what pip would leave behind."""
-
-    def install(line: str) -> None:
-        info = tmp_path / "barwright_squeeze-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            "Metadata-Version: 2.1\nName: barwright-squeeze\nVersion: 1.0\n"
-        )
-        (info / "entry_points.txt").write_text(f"[barwright.features]\n{line}\n")
-        (tmp_path / "barwright_squeeze.py").write_text(PLUG_IN)
-        monkeypatch.syspath_prepend(str(tmp_path))
-
-    yield install
-    sys.modules.pop("barwright_squeeze", None)
-
-
-def test_plug_in(installed: Callable[[str], None], synthetic_bars: Callable[..., Bars]) -> None:
-    before = FeatureSet.build(interval=HOUR)
-    installed("squeeze = barwright_squeeze:SQUEEZE")
-    assert [kind.name for kind in plug_ins()] == ["squeeze"]
-    features = FeatureSet.build(interval=HOUR)
-    assert features.names == (*before.names, "squeeze_7")
-    assert (features.compute(synthetic_bars(40))[:, -1] == 0).all()
-    alone = FeatureSet.from_config({"groups": ["foreign"]}, interval=HOUR)
-    assert alone.names == ("squeeze_7",)
-    other = FeatureSet.from_config({"windows": {"squeeze": [3, 4]}}, interval=HOUR)
-    assert other.names[-2:] == ("squeeze_3", "squeeze_4")
-    assert rebuild(features.signature).names == features.names
-    assert before.requirements == ()
-    assert rebuild(features.signature).requirements == ("barwright-squeeze",)
 
 
 def test_a_formula_that_raises_is_named(synthetic_bars: Callable[..., Bars]) -> None:
@@ -205,34 +152,6 @@ def test_windows_of_a_group_that_is_left_out_are_refused() -> None:
         FeatureSet.build(interval=HOUR, groups=["time"], windows={"rsi": [7]})
 
 
-def test_plug_in_of_several_kinds(installed: Callable[[str], None]) -> None:
-    installed("pair = barwright_squeeze:PAIR")
-    assert FeatureSet.build(interval=HOUR).names[-2:] == ("squeeze_7", "jump")
-
-
-@pytest.mark.parametrize(
-    ("line", "text"),
-    [
-        (
-            "odd = barwright_squeeze:NOTHING",
-            r"feature plug-in 'odd' \(barwright_squeeze:NOTHING\) does not load: .*; repair or un",
-        ),
-        ("odd = no_such_module:X", r"feature plug-in 'odd' \(no_such_module:X\) does not load: No"),
-        ("odd = barwright_squeeze:NUMBER", r"plug-in 'odd' must be a FeatureKind or a tuple"),
-        ("odd = barwright_squeeze:__doc__", r"plug-in 'odd' must be a FeatureKind or a tuple"),
-        ("odd = barwright_squeeze:__name__", r"plug-in 'odd' must be a FeatureKind or a tuple"),
-        (
-            "odd = barwright_squeeze:CLASH",
-            r"'odd' .*CLASH\) calls a kind 'ret', which is",
-        ),
-    ],
-)
-def test_bad_plug_in(line: str, text: str, installed: Callable[[str], None]) -> None:
-    installed(line)
-    with pytest.raises(InputError, match=text):
-        FeatureSet.build(interval=HOUR)
-
-
 # --- rebuild ---------------------------------------------------------------------------------
 
 
@@ -245,7 +164,7 @@ def test_rebuild(synthetic_bars: Callable[..., Bars]) -> None:
     np.testing.assert_array_equal(again.compute(bars), features.compute(bars))
 
 
-def test_rebuild_keeps_a_foreign_order() -> None:
+def test_rebuild_keeps_the_order_of_the_signature() -> None:
     signature = _build(groups=["returns"]).signature
     turned = FeatureSignature(signature.entries[::-1])
     assert rebuild(turned).names == signature.names[::-1]
@@ -266,7 +185,7 @@ def test_rebuild_keeps_a_foreign_order() -> None:
         ("params", {}, r"ret"),
     ],
 )
-def test_rebuild_refuses_what_is_not_the_same_here(field: str, value: object, text: str) -> None:
+def test_rebuild_refuses_a_feature_that_differs(field: str, value: object, text: str) -> None:
     data = _build(groups=["returns"]).signature.to_json()
     data["features"][0][field] = value
     with pytest.raises(InputError, match=text):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InputError
-from features.interval import Interval, infer_calendar, missing_bars
+from features.interval import CALENDARS, Interval, infer_calendar, missing_bars
 
 HOUR, DAY = Interval.parse("1h"), Interval.parse("1d")
 
@@ -58,7 +58,7 @@ def test_parse_refuses(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "calendar", "expected"),
     [
-        # METHOD: crypto 8,760 hours / 365 days, equities 1,638 hours / 252 days.
+        # Crypto 8,760 hours or 365 days, currencies 6,240 or 260, shares 1,638 or 252 a year.
         ("1h", "24/7", 8_760),
         ("1d", "24/7", 365),
         ("1h", "24/5", 6_240),
@@ -71,6 +71,7 @@ def test_parse_refuses(text: str) -> None:
     ],
 )
 def test_periods_per_year(text: str, calendar: str, expected: float) -> None:
+    assert calendar in CALENDARS
     assert Interval.parse(text).periods_per_year(calendar) == pytest.approx(expected)
 
 
@@ -82,7 +83,7 @@ def test_periods_per_year(text: str, calendar: str, expected: float) -> None:
         (_sessions(), "1h", "equity"),
         (pd.date_range("2024-01-01", periods=60, tz="UTC"), "1d", "24/7"),
         (pd.bdate_range("2024-01-01", periods=60, tz="UTC"), "1d", "equity"),
-        # Currencies by the day: brokers open the week with a Sunday bar.
+        # Daily bars of currencies: the week of a broker starts with a Sunday bar.
         (
             (days := pd.date_range("2024-01-01", periods=60, tz="UTC"))[days.day_of_week != 5],
             "1d",
@@ -97,21 +98,21 @@ def test_infer_calendar(times: pd.DatetimeIndex, interval: str, calendar: str) -
 
 
 def _missing(times: pd.DatetimeIndex, interval: Interval, calendar: str) -> dict[str, int]:
-    found = missing_bars(_ns(times), interval, calendar)
-    assert found.dtype == np.int64
-    assert found[0] == 0
-    return {f"{times[row]:%m-%d %H:%M}": int(found[row]) for row in np.flatnonzero(found)}
+    missing = missing_bars(_ns(times), interval, calendar)
+    assert missing.dtype == np.int64
+    assert missing[0] == 0
+    return {f"{times[row]:%m-%d %H:%M}": int(missing[row]) for row in np.flatnonzero(missing)}
 
 
-def test_missing_in_a_market_that_never_closes() -> None:
-    times = _hours("2024-01-05", "2024-01-08").delete([5, 30, 31, 32])  # 31 is Saturday 07:00
+def test_missing_in_a_market_without_closures() -> None:
+    times = _hours("2024-01-05", "2024-01-08").delete([5, 30, 31, 32])  # Row 31 is Saturday 07:00.
     assert _missing(times, HOUR, "24/7") == {"01-05 06:00": 1, "01-06 09:00": 3}
 
 
 def test_missing_on_weekdays_only() -> None:
     times = _weekdays()
     assert _missing(times, HOUR, "24/5") == {}
-    # Friday's last three, Monday's first, and a Wednesday noon: Friday from 22:00 never counts.
+    # Friday 21:00 to 23:00, Monday 00:00 and Wednesday 12:00: Friday from 22:00 never counts.
     drop = [117, 118, 119, 120, 60]
     assert _missing(times.delete(drop), HOUR, "24/5") == {"01-03 13:00": 1, "01-08 01:00": 2}
 
@@ -122,7 +123,7 @@ def test_missing_a_whole_week_of_weekdays() -> None:
 
 
 def test_currency_weekend_is_a_scheduled_closure() -> None:
-    """Currencies trade from Sunday 22:00 to Friday 21:59 UTC in winter: nothing is missing."""
+    """Currencies trade from Sunday 22:00 to Friday 21:59 UTC in winter: no bar is missing."""
     week = _hours("2024-01-08", "2024-01-12 21:00")
     times = week.append(_hours("2024-01-14 22:00", "2024-01-19 21:00"))
     assert _missing(times, HOUR, "24/5") == {}
@@ -131,7 +132,7 @@ def test_currency_weekend_is_a_scheduled_closure() -> None:
 def test_missing_daily_shares() -> None:
     times = pd.bdate_range("2024-01-01", periods=15, tz="UTC")
     assert _missing(times, DAY, "equity") == {}
-    # Tuesday; then Friday and the Monday after it: holidays count, no calendar is consulted.
+    # Tuesday, then Friday and the next Monday: holidays count as missing.
     assert _missing(times.delete([1, 9, 10]), DAY, "equity") == {
         "01-03 00:00": 1,
         "01-16 00:00": 2,
@@ -140,7 +141,7 @@ def test_missing_daily_shares() -> None:
 
 def test_missing_intraday_shares() -> None:
     times = _sessions()
-    assert _missing(times, HOUR, "equity") == {}  # nights and weekends are closed
+    assert _missing(times, HOUR, "equity") == {}  # The market is closed in nights and at weekends.
     inside = times.delete([3, 4])
     assert _missing(inside, HOUR, "equity") == {"01-01 19:30": 2}
     a_day = times.delete(range(7, 14))
@@ -156,7 +157,7 @@ def test_missing_weekly() -> None:
 
 @settings(max_examples=40)
 @given(st.sets(st.integers(1, 358), max_size=80), st.booleans())
-def test_missing_counts_every_bar_taken_out(drop: set[int], weekdays: bool) -> None:
+def test_missing_counts_every_removed_bar(drop: set[int], weekdays: bool) -> None:
     times = _weekdays() if weekdays else _hours("2024-01-01", "2024-01-15 23:00")
     assert len(times) == 360
     left = _ns(times.delete(sorted(drop)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from features.bars import Bars
 from features.errors import InputError
 from features.labels import (
-    KINDS,
+    LABEL_KINDS,
+    LabelKind,
     Labels,
     LabelSpec,
     average_uniqueness,
@@ -26,8 +28,9 @@ def _labels(spec: LabelSpec, bars: Bars) -> Labels:
     return make_labels(spec, bars.open, bars.high, bars.low, bars.close)
 
 
-def test_forward_return_is_earned_from_the_next_open_to_the_one_after() -> None:
-    # Decided at the close of bar 0, filled at 110, given back at 99: same-bar fill would say +10 %.
+def test_forward_return_is_from_the_next_open_to_the_one_after() -> None:
+    # The decision at the close of bar 0 is executed at 110, the next one at 99. Execution at the
+    # open of the same bar would give +10 %.
     got = forward_return(np.array([100.0, 110.0, 99.0, 198.0]))
     np.testing.assert_allclose(got, [99 / 110 - 1, 198 / 99 - 1, NAN, NAN])
     assert np.isnan(forward_return(np.array([1.0]))).all()
@@ -47,7 +50,7 @@ def test_horizon_return_by_hand() -> None:
 def test_direction_by_hand() -> None:
     open_ = np.array([9.0, 2.0, 3.0, 2.0, 1.0, 5.0])
     got = make_labels(LabelSpec("direction", 2), open_, open_, open_, open_)
-    # 2 -> 2 is no rise, 3 -> 1 a fall, 2 -> 5 a rise; the last three are not known yet.
+    # 2 to 2 is no rise, 3 to 1 is a fall, 2 to 5 is a rise; the last three are not known yet.
     np.testing.assert_array_equal(got.y, [0.0, 0.0, 1.0, NAN, NAN, NAN])
     np.testing.assert_array_equal(got.end, [3, 4, 5, 6, 7, 8])
 
@@ -59,14 +62,14 @@ def test_forward_return_label_by_hand() -> None:
     np.testing.assert_array_equal(got.end, [3, 4, 5, 6, 7, 8])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LABEL_KINDS)
 @pytest.mark.parametrize("horizon", [1, 2, 7])
 def test_label_end_is_exactly_the_last_bar_that_is_read(
     kind: str, horizon: int, synthetic_bars: Callable[..., Bars]
 ) -> None:
-    """Bars after ``end`` change nothing, and the bar at ``end`` can: one short would leak."""
+    """Bars after ``end`` do not change the label, but the bar at ``end`` can."""
     bars = synthetic_bars(140, seed=3)
-    # Barriers so wide that none is touched: then the final open decides, as for the others.
+    # The barriers are so wide that none is touched: the final open decides for every kind.
     spec = LabelSpec(kind, horizon, barrier_width=100.0, volatility_window=5)  # type: ignore[arg-type]
     base = _labels(spec, bars)
     for i in range(20, 120, 9):
@@ -81,13 +84,57 @@ def test_label_end_is_exactly_the_last_bar_that_is_read(
         assert make_labels(spec, at_end, bars.high, bars.low, bars.close).y[i] != base.y[i]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LABEL_KINDS)
+@pytest.mark.parametrize("horizon", [1, 2, 7])
+@pytest.mark.parametrize("barrier_width", [0.01, 1.0])
+def test_bars_after_the_label_end_change_neither_label_nor_forward_return(
+    kind: LabelKind, horizon: int, barrier_width: float, synthetic_bars: Callable[..., Bars]
+) -> None:
+    """A purge by label spans must remove every row that reads a bar of the test rows.
+
+    The barriers of width 0.01 are touched in the bar of the execution, i + 1, but the forward
+    return of the row reads the open of bar i + 2.
+    """
+    bars = synthetic_bars(140, seed=3)
+    spec = LabelSpec(kind, horizon, barrier_width, volatility_window=5)
+    labels, earned = _labels(spec, bars), forward_return(bars.open)
+    for i in np.flatnonzero(~np.isnan(labels.y)):
+        after = np.arange(len(bars)) > labels.end[i]
+        changed = {
+            name: np.where(after, 1.7 * getattr(bars, name), getattr(bars, name))
+            for name in ("open", "high", "low", "close")
+        }
+        assert make_labels(spec, *changed.values()).y[i] == labels.y[i]
+        assert forward_return(changed["open"])[i] == earned[i]
+
+
+@pytest.mark.parametrize("kind", LABEL_KINDS)
+@pytest.mark.parametrize("barrier_width", [0.01, 1.0])
+def test_label_end_lies_in_the_series_where_the_label_is_known(
+    kind: LabelKind, barrier_width: float, synthetic_bars: Callable[..., Bars]
+) -> None:
+    bars = synthetic_bars(60)
+    for horizon in (1, 2, 7):
+        spec = LabelSpec(kind, horizon, barrier_width, volatility_window=5)
+        labels, index = _labels(spec, bars), np.arange(60)
+        known = ~np.isnan(labels.y)
+        assert (labels.end >= index + 2).all()
+        assert (labels.end <= index + 1 + horizon).all()
+        assert (labels.end[known] <= 59).all()
+        np.testing.assert_array_equal(labels.end[~known], index[~known] + 1 + horizon)
+
+
+def test_the_list_of_label_kinds_is_the_type() -> None:
+    assert get_args(LabelKind) == LABEL_KINDS == ("direction", "forward_return", "triple_barrier")
+
+
+@pytest.mark.parametrize("kind", LABEL_KINDS)
 def test_last_rows_are_not_known_yet(kind: str, synthetic_bars: Callable[..., Bars]) -> None:
     bars = synthetic_bars(100)
     spec = LabelSpec(kind, 7, volatility_window=5)  # type: ignore[arg-type]
     known = ~np.isnan(_labels(spec, bars).y)
     start = 5 if kind == "triple_barrier" else 0
-    # The last decision whose outcome is known is 1 + horizon bars before the last bar.
+    # The last known label is 1 + horizon bars before the last bar.
     np.testing.assert_array_equal(known, (np.arange(100) >= start) & (np.arange(100) <= 99 - 8))
 
 
@@ -95,7 +142,7 @@ def test_last_rows_are_not_known_yet(kind: str, synthetic_bars: Callable[..., Ba
 
 
 def _brute_force(spec: LabelSpec, bars: Bars) -> Labels:
-    """Lopez de Prado (2018), section 3.4, one row and one bar at a time."""
+    """Compute the labels of Lopez de Prado (2018), section 3.4, one row and one bar at a time."""
     n, h, w = len(bars), spec.horizon, spec.volatility_window
     y, end = np.full(n, NAN), np.arange(n) + h + 1
     for i in range(w, n - h - 1):
@@ -108,7 +155,7 @@ def _brute_force(spec: LabelSpec, bars: Bars) -> Labels:
             down = bars.low[k] <= entry * np.exp(-width)
             if up or down:
                 y[i] = float(bars.close[k] > entry) if up and down else float(up)
-                end[i] = k
+                end[i] = max(k, i + 2)  # The forward return reads the open of bar i + 2.
                 break
     return Labels(y, end)
 
@@ -130,28 +177,45 @@ def test_triple_barrier_against_brute_force(
     np.testing.assert_array_equal(got.end, expected.end)
 
 
+def test_triple_barrier_ends_at_the_touch() -> None:
+    close = np.array([100.0, 110, 100, 110, 100, 100, 100, 100])
+    high, low = close + 1.0, close - 1.0
+    high[5] = 111.0
+    got = make_labels(LabelSpec("triple_barrier", 3, 1.0, 2), close, high, low, close)
+    # Row 3: the entry is 100, the upper barrier is 100 * 1.1 ** sqrt(3) = 118.
+    assert (got.y[3], got.end[3]) == (0.0, 7)
+    high[5] = 119.0
+    got = make_labels(LabelSpec("triple_barrier", 3, 1.0, 2), close, high, low, close)
+    assert (got.y[3], got.end[3]) == (1.0, 5)
+    high[6] = 119.0
+    assert make_labels(LabelSpec("triple_barrier", 3, 1.0, 2), close, high, low, close).end[3] == 5
+    high[5] = 111.0
+    assert make_labels(LabelSpec("triple_barrier", 3, 1.0, 2), close, high, low, close).end[3] == 6
+
+
 def test_triple_barrier_by_hand() -> None:
-    # Returns of +-log(1.1): volatility log(1.1), barriers at entry * 1.1 and entry / 1.1.
+    # Log returns of +-log(1.1): volatility log(1.1), barriers at entry * 1.1 and entry / 1.1.
     close = np.array([100.0, 110, 100, 110, 100, 100, 100, 100])
     open_ = np.array([100.0, 110, 100, 110, 100, 100, 100, 100])
     high, low = open_ + 1.0, open_ - 1.0
     spec = LabelSpec("triple_barrier", 1, 1.0, 2)
     base = make_labels(spec, open_, high, low, close)
-    # Row 2: entry 110, bar 3 touches neither, the final open of 100 decides.
+    # Row 2: the entry is 110, bar 3 touches no barrier, the final open of 100 decides.
     assert (base.y[2], base.end[2]) == (0.0, 4)
     for bar_high, bar_low, bar_close, expected in (
-        (121.1, 109, 110, 1.0),  # upper barrier 121 first, whatever comes after
-        (111.0, 99.9, 110, 0.0),  # lower barrier 100
-        (121.1, 99.9, 111, 1.0),  # both within the bar: its close decides
+        (121.1, 109, 110, 1.0),  # Only the upper barrier, 121, is touched.
+        (111.0, 99.9, 110, 0.0),  # Only the lower barrier, 100, is touched.
+        (121.1, 99.9, 111, 1.0),  # Both are touched in one bar: its close decides.
         (121.1, 99.9, 110, 0.0),
     ):
         h, lo, c = high.copy(), low.copy(), close.copy()
         h[3], lo[3], c[3] = bar_high, bar_low, bar_close
         got = make_labels(spec, open_, h, lo, c)
-        assert (got.y[2], got.end[2]) == (expected, 3)
+        # The touch is in bar 3, and the forward return of row 2 reads the open of bar 4.
+        assert (got.y[2], got.end[2]) == (expected, 4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LABEL_KINDS)
 def test_series_of_any_length(kind: str, synthetic_bars: Callable[..., Bars]) -> None:
     bars = synthetic_bars(60)
     spec = LabelSpec(kind, 3, volatility_window=24)  # type: ignore[arg-type]
@@ -187,7 +251,7 @@ def test_refuses(change: dict, text: str) -> None:
 
 
 def test_average_uniqueness_of_the_literature() -> None:
-    """Lopez de Prado (2018), section 4.3: labels {1,2,3}, {3,4}, {5,6}."""
+    """The example of Lopez de Prado (2018), section 4.3: labels {1,2,3}, {3,4}, {5,6}."""
     got = average_uniqueness(np.array([1, 3, 5]), np.array([3, 4, 6]))
     np.testing.assert_allclose(got, [5 / 6, 3 / 4, 1.0], rtol=1e-15)
 

@@ -30,7 +30,7 @@ def _next_bar(bars: BarSeries) -> np.ndarray:
 
 
 def _back_filled(bars: BarSeries) -> np.ndarray:
-    # A value that exists at 23:00 only, as an unfinished daily bar does, known all day long.
+    # The value of 23:00 is filled back to the whole day, as in a daily bar that is still open.
     last_hour = bars.time_ns // (3_600 * 10**9) % 24 == 23
     return _returns(bars).where(last_hour).bfill().to_numpy()
 
@@ -95,16 +95,18 @@ def _features(function: Callable[..., np.ndarray], memory: int) -> FeatureSet:
 
 
 @pytest.mark.parametrize(
-    ("function", "memory", "why"), BROKEN, ids=lambda v: getattr(v, "__name__", None)
+    ("function", "memory", "breach"), BROKEN, ids=lambda v: getattr(v, "__name__", None)
 )
-def test_catches(
+def test_broken_features_are_detected(
     function: Callable[..., np.ndarray],
     memory: int,
-    why: str,
+    breach: str,
     synthetic_bars: Callable[..., Bars],
 ) -> None:
     bars, features = synthetic_bars(500), _features(function, memory)
-    text = rf"features of SYNTH cannot be trusted: odd {why}; repair them, or the bars before 2024-"
+    text = (
+        rf"features of SYNTH cannot be trusted: odd {breach}; repair them, or the bars before 2024-"
+    )
     with pytest.raises(InputError, match=text):
         probe(features, bars, features.compute(bars))
 
@@ -112,14 +114,14 @@ def test_catches(
 @pytest.mark.parametrize(
     ("function", "memory"), [(_ten_back, 11), (_slow_mean, 1_500)], ids=["ten_back", "slow_mean"]
 )
-def test_passes_what_declares_its_memory(
+def test_features_that_declare_their_memory_pass(
     function: Callable[..., np.ndarray], memory: int, synthetic_bars: Callable[..., Bars]
 ) -> None:
     bars, features = synthetic_bars(2_000), _features(function, memory)
     probe(features, bars, features.compute(bars))
 
 
-def test_a_memory_is_a_feature_s_own_not_the_longest_of_the_set(
+def test_each_feature_is_checked_with_its_own_memory(
     synthetic_bars: Callable[..., Bars],
 ) -> None:
     bars = synthetic_bars(500)
@@ -133,7 +135,7 @@ def test_a_memory_is_a_feature_s_own_not_the_longest_of_the_set(
 
 
 @pytest.mark.parametrize(("symbol", "interval"), [("EURUSD", "1h"), ("GOOGL", "1d")])
-def test_passes_the_built_in_features(
+def test_the_built_in_features_pass(
     symbol: str, interval: str, sample_bars: Callable[[str, str], Bars]
 ) -> None:
     bars = sample_bars(symbol, interval)
@@ -141,7 +143,9 @@ def test_passes_the_built_in_features(
     probe(features, bars, features.compute(bars), rows=40)
 
 
-def test_names_every_feature_that_breaks_a_law(synthetic_bars: Callable[..., Bars]) -> None:
+def test_the_error_contains_every_feature_that_breaks_a_law(
+    synthetic_bars: Callable[..., Bars],
+) -> None:
     kinds = [
         FeatureKind(name, "odd", function, lambda: 30)
         for name, function in (("a", _centred), ("b", _ten_back), ("c", _price))
@@ -151,14 +155,14 @@ def test_names_every_feature_that_breaks_a_law(synthetic_bars: Callable[..., Bar
         probe(features, bars, features.compute(bars))
 
 
-def test_a_matrix_of_other_bars_is_caught(synthetic_bars: Callable[..., Bars]) -> None:
+def test_a_matrix_of_other_bars_is_detected(synthetic_bars: Callable[..., Bars]) -> None:
     features = FeatureSet.build(interval=HOUR, kinds=BUILT_IN)
     matrix = features.compute(synthetic_bars(500))
     with pytest.raises(InputError, match=r"needs more than its memory, or uses the whole series"):
         probe(features, synthetic_bars(500, seed=1), matrix)
 
 
-def test_series_shorter_than_the_memory_have_no_row_to_check(
+def test_a_series_shorter_than_the_memory_has_no_row_to_check(
     synthetic_bars: Callable[..., Bars],
 ) -> None:
     features = FeatureSet.build(interval=HOUR, kinds=BUILT_IN)
@@ -170,7 +174,7 @@ def test_series_shorter_than_the_memory_have_no_row_to_check(
 def test_no_false_alarm_in_a_quiet_market(
     spread: float, synthetic_bars: Callable[..., Bars]
 ) -> None:
-    """A pegged pair by the minute: rounding of logarithms is no dependence on the price level."""
+    """Minute bars of a pegged pair: the rounding of logarithms must not count as a level."""
     bars = synthetic_bars(1_500, interval="1m", price=1.0, spread=spread)
     features = FeatureSet.build(interval=bars.interval, kinds=BUILT_IN)
     probe(features, bars, features.compute(bars), rows=200)

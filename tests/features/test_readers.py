@@ -41,7 +41,7 @@ def test_usual_column_names(header: str, renamed: str, tmp_path: Path) -> None:
     assert ("; read " in understood) == bool(renamed)
 
 
-def test_columns_may_stand_anywhere_and_others_are_named(tmp_path: Path) -> None:
+def test_columns_may_be_in_any_order_and_other_columns_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("volume,trades,close,low,high,open,date\n7,99,2,0.5,2.5,1.5,2024-01-30\n")
     frame, understood = read_table(path)
@@ -51,7 +51,7 @@ def test_columns_may_stand_anywhere_and_others_are_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("form", ["%Y.%m.%d,%H:%M:%S", "%Y-%m-%d,%H:%M", "%d.%m.%Y,%H:%M"])
-def test_a_date_and_a_clock_are_one_time(form: str, tmp_path: Path) -> None:
+def test_a_date_and_a_time_of_day_are_joined(form: str, tmp_path: Path) -> None:
     header = "<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<TICKVOL>"
     path = _csv(tmp_path / "a.csv", TIMES.strftime(form), header)
     frame, understood = read_table(path)
@@ -59,13 +59,13 @@ def test_a_date_and_a_clock_are_one_time(form: str, tmp_path: Path) -> None:
     assert "times from <DATE> and <TIME>, " in understood
 
 
-def test_a_date_beside_a_whole_time_is_still_in_doubt(tmp_path: Path) -> None:
+def test_a_date_beside_a_complete_time_is_ambiguous(tmp_path: Path) -> None:
     path = _csv(tmp_path / "a.csv", [f"2024-01-30,{t}" for t in TIMES], "date,time,o,h,l,c,v")
     with pytest.raises(InputError, match="both 'date' and 'time' look like the timestamp"):
         read_table(path)
 
 
-def test_bars_without_volume_are_told_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_bars_without_volume_contains_the_way_out(tmp_path: Path) -> None:
     path = _csv(tmp_path / "a.csv", TIMES, "time,open,high,low,close,Volume USDT")
     with pytest.raises(InputError, match=r"no column for volume; .* a column of zeros, and --feat"):
         read_table(path)
@@ -86,8 +86,8 @@ def test_epoch_numbers(unit: str, suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "times", [["1706572800", "170657280000"], ["12", "13"], ["-1706572800", "1706572800"]]
 )
-def test_epoch_numbers_of_no_one_unit(times: list[str], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.csv: times like .* are no epoch seconds"):
+def test_epoch_numbers_of_different_units_are_refused(times: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv: times like .* are not epoch seconds"):
         read_table(_csv(tmp_path / "a.csv", times))
 
 
@@ -112,13 +112,13 @@ def test_epoch_numbers_of_no_one_unit(times: list[str], tmp_path: Path) -> None:
     ids=["Z", "+00:00", "+09:00", "-0500", "naive", "basic", "day-first", "month-first"],
 )
 def test_text_times(times: pd.Index, understood: str, tmp_path: Path) -> None:
-    frame, said = read_table(_csv(tmp_path / "a.csv", times))
+    frame, sentence = read_table(_csv(tmp_path / "a.csv", times))
     assert (frame["timestamp"] == TIMES).all()
-    assert understood in said
+    assert understood in sentence
 
 
 def test_offsets_may_change_within_a_file(tmp_path: Path) -> None:
-    # Local time over the change to summer time; one hour is there with both offsets.
+    # Local time over a change of clocks: one local hour occurs with both offsets.
     times = pd.date_range("2024-10-26 22:00", periods=6, freq="h", tz="UTC")
     local = times.tz_convert("Europe/Berlin").strftime("%Y-%m-%dT%H:%M:%S%z")
     frame, _ = read_table(_csv(tmp_path / "a.csv", local))
@@ -128,29 +128,42 @@ def test_offsets_may_change_within_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("times", "understood"),
     [
-        # Each date could be read both ways; only one way gives an ascending series.
+        # Each date is valid in both orders; only one order gives ascending times.
         (["01/02/2024", "02/02/2024", "03/02/2024", "01/03/2024"], "day-first"),
         (["01/02/2024", "01/03/2024", "01/04/2024", "02/01/2024"], "month-first"),
     ],
 )
-def test_order_tells_day_from_month(times: list[str], understood: str, tmp_path: Path) -> None:
-    frame, said = read_table(_csv(tmp_path / "a.csv", times))
-    assert understood in said
+def test_day_and_month_are_distinguished_by_ascending_order(
+    times: list[str], understood: str, tmp_path: Path
+) -> None:
+    frame, sentence = read_table(_csv(tmp_path / "a.csv", times))
+    assert understood in sentence
     assert frame["timestamp"].is_monotonic_increasing
 
 
 @pytest.mark.parametrize(
     ("times", "text"),
     [
-        (["01/02/2024", "02/03/2024"], r"times like '01/02/2024' can be read either way; write"),
-        (["30.01.2024", "29.01.2024"], r"can be neither day-first nor month-first in order"),
-        (["13.01.2024", "01.13.2024"], r"can be neither day-first nor month-first in order"),
+        (
+            ["01/02/2024", "02/03/2024"],
+            r"times like '01/02/2024' are valid in ascending order both day-first and",
+        ),
+        (
+            ["30.01.2024", "29.01.2024"],
+            r"are valid in ascending order neither day-first nor month-first",
+        ),
+        (
+            ["13.01.2024", "01.13.2024"],
+            r"are valid in ascending order neither day-first nor month-first",
+        ),
         (["01/02/24", "01/03/24"], r"times like '01/02/24' are not understood; write ISO 8601"),
         (["soon", "later"], r"times like 'soon' are not understood; write ISO 8601"),
         (["2024-01-30", ""], r"the time in row 1 is missing; remove or repair the row"),
     ],
 )
-def test_times_that_cannot_be_told(times: list[str], text: str, tmp_path: Path) -> None:
+def test_times_of_an_unknown_or_ambiguous_format(
+    times: list[str], text: str, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match=text):
         read_table(_csv(tmp_path / "a.csv", times))
 
@@ -196,8 +209,8 @@ def test_empty_file(suffix: str, tmp_path: Path) -> None:
         read_table(path)
 
 
-def test_a_header_alone_holds_no_bars(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.csv holds no bars; give a file with at least one"):
+def test_a_file_with_only_a_header_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv contains no bars; give a file with at least one"):
         read_table(_csv(tmp_path / "a.csv", []))
 
 
@@ -209,9 +222,9 @@ def test_unreadable_file_is_one_line(suffix: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_missing_column_is_named_with_those_found(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_column_lists_the_columns_of_the_file(tmp_path: Path) -> None:
     path = _csv(tmp_path / "a.csv", ["2024-01-30"], "time,open,high,low,price,size")
-    text = r"a\.csv: no column for close, volume; found time, open, high, low, price, size; name"
+    text = r"a\.csv: no column for close, volume, got time, open, high, low, price, size; rename"
     with pytest.raises(InputError, match=text):
         read_table(path)
 
@@ -224,13 +237,13 @@ def test_missing_column_is_named_with_those_found(tmp_path: Path) -> None:
         "time,open,high,low,close,volume,close",
     ],
 )
-def test_a_column_there_twice_is_refused(header: str, tmp_path: Path) -> None:
+def test_a_column_that_occurs_twice_is_refused(header: str, tmp_path: Path) -> None:
     (path := tmp_path / "a.csv").write_text(f"{header}\n2024-01-30,1,1,1,1,1,2024-01-30\n")
     with pytest.raises(InputError, match=r"a\.csv: both '.*' and '.*' look like the "):
         read_table(path)
 
 
-def test_nothing_is_sorted_or_repaired(tmp_path: Path) -> None:
+def test_rows_are_not_sorted_or_repaired(tmp_path: Path) -> None:
     times = ["2024-01-30T02:00Z", "2024-01-30T01:00Z", "2024-01-30T01:00Z"]
     frame, _ = read_table(_csv(tmp_path / "a.csv", times))
     assert frame["timestamp"].dt.hour.tolist() == [2, 1, 1]

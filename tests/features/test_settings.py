@@ -1,5 +1,3 @@
-"""Settings files: a plain mapping, or one sentence that says what is wrong with the file."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,7 +8,7 @@ from features.errors import InputError
 from features.settings import read_settings
 
 
-def test_a_mapping_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_file_with_one_mapping_is_read(tmp_path: Path) -> None:
     path = tmp_path / "features.yaml"
     path.write_text("groups: [a, b]\nwindows: {ret: [4, 8]}\n")
     assert read_settings(path, "features") == {"groups": ["a", "b"], "windows": {"ret": [4, 8]}}
@@ -34,7 +32,7 @@ def test_a_mapping_comes_back_as_it_was_written(tmp_path: Path) -> None:
         (b"a: [{b: 1, b: 2}]", "gives 'b' twice"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_one_sentence(
+def test_the_error_for_an_invalid_file_is_one_sentence(
     content: bytes | None, error: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "some.yaml"

@@ -67,15 +67,15 @@ BASE = FeatureSignature((A, B, C))
     ],
 )
 def test_diff(other: tuple[FeatureEntry, ...], lines: list[str]) -> None:
-    there = FeatureSignature(other)
-    assert BASE.diff(there) == lines
-    assert (BASE.digest == there.digest) == (not lines)
+    given = FeatureSignature(other)
+    assert BASE.diff(given) == lines
+    assert (BASE.digest == given.digest) == (not lines)
     if lines:
         with pytest.raises(InputError, match=r"^features of the model do not match:\n  ") as caught:
-            BASE.require(there, where="the model")
+            BASE.require(given, owner="the model")
         assert str(caught.value).splitlines()[1:] == [f"  {line}" for line in lines]
     else:
-        BASE.require(there, where="the model")
+        BASE.require(given, owner="the model")
 
 
 def test_json_round_trip() -> None:
@@ -105,7 +105,7 @@ def test_damaged_json(data: dict, text: str) -> None:
         FeatureSignature.from_json(data)
 
 
-# --- formula digest: the same module written in several ways ---------------------------------
+# --- formula digest: one module with changed texts -------------------------------------------
 
 SOURCE = '''
 """A plug-in."""
@@ -153,7 +153,7 @@ Load = Callable[..., ModuleType]
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    """``load((old, new), ...)``: the module above with texts replaced, under one name."""
+    """``load((old, new), ...)``: the module above with replaced texts, always of one name."""
     count = iter(range(99))
 
     def make(*changes: tuple[str, str], source: str = SOURCE) -> ModuleType:
@@ -202,7 +202,7 @@ def test_formula_digest_ignores(change: tuple[str, str], load: Load) -> None:
     ],
     ids=["operator", "constant", "tuple", "helper", "property", "inner", "default", "index"],
 )
-def test_formula_digest_sees(change: tuple[str, str], load: Load) -> None:
+def test_formula_digest_depends_on(change: tuple[str, str], load: Load) -> None:
     assert formula_digest(load().feature) != formula_digest(load(change).feature)
 
 
@@ -213,12 +213,12 @@ def test_formula_digest_of_partial_functions(load: Load) -> None:
     assert base != formula_digest(load(("SCALE = 2.5", "SCALE = 2.6")).narrow)
 
 
-def test_formula_digest_sees_what_a_closure_holds(load: Load) -> None:
+def test_formula_digest_depends_on_the_values_of_a_closure(load: Load) -> None:
     assert formula_digest(load().closed) == formula_digest(load().closed)
     assert formula_digest(load().closed) != formula_digest(load(("made(2.0)", "made(3.0)")).closed)
 
 
-def test_formula_digest_sees_a_flag(load: Load) -> None:
+def test_formula_digest_depends_on_a_boolean_constant(load: Load) -> None:
     source = "FLAG = True\n\n\ndef feature(bars):\n    return bars.close if FLAG else bars.open\n"
     base, other = load(source=source), load(("= True", "= False"), source=source)
     assert formula_digest(base.feature) != formula_digest(other.feature)
@@ -226,7 +226,7 @@ def test_formula_digest_sees_a_flag(load: Load) -> None:
 
 @pytest.mark.parametrize("body", ["bars.close * 2.5", "bars.close * 3.5", "bars.open * 2.5"])
 def test_formula_digest_without_source(body: str) -> None:
-    """Functions made by exec have no source; their constants and names count all the same."""
+    """A function made by `exec` has no source: its byte code, constants and names count."""
 
     def make(text: str) -> Callable:
         space: dict = {"__name__": "nowhere"}
@@ -241,7 +241,7 @@ def test_formula_digest_without_source(body: str) -> None:
 def test_formula_digest_follows_modules_of_the_same_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``from package import helpers; helpers.smooth(x)``: a changed `smooth` is seen."""
+    """``from package import helpers; helpers.smooth(x)``: the code of `smooth` counts."""
     digests = []
     for body in ("x + 1", "x + 2"):
         folder = tmp_path / body[-1]
@@ -282,8 +282,8 @@ def test_formula_digests_are_the_same_in_another_process() -> None:
     assert done.stdout.strip() == str([formula_digest(kind.compute) for kind in BUILT_IN])
 
 
-def test_a_plug_in_is_another_one_when_it_calls_another_function_of_ours(load: Load) -> None:
-    """So that a changed primitive of `features.series` changes the plug-ins that stand on it."""
+def test_formula_digest_of_a_plug_in_depends_on_the_functions_of_this_package(load: Load) -> None:
+    """A changed function of `features.series` changes every plug-in that calls it."""
     source = (
         "from features.series import mean as roll\n\n\ndef f(bars):\n    return roll(bars, 3)\n"
     )

@@ -21,7 +21,7 @@ from features.sources import (
 
 
 @pytest.mark.parametrize("symbol", ["EURUSD", "BTC-USD", "BRK.B", "a", "7203.T", "X_1", "x" * 64])
-def test_symbols_that_are_names(symbol: str) -> None:
+def test_valid_symbols(symbol: str) -> None:
     assert check_symbol(symbol) == symbol
 
 
@@ -33,7 +33,7 @@ def test_symbols_that_are_names(symbol: str) -> None:
     ],
 )
 @pytest.mark.parametrize("source", ["sample", "folder"])
-def test_symbols_that_are_no_names(symbol: str, source: str, tmp_path: Path) -> None:
+def test_invalid_symbols(symbol: str, source: str, tmp_path: Path) -> None:
     opened = open_source("sample" if source == "sample" else str(tmp_path))
     with pytest.raises(InputError, match=r"`symbols` must be letters, digits, .* not a path$"):
         opened.read(symbol, "1h")
@@ -67,19 +67,24 @@ def test_two_formats_of_one_symbol_are_refused(
     frame = synthetic_frame(5)
     frame.to_parquet(tmp_path / "SYNTH_1h.parquet")
     frame.to_csv(tmp_path / "SYNTH_1h.csv")
-    text = r"SYNTH is there more than once: SYNTH_1h\.parquet, SYNTH_1h\.csv; keep one"
+    text = r"SYNTH at 1h must be one file, got SYNTH_1h\.parquet, SYNTH_1h\.csv; keep one"
     with pytest.raises(InputError, match=text):
         FolderSource(tmp_path).read("SYNTH", "1h")
 
 
-def test_an_unknown_symbol_is_told_what_there_is(
+def test_the_error_for_an_unknown_symbol_lists_the_folder(
     tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]
 ) -> None:
-    with pytest.raises(InputError, match=r"no bars of SYNTH at 1h in .*; the folder has no bars"):
+    with pytest.raises(
+        InputError, match=r"no bars of SYNTH at 1h in .*; the folder contains no bars"
+    ):
         FolderSource(tmp_path).read("SYNTH", "1h")
     for number in range(12):
         synthetic_frame(2).to_parquet(tmp_path / f"S{number:02}_1h.parquet")
-    text = r"\(looked for SYNTH_1h\.parquet\|\.csv\|\.feather\); it has S00_1h, .*S09_1h, \.\.\.;"
+    text = (
+        r"\(looked for SYNTH_1h\.parquet\|\.csv\|\.feather\); "
+        r"the folder contains S00_1h, .*S09_1h, \.\.\.;"
+    )
     with pytest.raises(InputError, match=text):
         FolderSource(tmp_path).read("SYNTH", "1h")
     with pytest.raises(InputError, match=r"no bars of S00 at 4h"):
@@ -101,23 +106,23 @@ def test_sources_of_later_versions(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("symbol", "interval", "rows", "first", "said"),
+    ("symbol", "interval", "rows", "first", "understood"),
     [
         ("EURUSD", "1h", 6_225, "2017-01-01 22:00", "day-first (01.01.2017 22:00:00.000)"),
         ("GOOGL", "1d", 2_335, "2009-05-22", "ISO 8601 without zone"),
     ],
 )
-def test_sample(symbol: str, interval: str, rows: int, first: str, said: str) -> None:
+def test_sample(symbol: str, interval: str, rows: int, first: str, understood: str) -> None:
     raw = SampleSource().read(symbol, interval)
     assert len(raw.frame) == rows
     assert raw.frame["timestamp"][0] == pd.Timestamp(first, tz="UTC")
     assert raw.frame["timestamp"].is_monotonic_increasing
     assert raw.understood.startswith("sample bars of gym-anytrading: ")
-    assert said in raw.understood
+    assert understood in raw.understood
 
 
 @pytest.mark.parametrize(("symbol", "interval"), [("BTCUSDT", "1h"), ("EURUSD", "1d")])
-def test_sample_says_what_it_has(symbol: str, interval: str) -> None:
+def test_the_error_for_an_unknown_sample_lists_the_samples(symbol: str, interval: str) -> None:
     text = rf"the sample has no {symbol} at {interval}, only EURUSD at 1h, GOOGL at 1d; pick"
     with pytest.raises(InputError, match=text):
         SampleSource().read(symbol, interval)
@@ -136,7 +141,7 @@ def test_sample_imports_no_reinforcement_learning() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_symbols_of_a_folder_are_those_with_a_file_at_the_interval(tmp_path: Path) -> None:
+def test_symbols_of_a_folder_have_a_file_at_the_interval(tmp_path: Path) -> None:
     for name in ("B_1h.csv", "A_1h.parquet", "A_1h.csv", "A_X_1h.feather", "C_1d.csv", "D_1h.txt"):
         (tmp_path / name).touch()
     (tmp_path / "E_1h.csv").mkdir()
@@ -154,10 +159,12 @@ def test_symbols_of_the_sample() -> None:
     assert symbols_of(SampleSource(), "1d") == ("GOOGL",)
 
 
-def test_a_source_that_cannot_list_asks_for_symbols() -> None:
+def test_symbols_of_a_source_that_cannot_list_them() -> None:
     class Other:
         def read(self, symbol: str, interval: str) -> RawBars:
             raise NotImplementedError
 
-    with pytest.raises(InputError, match=r"`symbols` must be named: this source cannot list"):
+    with pytest.raises(
+        InputError, match=r"`symbols` must be named: this source cannot list its symbols"
+    ):
         symbols_of(Other(), "1h")

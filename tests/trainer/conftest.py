@@ -18,6 +18,7 @@ from adapters.lgbm import LightGBMAdapter
 from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
 from trainer.procedure.procedure import Procedure
 from trainer.procedure.sample import Sample
+from trainer.statistics.costs import Costs, Terms
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -142,9 +143,7 @@ def make_procedure() -> MakeProcedure:
             "n_splits": 3,
             "embargo": 10,
             "horizon": 6,
-            "fee_bps": 1.0,
-            "slippage_bps": 0.5,
-            "periods_per_year": 8_760.0,
+            "terms": Terms(Costs(1.0, 0.5), 8_760.0),
         }
         return Procedure(make_adapter, **{**settings, **changes})
 

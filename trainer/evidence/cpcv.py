@@ -8,6 +8,7 @@ import numpy.typing as npt
 from trainer.errors import TrainerError
 from trainer.procedure.splits import CombinatorialPurgedKFold
 from trainer.procedure.threshold_search import optimise_threshold
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import net_returns, sharpe
 
 Floats = npt.NDArray[np.float64]
@@ -21,9 +22,7 @@ def cpcv_net_sharpe(
     forward_return: Floats,
     *,
     horizon: int,
-    fee_bps: float,
-    slippage_bps: float,
-    periods_per_year: float,
+    terms: Terms,
     allow_short: bool,
 ) -> Floats:
     """Return the net Sharpe ratio of each path of a combinatorial purged cross-validation.
@@ -40,7 +39,7 @@ def cpcv_net_sharpe(
     forward_return : float64 array of shape (n,)
     horizon : int
         Bars an outcome is read over: labels that touch a tested stretch are purged.
-    fee_bps, slippage_bps, periods_per_year, allow_short
+    terms, allow_short
         As in `trainer.serving.threshold.optimise_threshold`.
 
     Returns
@@ -66,9 +65,7 @@ def cpcv_net_sharpe(
             chosen,
             # Bars of the tested stretches are held flat: what they returned is not looked at.
             np.where(np.isfinite(chosen), forward_return, 0.0),
-            fee_bps=fee_bps,
-            slippage_bps=slippage_bps,
-            periods_per_year=periods_per_year,
+            terms,
             allow_short=allow_short,
         )
         thresholds.append(search.threshold)
@@ -77,6 +74,6 @@ def cpcv_net_sharpe(
         position = np.zeros(len(probability))
         for fold, split in zip(splitter.fold_rows(), path, strict=True):
             position[rows[fold]] = thresholds[split].positions(probability[rows[fold]])
-        net = net_returns(position, forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps)
-        found.append(np.nan_to_num(sharpe(net, periods_per_year)))
+        net = net_returns(position, forward_return, terms.costs)
+        found.append(np.nan_to_num(sharpe(net, terms.periods_per_year)))
     return np.array(found)

@@ -18,6 +18,7 @@ from trainer.evidence.walk_forward import WalkForward
 from trainer.procedure.procedure import Fitted
 from trainer.procedure.sample import Sample
 from trainer.serving.contract import Contract
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import (
     reliability_curve,
     sharpe,
@@ -69,8 +70,7 @@ def gather(
     dict
         Plain values; what is undefined is NaN.
     """
-    costs = {"fee_bps": config.fee_bps, "slippage_bps": config.slippage_bps}
-    year = data.meta.periods_per_year
+    terms = Terms(config.costs, data.meta.periods_per_year)
     # What was known at each bar's close; the record begins at its first bar's place.
     first = int(np.searchsorted(data.meta.bars.time_ns, record.time_ns[0]))
     volatility = trailing_volatility(data.meta.bars.close)[first : first + len(record)]
@@ -81,21 +81,20 @@ def gather(
         "rows": len(data.y),
         "first": data.meta.bars.timestamps[0].isoformat(),
         "last": data.meta.bars.timestamps[-1].isoformat(),
-        "periods_per_year": year,
+        "periods_per_year": terms.periods_per_year,
         "record_digest": record.digest,
         "threshold": fitted.threshold.value,
         "flat_because": fitted.flat_because,
         "calibrator": fitted.calibrator.kind,
         "folds": [{"fold": n, **row} for n, row in enumerate(fitted.fold_metrics)],
-        "regimes": by_regime(record, volatility, periods_per_year=year, **costs),
-        "cost_stress": [_stressed(record, config, multiple, year) for multiple in STRESS],
+        "regimes": by_regime(record, volatility, terms),
+        "cost_stress": [_stressed(record, terms, multiple) for multiple in STRESS],
         "cpcv_net_sharpe": cpcv_net_sharpe(
             record.probability,
             record.forward_return,
             horizon=config.horizon,
             allow_short=config.allow_short,
-            periods_per_year=year,
-            **costs,
+            terms=terms,
         ).tolist(),
         "threshold_curve": [
             {"threshold": float(t), "val_net_sharpe": float(s), "trades": int(k)}
@@ -112,14 +111,12 @@ def gather(
     }
 
 
-def _stressed(
-    record: Record, config: TrainConfig, multiple: int, periods_per_year: float
-) -> dict[str, float]:
-    net = record.net(multiple * config.fee_bps, multiple * config.slippage_bps)
+def _stressed(record: Record, terms: Terms, multiple: int) -> dict[str, float]:
+    net = record.net(terms.costs.times(multiple))
     return {
         "multiple": multiple,
-        "bps_per_side": multiple * (config.fee_bps + config.slippage_bps),
-        "net_sharpe": sharpe(net, periods_per_year),
+        "bps_per_side": multiple * terms.costs.bps,
+        "net_sharpe": sharpe(net, terms.periods_per_year),
         "net_return": total_return(net),
     }
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from trainer.errors import TrainerError
 from trainer.statistics.bar_axis import BarAxis
+from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns
 
 Floats = npt.NDArray[np.float64]
@@ -78,11 +79,9 @@ class Record:
     def __len__(self) -> int:
         return len(self.time_ns)
 
-    def net(self, fee_bps: float, slippage_bps: float) -> Floats:
+    def net(self, costs: Costs) -> Floats:
         """Return what each bar earned after these costs."""
-        return net_returns(
-            self.position, self.forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps
-        )
+        return net_returns(self.position, self.forward_return, costs)
 
     @property
     def digest(self) -> str:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainer.evidence.record import Record
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import (
     exposure,
     gross_returns,
@@ -33,10 +34,7 @@ def trailing_volatility(close: Floats) -> Floats:
 def by_regime(
     record: Record,
     volatility: Floats,
-    *,
-    fee_bps: float,
-    slippage_bps: float,
-    periods_per_year: float,
+    terms: Terms,
 ) -> list[dict[str, Any]]:
     """Split a walk-forward's result by terciles of volatility and by year.
 
@@ -45,10 +43,9 @@ def by_regime(
     record : Record
     volatility : float64 array of shape (n,)
         Known at the close of each of its bars; bars where it is NaN belong to no tercile.
-    fee_bps, slippage_bps : float
-        Costs per side. They fall on the bar of the change, whichever regime it is in.
-    periods_per_year : float
-        Bars in a trading year; ratios are annualised as if the whole year were of the regime.
+    terms : Terms
+        Costs per side; they fall on the bar of the change, whichever regime it is in. Ratios are
+        annualised as if the whole year were of the regime.
 
     Returns
     -------
@@ -57,10 +54,8 @@ def by_regime(
         ``buy_hold_sharpe``, ``net_return``, ``n_trades`` (begun in it), ``exposure``. The terciles
         are those of these bars: they describe, nothing is chosen by them.
     """
-    net = record.net(fee_bps, slippage_bps)
-    hold = net_returns(
-        np.ones(len(net)), record.forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps
-    )
+    net = record.net(terms.costs)
+    hold = net_returns(np.ones(len(net)), record.forward_return, terms.costs)
     gross = gross_returns(record.position, record.forward_return)
     side = np.sign(record.position)
     begun = (side != 0) & (np.diff(side, prepend=0.0) != 0)
@@ -71,9 +66,9 @@ def by_regime(
                 "kind": kind,
                 "name": name,
                 "bars": int(inside.sum()),
-                "net_sharpe": sharpe(net[inside], periods_per_year),
-                "gross_sharpe": sharpe(gross[inside], periods_per_year),
-                "buy_hold_sharpe": sharpe(hold[inside], periods_per_year),
+                "net_sharpe": sharpe(net[inside], terms.periods_per_year),
+                "gross_sharpe": sharpe(gross[inside], terms.periods_per_year),
+                "buy_hold_sharpe": sharpe(hold[inside], terms.periods_per_year),
                 "net_return": total_return(net[inside]),
                 "n_trades": int(np.count_nonzero(begun & inside)),
                 "exposure": exposure(record.position[inside]),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trainer.statistics.bootstrap import sharpe_interval
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import gross_returns, net_returns, turnover
 from trainer.statistics.sharpe_inference import Moments, minimum_track_record, probabilistic_sharpe
 
@@ -16,10 +17,7 @@ _SEED = 0
 def evidence(
     position: ArrayLike,
     forward_return: ArrayLike,
-    *,
-    fee_bps: float,
-    slippage_bps: float,
-    periods_per_year: float,
+    terms: Terms,
 ) -> dict[str, float]:
     """Return what can be said of positions and the net returns that they earned.
 
@@ -27,10 +25,8 @@ def evidence(
     ----------
     position, forward_return : arrays of shape (n,)
         One a bar, finite.
-    fee_bps, slippage_bps : float
-        Costs per side.
-    periods_per_year : float
-        Bars in a trading year.
+    terms : Terms
+        Costs per side, and bars in a trading year.
 
     Returns
     -------
@@ -41,8 +37,8 @@ def evidence(
         ``break_even_bps``, the costs per side at which nothing is earned. All NaN for positions
         that never traded.
     """
-    net = net_returns(position, forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps)
-    interval = sharpe_interval(net, periods_per_year, seed=_SEED)
+    net = net_returns(position, forward_return, terms.costs)
+    interval = sharpe_interval(net, terms.periods_per_year, seed=_SEED)
     moments = Moments.of(net)
     traded = turnover(position)
     gross = float(gross_returns(position, forward_return).sum())

@@ -112,15 +112,11 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
     metrics |= evidence(
         axis.place(position[tested].astype(float), 0.0),
         moved,
-        fee_bps=procedure.fee_bps,
-        slippage_bps=procedure.slippage_bps,
-        periods_per_year=procedure.periods_per_year,
+        procedure.terms,
     )
     metrics |= baselines(
         moved,
-        fee_bps=procedure.fee_bps,
-        slippage_bps=procedure.slippage_bps,
-        periods_per_year=procedure.periods_per_year,
+        procedure.terms,
     )
     return WalkForward(
         sample.bar[tested],

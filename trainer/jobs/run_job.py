@@ -25,6 +25,7 @@ from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import Sample
 from trainer.serving.contract import Contract
 from trainer.serving.trading_model import TradingModel
+from trainer.statistics.costs import Terms
 
 #: Errors whose text is meant for the user.
 USER_ERRORS = (InputError, AdapterError, TrainerError)
@@ -94,9 +95,7 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         n_splits=config.n_splits,
         embargo=config.embargo,
         horizon=config.horizon,
-        fee_bps=config.fee_bps,
-        slippage_bps=config.slippage_bps,
-        periods_per_year=data.meta.periods_per_year,
+        terms=Terms(config.costs, data.meta.periods_per_year),
         calibration=config.calibration,
         allow_short=config.allow_short,
         on_fit=fits.tick,

@@ -21,12 +21,10 @@ from trainer.registry.verify import Verifier
 from trainer.report.markdown import describe
 from trainer.scratch import scratch_folder
 from trainer.serving.manifest import MANIFEST, MANIFEST_TAG, sha256
+from trainer.statistics.costs import Terms
 from trainer.tracking.mlflow_runs import Tracking, open_tracking
 from trainer.tracking.store import STORE_ERRORS, shown, store_error
 from trainer.tracking.trials import find_campaign
-
-#: Settings that net returns depend on, and how they are annualised.
-_COSTED = ("interval", "fee_bps", "slippage_bps", "periods_per_year")
 
 
 @dataclass(frozen=True)
@@ -163,8 +161,9 @@ def _conclude(tracking: Tracking, results: dict[Task, Result]) -> None:
                 if campaign is None:
                     campaign = find_campaign(tracking.client, tracking.experiment_id, symbol)
                     campaign.records.update(records)
-                costed = {name: trained.params[name] for name in _COSTED}
-                figures = campaign.figures(trained.record, **costed)
+                contract = trained.contract
+                terms = Terms(contract.costs, trained.params["periods_per_year"])
+                figures = campaign.figures(trained.record, interval=contract.interval, terms=terms)
                 own = walk_forward_figures(trained.metrics)
                 verdict = Verdict.of(trained.flat_because, judge({**own, **figures}))
                 tracking.conclude(result.run_id, task, version, trained, verdict, figures)

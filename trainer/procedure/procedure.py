@@ -18,6 +18,7 @@ from trainer.procedure.threshold_search import ThresholdSearch, optimise_thresho
 from trainer.serving.calibrators import Calibrator
 from trainer.serving.threshold import Threshold
 from trainer.statistics.bar_axis import BarAxis
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import performance, probability_metrics
 
 #: Share of a fit's latest rows that early stopping watches.
@@ -93,10 +94,8 @@ class Procedure:
         Purged K-fold.
     horizon : int
         Bars an outcome is read over.
-    fee_bps, slippage_bps : float
-        Costs per side.
-    periods_per_year : float
-        Bars in a trading year.
+    terms : Terms
+        Costs per side, and bars in a trading year.
     calibration : str
         ``platt``, ``isotonic``, ``none`` or ``auto``.
     allow_short : bool
@@ -113,9 +112,7 @@ class Procedure:
     n_splits: int
     embargo: int
     horizon: int
-    fee_bps: float
-    slippage_bps: float
-    periods_per_year: float
+    terms: Terms
     calibration: str = "platt"
     allow_short: bool = True
     on_fit: Callable[[float], None] = lambda seconds: None
@@ -197,7 +194,7 @@ class Procedure:
         train, tail = purged_tail(sample.bar[rows], sample.label_end[rows], TAIL_FRACTION)
         adapter = self.make_adapter()
         adapter.on_progress = self.on_tell
-        cost = (self.fee_bps + self.slippage_bps) * 1e-4
+        cost = self.terms.costs.share
         fit_rows, tail_rows = sample.batch(rows[train], cost), sample.batch(rows[tail], cost)
         started = time.perf_counter()
         if self.fit_cache is None:
@@ -232,9 +229,7 @@ class Procedure:
         return optimise_threshold(
             axis.place(probability, np.nan),
             axis.place(sample.forward_return, 0.0),
-            fee_bps=self.fee_bps,
-            slippage_bps=self.slippage_bps,
-            periods_per_year=self.periods_per_year,
+            self.terms,
             allow_short=self.allow_short,
         )
 
@@ -256,7 +251,5 @@ class Procedure:
         return performance(
             axis.place(position.astype(float), 0.0),
             axis.place(sample.forward_return[rows], 0.0),
-            fee_bps=self.fee_bps,
-            slippage_bps=self.slippage_bps,
-            periods_per_year=self.periods_per_year,
+            self.terms,
         )

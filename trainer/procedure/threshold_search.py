@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trainer.errors import TrainerError
 from trainer.serving.threshold import Threshold, checked_probabilities
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import n_trades, net_returns, sharpe
 
 Floats = NDArray[np.float64]
@@ -31,10 +32,8 @@ class ThresholdSearch(NamedTuple):
 def optimise_threshold(
     probability: ArrayLike,
     forward_return: ArrayLike,
+    terms: Terms,
     *,
-    fee_bps: float,
-    slippage_bps: float,
-    periods_per_year: float,
     min_trades: int = MIN_TRADES,
     n_candidates: int = 50,
     allow_short: bool = True,
@@ -51,10 +50,8 @@ def optimise_threshold(
         calibrators that did not see that bar's outcome; NaN where there is no decision (flat).
     forward_return
         Return of the bar in which that decision is held, finite, shape (n,).
-    fee_bps, slippage_bps
-        Costs per side, as in `trainer.statistics.performance.net_returns`.
-    periods_per_year
-        Bars in a trading year.
+    terms
+        Costs per side, and bars in a trading year.
     min_trades
         Fewest trades that a threshold may be judged on, >= 1.
     n_candidates
@@ -83,8 +80,8 @@ def optimise_threshold(
     for i in range(candidates.size - 1, -1, -1):  # from the top: an equal ratio lower down loses
         threshold = Threshold(float(candidates[i]), allow_short)
         position = threshold.positions(p)
-        net = net_returns(position, forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps)
-        ratios[i], trades[i] = sharpe(net, periods_per_year), n_trades(position)
+        net = net_returns(position, forward_return, terms.costs)
+        ratios[i], trades[i] = sharpe(net, terms.periods_per_year), n_trades(position)
         if trades[i] >= min_trades and ratios[i] > best:
             chosen, best = threshold, ratios[i]
     return ThresholdSearch(chosen, candidates, ratios, trades)

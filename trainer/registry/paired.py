@@ -12,6 +12,7 @@ from features.labels import forward_return
 from trainer.evidence.record import Record
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.bootstrap import Difference, sharpe_difference
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import net_returns
 
 Floats = npt.NDArray[np.float64]
@@ -114,10 +115,7 @@ def track(model: TradingModel, record: Record, last: pd.Timestamp, frame: pd.Dat
 def compare(
     first: Track,
     second: Track,
-    *,
-    fee_bps: float,
-    slippage_bps: float,
-    periods_per_year: float,
+    terms: Terms,
 ) -> Compared:
     """Compare two tracks on the bars that both have, by a paired stationary bootstrap.
 
@@ -128,14 +126,12 @@ def compare(
     moves = np.where(both, first.forward_return[a], 0.0)
     others = np.where(both, second.forward_return[b], 0.0)
     net = [
-        net_returns(
-            np.where(both, position, 0.0), moves, fee_bps=fee_bps, slippage_bps=slippage_bps
-        )
+        net_returns(np.where(both, position, 0.0), moves, terms.costs)
         for position in (first.position[a], second.position[b])
     ]
     return Compared(
         bars=int(both.sum()),
         rescored=int((both & (first.rescored[a] | second.rescored[b])).sum()),
         same_prices=bool(np.allclose(moves, others, rtol=1e-6, atol=1e-9)),
-        difference=sharpe_difference(net[0], net[1], periods_per_year, seed=_SEED),
+        difference=sharpe_difference(net[0], net[1], terms.periods_per_year, seed=_SEED),
     )

@@ -24,6 +24,7 @@ from trainer.registry.register import register_verified
 from trainer.registry.verify import Verifier
 from trainer.registry.versions import Version, campaign_figures, find, load
 from trainer.serving.manifest import MANIFEST_TAG
+from trainer.statistics.costs import Terms
 
 _LONGEST_REASON = 1_000
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -224,9 +225,7 @@ def _against(
     compared = compare(
         tracks[0],
         tracks[1],
-        fee_bps=contract.fee_bps,
-        slippage_bps=contract.slippage_bps,
-        periods_per_year=challenger.evidence["periods_per_year"],
+        Terms(contract.costs, challenger.evidence["periods_per_year"]),
     )
     return [versus(alias, before, compared), same_contract(contract, present.model.contract)]
 

@@ -19,6 +19,7 @@ from trainer.registry import alias as aliases
 from trainer.report.markdown import report_page
 from trainer.serving.manifest import MANIFEST_TAG
 from trainer.serving.trading_model import TradingModel
+from trainer.statistics.costs import Terms
 from trainer.tracking.store import versions
 from trainer.tracking.trials import find_campaign, load_record
 
@@ -151,7 +152,5 @@ def campaign_figures(client: MlflowClient, version: Version) -> dict[str, float]
     return campaign.figures(
         version.record,
         interval=contract.interval,
-        fee_bps=contract.fee_bps,
-        slippage_bps=contract.slippage_bps,
-        periods_per_year=version.evidence["periods_per_year"],
+        terms=Terms(contract.costs, version.evidence["periods_per_year"]),
     )

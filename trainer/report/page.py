@@ -41,8 +41,8 @@ def html(
     evidence : mapping
         What ``evidence.json`` holds; null is written as "undefined".
     figures : mapping of str to bytes
-        PNG bytes by name, as `trainer.report.figures.figures` gives them. A figure that is missing is
-        said to be not measured.
+        PNG bytes by name, from `trainer.report.figures`. The page says "not measured" for a
+        figure that is missing.
     criteria : sequence of mapping
         The gate: ``name``, ``figure``, ``rule``, ``passed``, ``why``. Whatever is not true
         failed. Empty: nothing was judged, and the page says so.

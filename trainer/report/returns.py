@@ -29,6 +29,7 @@ from trainer.report.plotting import (
     words,
 )
 from trainer.statistics import performance as metrics
+from trainer.statistics.costs import Costs
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -187,8 +188,8 @@ def _days(timestamps: Iterable[Any]) -> FloatArray:
 
 
 def _net(evidence: Mapping[str, Any], position: FloatArray, move: FloatArray) -> FloatArray:
-    fee, slippage = float(evidence["fee_bps"]), float(evidence["slippage_bps"])
-    return metrics.net_returns(position, move, fee_bps=fee, slippage_bps=slippage)
+    costs = Costs(float(evidence["fee_bps"]), float(evidence["slippage_bps"]))
+    return metrics.net_returns(position, move, costs)
 
 
 def _log_growth(axes: Axes, span: float) -> None:

@@ -1,8 +1,11 @@
 """The contract of a model: the bars it decides on, and the rules it was trained for."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
 
 from trainer.errors import TrainerError
+from trainer.statistics.costs import Costs
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Contract:
     slippage_bps: float
     max_gap_bars: int
     allow_jumps: bool
+
+    @property
+    def costs(self) -> Costs:
+        """Costs per side that the threshold was chosen for."""
+        return Costs(self.fee_bps, self.slippage_bps)
 
     def __post_init__(self) -> None:
         """Refuse values of another kind: a stored contract may hold anything."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainer.errors import TrainerError
+from trainer.statistics.costs import Costs, Terms
 
 Floats = NDArray[np.float64]
 
@@ -32,15 +33,14 @@ def gross_returns(position: ArrayLike, forward_return: ArrayLike) -> Floats:
 def net_returns(
     position: ArrayLike,
     forward_return: ArrayLike,
+    costs: Costs,
     *,
-    fee_bps: float,
-    slippage_bps: float,
     close_out: bool = False,
 ) -> Floats:
     """Return what each bar earns after the costs of changing the position.
 
     ``position[i] * forward_return[i] - cost * |position[i] - position[i - 1]|``, flat before the
-    first bar, with ``cost = (fee_bps + slippage_bps) * 1e-4`` per side on the notional traded.
+    first bar, with ``cost = costs.share`` per side on the traded notional.
     So a flip pays twice and holding pays nothing.
 
     Parameters
@@ -49,24 +49,20 @@ def net_returns(
         Position held over each bar, shape (n,).
     forward_return
         Return of the instrument over the bar in which that position is held, shape (n,).
-    fee_bps, slippage_bps
-        Costs per side in basis points, >= 0.
+    costs
+        Costs per side.
     close_out
         Also charge the last bar for closing what is still held.
 
     Raises
     ------
     TrainerError
-        If an array is not finite, the shapes differ, or a cost is negative.
+        If an array is not finite, or the shapes differ.
     """
     held, move = _paired("position", position, "forward_return", forward_return)
-    for name, bps in (("fee_bps", fee_bps), ("slippage_bps", slippage_bps)):
-        if not 0 <= bps < np.inf:
-            raise TrainerError(f"`{name}` must be >= 0 basis points, got {bps}; use 0 for none")
-    cost = (fee_bps + slippage_bps) * 1e-4
-    net = held * move - cost * np.abs(np.diff(held, prepend=0.0))
+    net = held * move - costs.share * np.abs(np.diff(held, prepend=0.0))
     if close_out and net.size:
-        net[-1] -= cost * abs(held[-1])
+        net[-1] -= costs.share * abs(held[-1])
     return net
 
 
@@ -136,14 +132,7 @@ def hit_rate(position: ArrayLike, net: ArrayLike) -> float:
     return float(np.mean(earned[held != 0] > 0)) if np.any(held != 0) else np.nan
 
 
-def performance(
-    position: ArrayLike,
-    forward_return: ArrayLike,
-    *,
-    fee_bps: float,
-    slippage_bps: float,
-    periods_per_year: float,
-) -> dict[str, float]:
+def performance(position: ArrayLike, forward_return: ArrayLike, terms: Terms) -> dict[str, float]:
     """Return every performance metric of these positions, net of costs and gross.
 
     Keys: ``net_sharpe, gross_sharpe, net_sortino, net_max_drawdown, net_return, gross_return,
@@ -151,8 +140,8 @@ def performance(
     ``net_sharpe_cost3x``, at two and three times both costs. The last position is not closed out.
     """
     gross = gross_returns(position, forward_return)
-    net = net_returns(position, forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps)
-    cost = gross - net
+    net = net_returns(position, forward_return, terms.costs)
+    cost, periods_per_year = gross - net, terms.periods_per_year
     return {
         "net_sharpe": sharpe(net, periods_per_year),
         "gross_sharpe": sharpe(gross, periods_per_year),
@@ -170,14 +159,12 @@ def performance(
     }
 
 
-def baselines(
-    forward_return: ArrayLike, *, fee_bps: float, slippage_bps: float, periods_per_year: float
-) -> dict[str, float]:
+def baselines(forward_return: ArrayLike, terms: Terms) -> dict[str, float]:
     """Return ``buy_hold_sharpe`` and ``buy_hold_return``: always long, net of one entry."""
     long = np.ones(np.shape(forward_return))
-    net = net_returns(long, forward_return, fee_bps=fee_bps, slippage_bps=slippage_bps)
+    net = net_returns(long, forward_return, terms.costs)
     return {
-        "buy_hold_sharpe": sharpe(net, periods_per_year),
+        "buy_hold_sharpe": sharpe(net, terms.periods_per_year),
         "buy_hold_return": total_return(net),
     }
 

@@ -16,6 +16,7 @@ from mlflow.entities import Run, ViewType
 
 from trainer.errors import TrainerError
 from trainer.evidence.record import RECORD_FILE, Record
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.overfitting import backtest_overfitting
 from trainer.statistics.sharpe_inference import Moments, deflated_sharpe
 from trainer.tracking.store import STORE_ERRORS, every_page
@@ -67,9 +68,7 @@ class Campaign:
         chosen: Record,
         *,
         interval: str,
-        fee_bps: float,
-        slippage_bps: float,
-        periods_per_year: float,
+        terms: Terms,
     ) -> dict[str, float]:
         """Return ``dsr``, ``pbo`` and ``trials`` of one candidate.
 
@@ -79,7 +78,7 @@ class Campaign:
             Its walk-forward.
         interval : str
             Length of its bars: trials on others are counted, but share no bars with it.
-        fee_bps, slippage_bps, periods_per_year : float
+        terms : Terms
             Its costs per side, and bars in its trading year.
 
         Returns
@@ -103,13 +102,11 @@ class Campaign:
             for trial in self.trials
             if trial.interval == interval and trial.digest in self.records
         }
-        net = chosen.net(fee_bps, slippage_bps)
+        net = chosen.net(terms.costs)
         return {
-            "dsr": self.deflated_sharpe(net, periods_per_year),
+            "dsr": self.deflated_sharpe(net, terms.periods_per_year),
             # Without the lost ones it could only look better.
-            "pbo": math.nan
-            if lost
-            else overfitting(same, chosen, fee_bps=fee_bps, slippage_bps=slippage_bps),
+            "pbo": math.nan if lost else overfitting(same, chosen, terms.costs),
             "trials": float(self.n_trials),
         }
 
@@ -160,9 +157,7 @@ def find_campaign(client: MlflowClient, experiment_id: str, symbol: str) -> Camp
     return Campaign(tuple(found.values()))
 
 
-def overfitting(
-    records: Mapping[str, Record], chosen: Record, *, fee_bps: float, slippage_bps: float
-) -> float:
+def overfitting(records: Mapping[str, Record], chosen: Record, costs: Costs) -> float:
     """Return the probability of backtest overfitting of a campaign, on its common bars.
 
     Parameters
@@ -172,7 +167,7 @@ def overfitting(
     chosen : Record
         The candidate; trials that cover less than half of its bars are left out, or the common
         bars would shrink to theirs.
-    fee_bps, slippage_bps : float
+    costs : Costs
         Costs per side that all are held against: the candidate's.
 
     Returns
@@ -191,7 +186,7 @@ def overfitting(
         common = np.intersect1d(common, record.time_ns, assume_unique=True)
     columns = [np.zeros(len(common))]
     for record in usable.values():
-        net = record.net(fee_bps, slippage_bps)
+        net = record.net(costs)
         columns.append(net[np.searchsorted(record.time_ns, common)])
     return backtest_overfitting(np.column_stack(columns))
 

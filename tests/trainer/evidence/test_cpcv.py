@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 
 from trainer.evidence.cpcv import cpcv_net_sharpe
 from trainer.procedure.threshold_search import optimise_threshold
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
 
-SETTINGS = {
-    "fee_bps": 1.0, "slippage_bps": 0.5, "periods_per_year": 8_760.0, "allow_short": True,
-}  # fmt: skip
+SETTINGS: dict[str, Any] = {"terms": Terms(Costs(1.0, 0.5), 8_760.0), "allow_short": True}
 HORIZON = 5
 
 
@@ -52,7 +52,7 @@ def by_the_book(probability: np.ndarray, moves: np.ndarray) -> list[float]:
         position = np.zeros(len(moves))
         for k in range(6):
             position[stretches[k]] = decided[k][path]
-        net = net_returns(position, moves, fee_bps=1.0, slippage_bps=0.5)
+        net = net_returns(position, moves, Costs(1.0, 0.5))
         found.append(float(np.nan_to_num(sharpe(net, 8_760))))
     return found
 

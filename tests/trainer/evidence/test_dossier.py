@@ -21,6 +21,7 @@ from trainer.jobs.results import finite
 from trainer.procedure.procedure import Fitted
 from trainer.procedure.sample import Sample
 from trainer.serving.contract import Contract
+from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns, sharpe, total_return
 
 
@@ -82,16 +83,14 @@ def test_the_record_is_the_walk_forward_on_its_bars(trained: Trained) -> None:
         assert record.forward_return[row] == open_[i + 2] / open_[i + 1] - 1
         assert record.outcome[row] == (open_[i + 7] > open_[i + 1])
     assert np.abs(record.position).sum() > 100, "there would be nothing to see below"
-    earned = sharpe(record.net(1.0, 0.5), 8_760)
+    earned = sharpe(record.net(Costs(1.0, 0.5)), 8_760)
     np.testing.assert_equal(earned, walk.metrics["net_sharpe"])
 
 
 def test_costs_are_stressed_in_whole_multiples(trained: Trained) -> None:
     record = trained.record
     for multiple, row in zip(STRESS, trained.evidence["cost_stress"], strict=True):
-        net = net_returns(
-            record.position, record.forward_return, fee_bps=multiple * 1.5, slippage_bps=0
-        )
+        net = net_returns(record.position, record.forward_return, Costs(multiple * 1.5, 0))
         assert (row["multiple"], row["bps_per_side"]) == (multiple, multiple * 1.5)
         np.testing.assert_allclose(row["net_sharpe"], sharpe(net, 8_760))
         np.testing.assert_allclose(row["net_return"], total_return(net))

@@ -10,6 +10,7 @@ import pytest
 
 from trainer.errors import TrainerError
 from trainer.evidence.record import Record
+from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns
 
 HOUR = 3_600_000_000_000
@@ -34,9 +35,9 @@ def test_bars_without_a_row_are_flat() -> None:
     assert made.position.tolist() == [1, 1, 0, -1, 0, 0, 0]
     assert made.forward_return.tolist() == [0.01, -0.02, 0, 0.03, 0, 0, 0.04]
     assert np.isfinite(made.probability).tolist() == [True, True, False, True, False, False, True]
-    expected = net_returns(made.position, made.forward_return, fee_bps=10, slippage_bps=5)
-    assert made.net(10, 5).tolist() == expected.tolist()
-    assert made.net(10, 5)[0] == pytest.approx(0.01 - 0.0015)
+    expected = net_returns(made.position, made.forward_return, Costs(10, 5))
+    assert made.net(Costs(10, 5)).tolist() == expected.tolist()
+    assert made.net(Costs(10, 5))[0] == pytest.approx(0.01 - 0.0015)
 
 
 def test_it_survives_its_file(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from trainer.evidence.record import Record
 from trainer.evidence.regimes import VOLATILITY_BARS, by_regime, trailing_volatility
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import n_trades, net_returns, sharpe, total_return
 
-COSTS = {"fee_bps": 10.0, "slippage_bps": 5.0, "periods_per_year": 8_760.0}
+TERMS = Terms(Costs(10.0, 5.0), 8_760.0)
 
 
 def record(n: int = 3_000) -> Record:
@@ -34,11 +35,11 @@ def test_volatility_looks_back_only_and_is_the_deviation_of_log_returns() -> Non
 def test_terciles_and_years_share_out_every_bar_trade_and_return() -> None:
     made = record()
     volatility = np.random.default_rng(2).permutation(len(made)).astype(float)
-    rows = by_regime(made, volatility, **COSTS)
+    rows = by_regime(made, volatility, TERMS)
     assert [row["name"] for row in rows] == ["low", "middle", "high", "2021", "2022"]
     assert [row["bars"] for row in rows[:3]] == [1_000, 1_000, 1_000]
     assert [row["bars"] for row in rows[3:]] == [61 * 24, 3_000 - 61 * 24]
-    net = net_returns(made.position, made.forward_return, fee_bps=10, slippage_bps=5)
+    net = net_returns(made.position, made.forward_return, Costs(10, 5))
     for kind in ("volatility", "year"):
         of_kind = [row for row in rows if row["kind"] == kind]
         assert sum(row["n_trades"] for row in of_kind) == n_trades(made.position)
@@ -57,6 +58,6 @@ def test_bars_whose_volatility_is_unknown_are_in_no_tercile() -> None:
     made = record(300)
     volatility = np.arange(300.0)
     volatility[:60] = np.nan
-    rows = by_regime(made, volatility, **COSTS)
+    rows = by_regime(made, volatility, TERMS)
     assert [row["bars"] for row in rows[:3]] == [80, 80, 80]
-    assert {row["kind"] for row in by_regime(made, np.full(300, np.nan), **COSTS)} == {"year"}
+    assert {row["kind"] for row in by_regime(made, np.full(300, np.nan), TERMS)} == {"year"}

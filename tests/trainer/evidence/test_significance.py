@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from trainer.evidence.significance import evidence
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
 
-COSTS = {"fee_bps": 2.0, "slippage_bps": 1.0}
+COSTS = Costs(2.0, 1.0)
 
 
 def market(n: int = 3_000, edge: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -22,8 +23,8 @@ def market(n: int = 3_000, edge: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_figures_belong_to_the_net_returns() -> None:
     held, move = market(edge=0.002)
-    found = evidence(held, move, **COSTS, periods_per_year=252)
-    net = net_returns(held, move, **COSTS)
+    found = evidence(held, move, Terms(COSTS, 252))
+    net = net_returns(held, move, COSTS)
     assert found["net_sharpe_lower"] < sharpe(net, 252) < found["net_sharpe_upper"]
     assert found["net_sharpe_lower"] > 0
     assert found["psr"] > 0.99
@@ -32,15 +33,15 @@ def test_figures_belong_to_the_net_returns() -> None:
 
 def test_nothing_is_earned_at_the_break_even_costs() -> None:
     held, move = market(edge=0.002)
-    bps = evidence(held, move, **COSTS, periods_per_year=252)["break_even_bps"]
-    even = net_returns(held, move, fee_bps=bps, slippage_bps=0)
+    bps = evidence(held, move, Terms(COSTS, 252))["break_even_bps"]
+    even = net_returns(held, move, Costs(bps, 0))
     assert even.sum() == pytest.approx(0, abs=1e-12)
 
 
 def test_costs_lower_all_of_it() -> None:
     held, move = market(edge=0.0006)
-    cheap = evidence(held, move, **COSTS, periods_per_year=252)
-    dear = evidence(held, move, fee_bps=20, slippage_bps=10, periods_per_year=252)
+    cheap = evidence(held, move, Terms(COSTS, 252))
+    dear = evidence(held, move, Terms(Costs(20, 10), 252))
     for name in ("net_sharpe_lower", "net_sharpe_upper", "psr"):
         assert dear[name] < cheap[name]
     assert dear["min_track_record"] > cheap["min_track_record"]
@@ -49,12 +50,12 @@ def test_costs_lower_all_of_it() -> None:
 
 def test_noise_is_not_believed() -> None:
     held, move = market()
-    found = evidence(held, move, **COSTS, periods_per_year=252)
+    found = evidence(held, move, Terms(COSTS, 252))
     assert found["net_sharpe_lower"] < 0
     assert found["psr"] < 0.95
 
 
 def test_of_what_never_traded_nothing_is_said() -> None:
     _, move = market()
-    found = evidence(np.zeros(len(move)), move, **COSTS, periods_per_year=252)
+    found = evidence(np.zeros(len(move)), move, Terms(COSTS, 252))
     assert all(map(math.isnan, found.values()))

@@ -17,6 +17,7 @@ from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import Sample
 from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.bootstrap import sharpe_interval
+from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns, sharpe, total_return
 from trainer.statistics.sharpe_inference import Moments, probabilistic_sharpe
 
@@ -171,7 +172,7 @@ def test_the_headline_is_what_the_stitched_positions_earn(
     held, ahead = np.zeros(len(axis)), np.zeros(len(axis))
     held[np.searchsorted(axis, result.bar)] = result.position
     ahead[np.searchsorted(axis, result.bar)] = sample.forward_return[-len(result.bar) :]
-    net = net_returns(held, ahead, fee_bps=1.0, slippage_bps=0.5)
+    net = net_returns(held, ahead, Costs(1.0, 0.5))
     assert result.metrics["n_bars"] == len(axis) == len(result.bar) + 5
     assert result.metrics["n_trades"] > 30
     assert result.metrics["net_return"] == total_return(net)
@@ -182,7 +183,7 @@ def test_the_headline_is_what_the_stitched_positions_earn(
     assert result.metrics["psr"] == probabilistic_sharpe(Moments.of(net))
     even = 1e4 * (held * ahead).sum() / np.abs(np.diff(held, prepend=0.0)).sum()
     assert result.metrics["break_even_bps"] == pytest.approx(even, rel=1e-12)
-    long = net_returns(np.ones(len(axis)), ahead, fee_bps=1.0, slippage_bps=0.5)
+    long = net_returns(np.ones(len(axis)), ahead, Costs(1.0, 0.5))
     assert result.metrics["buy_hold_return"] == total_return(long)
 
 

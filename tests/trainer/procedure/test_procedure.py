@@ -16,6 +16,7 @@ from trainer.procedure.procedure import TAIL_FRACTION, Procedure, score_rows
 from trainer.procedure.sample import Sample
 from trainer.serving.threshold import Threshold
 from trainer.statistics.bar_axis import BarAxis
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import sharpe
 
 Factory = Callable[..., Callable[[], ModelAdapter]]
@@ -160,7 +161,7 @@ def test_a_gap_is_left_and_entered_again_at_cost(make_procedure: Any, spy: Facto
     sample = Sample(
         np.zeros((n, 1), np.float32), np.zeros(n), np.zeros(n), np.ones(n), ahead, bar, bar + 2
     )
-    procedure = make_procedure(spy(), fee_bps=10.0, slippage_bps=5.0)
+    procedure = make_procedure(spy(), terms=Terms(Costs(10.0, 5.0), 8_760.0))
     position = np.array([1, 1, -1, 1, 1, 0], dtype=np.int8)
     found = procedure.performance(sample, np.arange(n), position)
     cost = 0.0015

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,13 @@ from tests.registry_store import synthetic_bars
 from trainer.evidence.record import Record
 from trainer.registry.paired import Track, compare, track
 from trainer.serving.trading_model import TradingModel
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
 
 MODEL = TradingModel.load(Path(__file__).resolve().parents[2] / "data" / "model_format_2")
 BARS = synthetic_bars(1_500)
 TIMES = pd.DatetimeIndex(BARS["timestamp"]).as_unit("ns").asi8
-COSTS: dict[str, Any] = {"fee_bps": 10.0, "slippage_bps": 5.0, "periods_per_year": 8_760.0}
+TERMS = Terms(Costs(10.0, 5.0), 8_760.0)
 
 
 def record(start: int, stop: int) -> Record:
@@ -88,7 +88,7 @@ def a_track(start: int, stop: int, seed: int, returns: np.ndarray, rescored: int
 def test_both_are_held_to_the_bars_that_both_decided() -> None:
     returns = np.random.default_rng(1).normal(0.001, 0.02, len(TIMES))
     first, second = a_track(100, 900, 1, returns, 700), a_track(300, 1_200, 2, returns, 800)
-    found = compare(first, second, **COSTS)
+    found = compare(first, second, TERMS)
     bars = rescored = 0
     held: list[list[float]] = [[], []]
     moves = []
@@ -100,10 +100,10 @@ def test_both_are_held_to_the_bars_that_both_decided() -> None:
         held[0].append(first.position[a] if both else 0.0)
         held[1].append(second.position[b] if both else 0.0)
         moves.append(returns[i] if both else 0.0)
-    net = [net_returns(position, moves, fee_bps=10, slippage_bps=5) for position in held]
+    net = [net_returns(position, moves, Costs(10, 5)) for position in held]
     assert (found.bars, found.rescored, found.same_prices) == (bars, rescored, True)
     assert found.difference.observed == pytest.approx(sharpe(net[0], 8_760) - sharpe(net[1], 8_760))
-    back = compare(second, first, **COSTS)
+    back = compare(second, first, TERMS)
     assert back.difference.observed == -found.difference.observed
     assert (back.bars, back.rescored) == (bars, rescored)
 
@@ -113,18 +113,18 @@ def test_one_other_price_is_seen_where_both_decided_and_only_there() -> None:
     first, second = a_track(0, 500, 1, returns, 500), a_track(0, 500, 2, returns.copy(), 500)
     both = first.known & second.known
     second.forward_return[np.flatnonzero(~both)] += 0.01
-    assert compare(first, second, **COSTS).same_prices
+    assert compare(first, second, TERMS).same_prices
     second.forward_return[np.flatnonzero(both)[7]] += 1e-5
-    assert not compare(first, second, **COSTS).same_prices
+    assert not compare(first, second, TERMS).same_prices
 
 
 def test_tracks_without_a_common_bar_have_none() -> None:
     returns = np.random.default_rng(1).normal(0, 0.02, len(TIMES))
-    found = compare(a_track(0, 300, 1, returns, 0), a_track(300, 600, 2, returns, 0), **COSTS)
+    found = compare(a_track(0, 300, 1, returns, 0), a_track(300, 600, 2, returns, 0), TERMS)
     assert (found.bars, found.rescored) == (0, 0)
     assert np.isnan(found.difference.at_least)
     # Bars that only one of them decided are no common bars either.
     first, second = a_track(0, 300, 1, returns, 0), a_track(0, 300, 2, returns, 0)
     first.known[:] = np.arange(300) < 150
     second.known[:] = ~first.known
-    assert compare(first, second, **COSTS).bars == 0
+    assert compare(first, second, TERMS).bars == 0

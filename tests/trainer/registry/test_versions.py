@@ -11,6 +11,7 @@ from trainer.errors import TrainerError
 from trainer.evidence.verdict import judge
 from trainer.registry.versions import campaign_figures, find, load, report
 from trainer.serving.manifest import MANIFEST_TAG
+from trainer.statistics.costs import Costs
 
 
 def test_a_version_is_found_by_number_and_the_newest_without(registry_store: Any) -> None:
@@ -51,7 +52,7 @@ def test_a_version_is_loaded_with_all_that_is_judged_of_it(registry_store: Any) 
     assert figures["trials"] == 1
     assert all(criterion.passed for criterion in judge({**found.metrics, **figures}))
     # Costs are the version's own.
-    net = record.net(10, 5)
+    net = record.net(Costs(10, 5))
     assert found.metrics["net_sharpe"] == pytest.approx(
         net.mean() / net.std(ddof=1) * np.sqrt(8_760)
     )

@@ -12,6 +12,7 @@ from matplotlib.dates import num2date
 
 from trainer.report.plotting import png
 from trainer.report.returns import MAX_POINTS, costs, equity, thin
+from trainer.statistics.costs import Costs
 from trainer.statistics.performance import gross_returns, max_drawdown, net_returns, total_return
 
 Candidate = tuple[dict[str, Any], pd.DataFrame]
@@ -29,11 +30,11 @@ def said(axes: Axes) -> str:
 def test_every_line_starts_at_one_and_ends_at_its_total_return(candidate: Candidate) -> None:
     evidence, series = candidate
     held, move = series["position"].to_numpy(), series["forward_return"].to_numpy()
-    net = net_returns(held, move, fee_bps=1.0, slippage_bps=0.5)
+    net = net_returns(held, move, Costs(1.0, 0.5))
     expected = {
         "net, after costs": net,
         "gross, before costs": gross_returns(held, move),
-        "buy and hold": net_returns(np.ones(len(move)), move, fee_bps=1.0, slippage_bps=0.5),
+        "buy and hold": net_returns(np.ones(len(move)), move, Costs(1.0, 0.5)),
     }
     axes, below = equity(evidence, series).axes
     assert set(lines(axes)) == set(expected)

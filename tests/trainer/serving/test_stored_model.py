@@ -1,10 +1,10 @@
 """Models stored by earlier versions must always load: tests/data/model_format_{number}.
 
-They were written by `trainer.serving.trading_model.TradingModel.save` from 600 SYNTHETIC bars (seed 0) and a
-LightGBM of 5 rounds. A changed formula refuses them, as it must: then, and with each new format
-(`trainer.serving.trading_model.FORMAT_VERSION`), store a new one with
+`TradingModel.save` wrote them, from 600 SYNTHETIC bars (seed 0) and a LightGBM of 5 rounds. After a
+change of a feature's formula they are refused, as they must be. Then, and with each new format
+(`trainer.serving.manifest.FORMAT_VERSION`), store a new one with
 
-    python tests/trainer/test_stored_model.py
+    python tests/trainer/serving/test_stored_model.py
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from trainer.errors import TrainerError
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import (
     base_rate_log_loss,
     baselines,
@@ -33,8 +34,8 @@ from trainer.statistics.performance import (
     turnover,
 )
 
-COSTS = {"fee_bps": 10, "slippage_bps": 5}  # 15 bps a side: 0.0015
-FREE = {"fee_bps": 0, "slippage_bps": 0}
+COSTS = Costs(10, 5)  # 15 bps a side: 0.0015
+FREE = Costs(0, 0)
 
 returns_lists = st.lists(st.integers(-900, 900).map(lambda i: i / 10_000), min_size=2, max_size=60)
 positions = st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=60)
@@ -45,38 +46,38 @@ def test_net_returns_by_hand():
     position = np.array([0, 1, 1, -1, -1, 0, 0], dtype=np.int8)
     move = np.array([0.5, 0.01, -0.02, 0.03, -0.01, 0.2, 0.3])
     expected = [0, 0.01 - 0.0015, -0.02, -0.03 - 0.003, 0.01, -0.0015, 0]
-    assert net_returns(position, move, **COSTS) == pytest.approx(expected, abs=1e-15)
+    assert net_returns(position, move, COSTS) == pytest.approx(expected, abs=1e-15)
     assert gross_returns(position, move) == pytest.approx([0, 0.01, -0.02, -0.03, 0.01, 0, 0])
 
 
 def test_first_bar_pays_for_its_entry():
-    assert net_returns([-1], [0.0], **COSTS) == pytest.approx([-0.0015])
+    assert net_returns([-1], [0.0], COSTS) == pytest.approx([-0.0015])
 
 
 def test_fee_and_slippage_both_count():
-    fee = net_returns([1, 1], [0, 0], fee_bps=10, slippage_bps=0)
-    slippage = net_returns([1, 1], [0, 0], fee_bps=0, slippage_bps=5)
+    fee = net_returns([1, 1], [0, 0], Costs(10, 0))
+    slippage = net_returns([1, 1], [0, 0], Costs(0, 5))
     assert fee.tolist() == [-0.001, 0]
     assert slippage.tolist() == [-0.0005, 0]
 
 
 def test_close_out_charges_the_last_bar_for_what_is_still_held():
-    open_end = net_returns([0, 1, -0.5], [0, 0, 0], **COSTS)
-    closed = net_returns([0, 1, -0.5], [0, 0, 0], **COSTS, close_out=True)
+    open_end = net_returns([0, 1, -0.5], [0, 0, 0], COSTS)
+    closed = net_returns([0, 1, -0.5], [0, 0, 0], COSTS, close_out=True)
     assert open_end == pytest.approx([0, -0.0015, -0.00225])
     assert closed == pytest.approx([0, -0.0015, -0.00225 - 0.00075])
-    flat_end = net_returns([1, 0], [0, 0], **COSTS, close_out=True)
+    flat_end = net_returns([1, 0], [0, 0], COSTS, close_out=True)
     assert flat_end == pytest.approx([-0.0015, -0.0015])
-    assert net_returns([], [], **COSTS, close_out=True).size == 0
+    assert net_returns([], [], COSTS, close_out=True).size == 0
 
 
 @given(positions, st.integers(0, 50), st.integers(0, 50))
 def test_cost_of_a_whole_run_is_the_rate_times_turnover(position, fee_bps, slippage_bps):
     flat = np.zeros(len(position))
-    net = net_returns(position, flat, fee_bps=fee_bps, slippage_bps=slippage_bps)
+    net = net_returns(position, flat, Costs(fee_bps, slippage_bps))
     rate = (fee_bps + slippage_bps) / 10_000
     assert -net.sum() == pytest.approx(rate * turnover(position), abs=1e-12)
-    closed = net_returns(position, flat, fee_bps=fee_bps, slippage_bps=slippage_bps, close_out=True)
+    closed = net_returns(position, flat, Costs(fee_bps, slippage_bps), close_out=True)
     round_trip = turnover([*position, 0])
     assert -closed.sum() == pytest.approx(rate * round_trip, abs=1e-12)
 
@@ -84,9 +85,9 @@ def test_cost_of_a_whole_run_is_the_rate_times_turnover(position, fee_bps, slipp
 @given(positions, st.randoms(use_true_random=False))
 def test_no_cost_is_gross_and_long_and_short_are_mirror_images(position, random):
     move = [random.gauss(0, 0.01) for _ in position]
-    assert net_returns(position, move, **FREE).tolist() == gross_returns(position, move).tolist()
-    mirrored = net_returns([-p for p in position], [-r for r in move], **COSTS)
-    assert mirrored.tolist() == net_returns(position, move, **COSTS).tolist()
+    assert net_returns(position, move, FREE).tolist() == gross_returns(position, move).tolist()
+    mirrored = net_returns([-p for p in position], [-r for r in move], COSTS)
+    assert mirrored.tolist() == net_returns(position, move, COSTS).tolist()
 
 
 @given(returns_lists, st.sampled_from([252, 8760, 1638]))
@@ -163,9 +164,9 @@ def test_hit_rate_counts_bars_in_the_market_only():
 def test_performance_is_made_of_the_single_metrics():
     rng = np.random.default_rng(1)
     position, move = rng.integers(-1, 2, 500), rng.normal(0.0005, 0.01, 500)
-    found = performance(position, move, **COSTS, periods_per_year=8760)
+    found = performance(position, move, Terms(COSTS, 8760))
     gross = position * move
-    net = {k: net_returns(position, move, fee_bps=10 * k, slippage_bps=5 * k) for k in (1, 2, 3)}
+    net = {k: net_returns(position, move, Costs(10 * k, 5 * k)) for k in (1, 2, 3)}
     expected = {
         "net_sharpe": sharpe(net[1], 8760),
         "gross_sharpe": sharpe(gross, 8760),
@@ -189,7 +190,7 @@ def test_performance_is_made_of_the_single_metrics():
 
 
 def test_performance_of_never_trading():
-    flat = performance(np.zeros(9), np.full(9, 0.1), **COSTS, periods_per_year=252)
+    flat = performance(np.zeros(9), np.full(9, 0.1), Terms(COSTS, 252))
     assert (flat["net_return"], flat["n_trades"], flat["turnover"]) == (0, 0, 0)
     ratios = ("net_sharpe", "gross_sharpe", "net_sortino", "net_sharpe_cost3x", "hit_rate")
     assert all(math.isnan(flat[name]) for name in ratios)
@@ -198,7 +199,7 @@ def test_performance_of_never_trading():
 def test_buy_and_hold_pays_one_entry():
     move = np.array([0.01, -0.02, 0.03])
     net = [0.01 - 0.0015, -0.02, 0.03]
-    assert baselines(move, **COSTS, periods_per_year=252) == pytest.approx(
+    assert baselines(move, Terms(COSTS, 252)) == pytest.approx(
         {"buy_hold_sharpe": sharpe(net, 252), "buy_hold_return": total_return(net)}
     )
 
@@ -272,24 +273,24 @@ def test_probability_metrics_names():
     ("call", "text"),
     [
         (
-            lambda: net_returns([1], [0.1], fee_bps=-1, slippage_bps=0),
+            lambda: net_returns([1], [0.1], Costs(-1, 0)),
             "`fee_bps` must be >= 0 basis points, got -1; use 0 for none",
         ),
         (
-            lambda: net_returns([1], [0.1], fee_bps=0, slippage_bps=math.nan),
+            lambda: net_returns([1], [0.1], Costs(0, math.nan)),
             "`slippage_bps` must be >= 0 basis points, got nan; use 0 for none",
         ),
         (
-            lambda: net_returns([1, 1], [0.1, math.nan], **COSTS),
+            lambda: net_returns([1, 1], [0.1, math.nan], COSTS),
             "`forward_return` must be finite, got nan in row 1; drop or fill such rows knowingly",
         ),
-        (lambda: net_returns([math.nan], [0.1], **COSTS), "`position` must be finite, got nan"),
+        (lambda: net_returns([math.nan], [0.1], COSTS), "`position` must be finite, got nan"),
         (lambda: gross_returns([1], [math.inf]), "`forward_return` must be finite, got inf"),
         (
-            lambda: net_returns([1, 1], [0.1], **COSTS),
+            lambda: net_returns([1, 1], [0.1], COSTS),
             "`position` and `forward_return` must be of one length, got 2 and 1",
         ),
-        (lambda: net_returns([[1]], [[1]], **COSTS), "`position` must have one dimension, got"),
+        (lambda: net_returns([[1]], [[1]], COSTS), "`position` must have one dimension, got"),
         (lambda: sharpe([0.1, math.nan], 252), "`returns` must be finite, got nan in row 1"),
         (lambda: sharpe([0.1, 0.2], 0), "`periods_per_year` must be > 0, got 0; use the number"),
         (lambda: sortino([0.1, 0.2], math.nan), "`periods_per_year` must be > 0, got nan"),

@@ -11,11 +11,12 @@ from scipy.stats import kurtosis, norm, skew
 
 from trainer.errors import TrainerError
 from trainer.evidence.record import Record
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.overfitting import backtest_overfitting
 from trainer.tracking.trials import Campaign, Trial, find_campaign, load_record, overfitting
 
 HOUR = 3_600_000_000_000
-COSTS: dict[str, Any] = {"fee_bps": 10.0, "slippage_bps": 5.0}
+COSTS = Costs(10.0, 5.0)
 
 
 def found(store: Any) -> Campaign:
@@ -75,7 +76,7 @@ def test_the_figures_of_a_campaign_are_those_of_its_records(registry_store: Any)
     store.run(store.record(0.9, seed=6, start=2_100))  # less than half
     store.run(store.record(0.9, seed=7), interval="4h")
     figures = found(store).figures(
-        chosen, interval="1h", periods_per_year=8_760, **COSTS
+        chosen, interval="1h", terms=Terms(COSTS, 8_760)
     )  # fmt: skip
     assert figures["trials"] == 7
     # Bars 1,900 to 3,399 are common to all that count.
@@ -87,7 +88,7 @@ def test_the_figures_of_a_campaign_are_those_of_its_records(registry_store: Any)
         (used[2], 1_900),
         (gone, 500),
     ]:
-        columns.append(record.net(10, 5)[1_900 - first :][:1_500])
+        columns.append(record.net(Costs(10, 5))[1_900 - first :][:1_500])
     assert figures["pbo"] == backtest_overfitting(np.column_stack(columns))
     assert 0 < figures["pbo"] < 1, "it could not tell one column from another"
 
@@ -95,21 +96,21 @@ def test_the_figures_of_a_campaign_are_those_of_its_records(registry_store: Any)
 def test_all_trials_are_held_to_the_costs_of_the_chosen_one() -> None:
     chosen, other = made_up(0, 2_000, 1), made_up(0, 2_000, 2)
     for fee in (0.0, 30.0):
-        columns = [np.zeros(2_000), chosen.net(fee, 0), other.net(fee, 0)]
+        columns = [np.zeros(2_000), chosen.net(Costs(fee, 0)), other.net(Costs(fee, 0))]
         expected = backtest_overfitting(np.column_stack(columns))
         records = {other.digest: other}
-        assert overfitting(records, chosen, fee_bps=fee, slippage_bps=0) == expected
+        assert overfitting(records, chosen, Costs(fee, 0)) == expected
 
 
 @pytest.mark.parametrize(("stop", "counts"), [(1_000, True), (999, False)])
 def test_a_trial_needs_half_of_the_bars_of_the_chosen_one(stop: int, counts: bool) -> None:
     chosen, short = made_up(0, 2_000, 1, skill=0.05), made_up(0, stop, 2, skill=0.3)
     records = {chosen.digest: chosen, short.digest: short}
-    columns = [np.zeros(2_000), chosen.net(10, 5)]
+    columns = [np.zeros(2_000), chosen.net(Costs(10, 5))]
     if counts:
-        columns = [column[:stop] for column in (*columns, short.net(10, 5))]
+        columns = [column[:stop] for column in (*columns, short.net(Costs(10, 5)))]
     expected = backtest_overfitting(np.column_stack(columns))
-    assert overfitting(records, chosen, **COSTS) == expected
+    assert overfitting(records, chosen, COSTS) == expected
 
 
 def test_holes_in_the_bars_of_a_trial_do_not_shift_it() -> None:
@@ -117,18 +118,18 @@ def test_holes_in_the_bars_of_a_trial_do_not_shift_it() -> None:
     keep = np.arange(2_000) % 7 != 3
     fields = ("time_ns", "position", "forward_return", "probability", "outcome")
     holed = Record(*(getattr(whole, name)[keep] for name in fields))
-    columns = [np.zeros(keep.sum()), chosen.net(10, 5)[keep], holed.net(10, 5)]
-    found = overfitting({holed.digest: holed}, chosen, **COSTS)
+    columns = [np.zeros(keep.sum()), chosen.net(Costs(10, 5))[keep], holed.net(Costs(10, 5))]
+    found = overfitting({holed.digest: holed}, chosen, COSTS)
     assert found == backtest_overfitting(np.column_stack(columns))
 
 
 def test_one_trial_alone_is_chosen_over_not_trading() -> None:
     good, bad = made_up(0, 3_000, 1, skill=0.5), made_up(0, 3_000, 2, skill=-0.5)
-    assert overfitting({}, good, **COSTS) == 0.0
-    assert overfitting({good.digest: good}, good, **COSTS) == 0.0
+    assert overfitting({}, good, COSTS) == 0.0
+    assert overfitting({good.digest: good}, good, COSTS) == 0.0
     # Not trading is chosen each time, and is right each time.
-    assert overfitting({}, bad, **COSTS) == 0.0
-    assert math.isnan(overfitting({}, made_up(0, 20, 1), **COSTS))
+    assert overfitting({}, bad, COSTS) == 0.0
+    assert math.isnan(overfitting({}, made_up(0, 20, 1), COSTS))
 
 
 def deflated(net: np.ndarray, ratios: list[float], n: int) -> float:
@@ -157,7 +158,7 @@ def deflated(net: np.ndarray, ratios: list[float], n: int) -> float:
     ],
 )
 def test_the_deflated_ratio_is_the_formula(trials: list[tuple[float, int]]) -> None:
-    net = made_up(0, 2_000, 1, skill=0.06).net(0, 0)
+    net = made_up(0, 2_000, 1, skill=0.06).net(Costs(0, 0))
     campaign = Campaign(
         tuple(Trial(str(i), "1h", ratio, tries, "") for i, (ratio, tries) in enumerate(trials))
     )
@@ -188,13 +189,13 @@ def test_a_record_that_is_gone_is_none_and_no_number_of_trials_is_refused(
     (store.folder / "mlruns").rename(store.folder / "elsewhere")
     assert load_record(run_id) is None
     # Without what is lost it could only look better.
-    figures = found(store).figures(chosen, interval="1h", periods_per_year=8_760, **COSTS)
+    figures = found(store).figures(chosen, interval="1h", terms=Terms(COSTS, 8_760))
     assert math.isnan(figures["pbo"])
     assert math.isfinite(figures["dsr"])
     # A command that was killed may have left none, though.
     store.client.set_terminated(run_id, "KILLED")
-    figures = found(store).figures(chosen, interval="1h", periods_per_year=8_760, **COSTS)
-    assert figures["pbo"] == overfitting({}, chosen, **COSTS)
+    figures = found(store).figures(chosen, interval="1h", terms=Terms(COSTS, 8_760))
+    assert figures["pbo"] == overfitting({}, chosen, COSTS)
     bad = store.run(chosen, trials="many")
     with pytest.raises(TrainerError, match=f"run {bad} says trials='many', which is no number"):
         found(store)
