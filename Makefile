@@ -31,11 +31,12 @@ DEVELOPED = $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test check bench ui constraints clean
+.PHONY: help setup train test quick check bench ui constraints clean
 
 help:
 	@echo "make train        train SYMBOLS ($(SYMBOLS)) with MODELS ($(MODELS)) from SOURCE ($(SOURCE)), INTERVAL ($(INTERVAL))"
 	@echo "make test         run the tests; PYTEST_ARGS are handed on"
+	@echo "make quick        the tests that need no server and no command of their own: two minutes"
 	@echo "make check        all that CI runs: format, lint, types, imports, environment files, tests"
 	@echo "make bench        run the benchmarks; BENCH_ARGS are handed on"
 	@echo "make ui           the MLflow UI at http://127.0.0.1:$(UI_PORT), on $(MLFLOW_TRACKING_URI)"
@@ -67,6 +68,10 @@ train: $(INSTALLED)
 
 test: $(DEVELOPED)
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+# What needs a server, a browser, an MLflow store or a whole command is left out.
+quick: $(DEVELOPED)
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not server and not slow" $(QUICK_ARGS)
 
 # The tests come last: their closing line is the verdict.
 check: $(DEVELOPED)

@@ -1,1 +1,21 @@
-"""From raw bars to datasets: bars, features, labels, cache. Knows no model and no registry."""
+"""Turn raw bars into datasets of features with labels."""
+
+# The modules that other rooms and plug-ins may import; the others are private.
+__all__ = [
+    "atomic",
+    "audit",
+    "bars",
+    "cache",
+    "catalogue",
+    "dataset",
+    "errors",
+    "feature_set",
+    "interval",
+    "labels",
+    "laws",
+    "probe",
+    "series",
+    "settings",
+    "signature",
+    "sources",
+]

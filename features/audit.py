@@ -1,4 +1,4 @@
-"""The full audit of features: every law, every feature, every bar, and where a law is broken."""
+"""Check every law of every feature at every bar."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from features.bars import PRICES, Bars
 from features.errors import InputError
 from features.feature_set import FeatureSet, Matrix
 from features.laws import (
-    AHEAD,
+    MIN_LATER_BARS,
     TOLERANCE,
     FloatArray,
     Law,
-    alone,
-    by_memory,
-    distance,
+    column_rms,
+    compute_from_memory,
+    group_by_memory,
+    relative_difference,
     scaled,
-    size,
 )
 
-#: Ends at which the whole series is cut off, and at which its later bars are rewritten.
+#: Number of rows t after which the later bars of the whole series are left out, then rewritten.
 ENDS = 100
-#: ``listen(phase, done, total)``.
+#: ``listen(phase, done, total)``: called with the progress of a phase.
 Listen = Callable[[str, int, int], None]
+
+_IntArray = npt.NDArray[np.int64]
+_BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,14 @@ class Breach:
     Attributes
     ----------
     law : Law
-        Which.
+        The law.
     first : pandas.Timestamp
         UTC open time of the earliest bar whose row breaks it.
     rows : int
-        Rows that were seen to break it.
+        Number of checked rows that break it.
     largest : float
-        Largest difference in units of the feature's size (root mean square), or of the value
-        itself if that is larger; infinite if a row is defined in one case and not in the other.
+        Largest difference (`features.laws.relative_difference`), in units of the feature's root
+        mean square; infinite if a value is NaN in one of the two cases only.
     """
 
     law: Law
@@ -55,20 +58,20 @@ class Breach:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the audit says of one feature.
+    """The result of the audit for one feature.
 
     Attributes
     ----------
     feature : str
         Column name.
     memory : int
-        Bars before a row that it declares to depend on.
+        Declared memory, in bars.
     checked : mapping of Law to int
-        Bars t that each law was checked at: every bar from the first warmed-up one for PREFIX and
-        START (or the sampled ones), the sampled ends for FUTURE, every bar for LEVEL.
+        Number of rows t at which each law was checked: every row from the first warmed-up one for
+        PREFIX and START (or the sampled ones), the sampled ends for FUTURE, every row for LEVEL.
     breaches : tuple of Breach
-        In the order of `Law`; empty if all laws are kept. Of a feature that uses later bars,
-        START is not judged: it cannot agree where it lacks them, whatever its memory is.
+        In the order of `Law`; empty if all laws are satisfied. START is left out for a feature
+        that uses later bars, because it differs where those are absent, whatever its memory is.
     """
 
     feature: str
@@ -87,12 +90,12 @@ def audit(
 ) -> tuple[Finding, ...]:
     """Check every law of `features.laws` for every feature.
 
-    - PREFIX and FUTURE from the beginning of the series: at `ENDS` ends t the later bars are left
-      out, then rewritten at random, and all rows up to t must stay as they are, bit for bit.
-    - LEVEL: the whole series once more with all prices times 4, and once with all volumes times 8.
-    - START and PREFIX at every row t from the first warmed-up one: computed from its declared
-      memory alone it must agree with the whole series; where it is not the same bit for bit,
-      bars after t are added, which must change nothing.
+    - PREFIX and FUTURE on the whole series: at `ENDS` rows t the later bars are left out, then
+      rewritten at random; all rows up to t must stay equal bit for bit.
+    - LEVEL on the whole series: all prices times 4, then all volumes times 8.
+    - START and PREFIX at every row t from the first warmed-up one: the value from the declared
+      memory must agree with the whole series. Where it is not equal bit for bit, bars after t are
+      added, which must not change it.
 
     Parameters
     ----------
@@ -101,12 +104,12 @@ def audit(
     bars : Bars
         Validated bars, n of them.
     rows : int, default 0
-        Check the last of these laws at so many rows, spread evenly; 0 checks every row. With
-        fewer than `ENDS`, the first ones are checked at so many ends, too.
+        Number of rows, spread evenly, for the third check; 0 checks every row. If it is less than
+        `ENDS`, the first check uses only so many ends, too.
     seed : int, default 0
         Seed of the rewritten bars.
     listen : callable, optional
-        Told how far each of the two phases has come.
+        Called with the progress of the two long phases.
 
     Returns
     -------
@@ -116,135 +119,142 @@ def audit(
     Raises
     ------
     InputError
-        If there are not two rows with a whole memory, or a formula cannot be computed.
+        If fewer than two rows have a whole memory, or a formula cannot be computed.
     """
     if len(bars) < features.memory + 2:
         raise InputError(
             f"bars of {bars.symbol} are too few to audit: the features need "
             f"{features.memory + 2}, got {len(bars)}; give more bars, or choose shorter windows"
         )
-    matrix = features.compute(bars)
-    tally = _Tally(features, bars, size(matrix))
-    _whole_series(tally, matrix, ends=min(rows or ENDS, ENDS), seed=seed, listen=listen)
-    _levels(tally, matrix)
-    _every_row(tally, matrix, rows, listen)
+    matrix = features.compute(bars)  # (n, f)
+    tally = _Tally(features, bars, column_rms(matrix))
+    _check_whole_series(tally, matrix, ends=min(rows or ENDS, ENDS), seed=seed, listen=listen)
+    _check_levels(tally, matrix)
+    _check_every_row(tally, matrix, rows, listen)
     return tally.findings()
 
 
 class _Tally:
-    """Which rows of which feature break which law, and by how much."""
+    """Collects which rows of each feature were checked, which break a law, and by how much."""
 
     def __init__(self, features: FeatureSet, bars: Bars, sizes: FloatArray) -> None:
         self.features, self.bars, self.sizes = features, bars, sizes
-        self._bad: dict[tuple[int, Law], npt.NDArray[np.bool_]] = {}
+        self._broken: dict[tuple[int, Law], _BoolArray] = {}
+        self._checked: dict[tuple[int, Law], _BoolArray] = {}
         self._largest: dict[tuple[int, Law], float] = {}
-        self._checked: dict[tuple[int, Law], npt.NDArray[np.bool_]] = {}
 
-    def checked(self, law: Law, place: int, rows: npt.NDArray[np.int64] | slice) -> None:
-        """Remember that a law was checked for a feature at these bars."""
-        self._mask(self._checked, law, place)[rows] = True
+    def add_checked(self, law: Law, index: int, rows: _IntArray | slice) -> None:
+        """Record that a law was checked at these rows of the feature of this column index."""
+        self._mask(self._checked, law, index)[rows] = True
 
-    def note(
+    def add_differences(
         self,
         law: Law,
-        place: int,
-        rows: npt.NDArray[np.int64],
-        apart: FloatArray,
+        index: int,
+        rows: _IntArray,
+        difference: FloatArray,
         allowed: float = 0.0,
     ) -> None:
-        """Remember the rows of a feature that lie further apart than allowed."""
-        far = apart > allowed
-        if far.any():
-            self._mask(self._bad, law, place)[rows[far]] = True
-            known = self._largest.get((place, law), 0.0)
-            self._largest[place, law] = max(known, float(apart[far].max()))
+        """Record the rows of a feature whose difference is larger than allowed."""
+        broken = difference > allowed
+        if broken.any():
+            self._mask(self._broken, law, index)[rows[broken]] = True
+            previous = self._largest.get((index, law), 0.0)
+            self._largest[index, law] = max(previous, float(difference[broken].max()))
 
-    def _mask(
-        self, masks: dict[tuple[int, Law], npt.NDArray[np.bool_]], law: Law, place: int
-    ) -> npt.NDArray[np.bool_]:
-        return masks.setdefault((place, law), np.zeros(len(self.bars), dtype=bool))
+    def _mask(self, masks: dict[tuple[int, Law], _BoolArray], law: Law, index: int) -> _BoolArray:
+        return masks.setdefault((index, law), np.zeros(len(self.bars), dtype=bool))
 
     def findings(self) -> tuple[Finding, ...]:
-        """One finding a feature."""
-        times = self.bars.timestamps
-        found = []
-        for place, column in enumerate(self.features.columns):
-            broken = {law: bad for law in Law if (bad := self._bad.get((place, law))) is not None}
-            if Law.PREFIX in broken or Law.FUTURE in broken:
-                broken.pop(Law.START, None)
-            breaches = tuple(
-                Breach(law, times[int(bad.argmax())], int(bad.sum()), self._largest[place, law])
-                for law, bad in broken.items()
+        """Return one finding per feature, in column order."""
+        return tuple(
+            Finding(
+                feature=column.name,
+                memory=column.memory,
+                checked={law: int(self._mask(self._checked, law, index).sum()) for law in Law},
+                breaches=self._breaches(index),
             )
-            counts = {law: int(self._mask(self._checked, law, place).sum()) for law in Law}
-            found.append(Finding(column.name, column.memory, counts, breaches))
-        return tuple(found)
+            for index, column in enumerate(self.features.columns)
+        )
+
+    def _breaches(self, index: int) -> tuple[Breach, ...]:
+        times = self.bars.timestamps
+        masks = {law: mask for law in Law if (mask := self._broken.get((index, law))) is not None}
+        if Law.PREFIX in masks or Law.FUTURE in masks:
+            masks.pop(Law.START, None)
+        return tuple(
+            Breach(law, times[int(mask.argmax())], int(mask.sum()), self._largest[index, law])
+            for law, mask in masks.items()
+        )
 
 
-def _whole_series(tally: _Tally, matrix: Matrix, *, ends: int, seed: int, listen: Listen) -> None:
-    """PREFIX and FUTURE from the beginning: nothing up to t may change, bit for bit."""
+def _check_whole_series(
+    tally: _Tally, matrix: Matrix, *, ends: int, seed: int, listen: Listen
+) -> None:
+    """Check PREFIX and FUTURE from the first bar: rows up to each end t must stay equal."""
     features, bars = tally.features, tally.bars
     other = rewritten(bars, seed)
-    picked = _spread(features.memory, len(bars) - 2, ends)
-    for done, t in enumerate(picked.tolist()):
-        listen("whole series", done, len(picked))
-        until, after = bars.slice(0, t + 1), other.slice(t + 1, len(bars))
-        for law, some in ((Law.PREFIX, until), (Law.FUTURE, _joined(until, after))):
-            values = features.compute(some)
-            for place in range(matrix.shape[1]):
-                tally.checked(law, place, picked[done : done + 1])
-                was, now = matrix[: t + 1, place], values[: t + 1, place]
-                # Equal bytes are the usual case, and quickly seen.
-                if not np.array_equal(was.view(np.uint32), now.view(np.uint32)):
-                    apart = distance(now, was, tally.sizes[place])
-                    tally.note(law, place, np.arange(t + 1), apart)
-    listen("whole series", len(picked), len(picked))
+    sampled = _spread(features.memory, len(bars) - 2, ends)
+    for done, t in enumerate(sampled.tolist()):
+        listen("whole series", done, len(sampled))
+        past, future = bars.slice(0, t + 1), other.slice(t + 1, len(bars))
+        for law, changed in ((Law.PREFIX, past), (Law.FUTURE, _joined(past, future))):
+            values = features.compute(changed)
+            for index in range(matrix.shape[1]):
+                tally.add_checked(law, index, sampled[done : done + 1])
+                expected, got = matrix[: t + 1, index], values[: t + 1, index]
+                # Bytes are compared first: it is fast, and nearly all rows are equal.
+                if not np.array_equal(expected.view(np.uint32), got.view(np.uint32)):
+                    difference = relative_difference(got, expected, tally.sizes[index])
+                    tally.add_differences(law, index, np.arange(t + 1), difference)
+    listen("whole series", len(sampled), len(sampled))
 
 
-def _levels(tally: _Tally, matrix: Matrix) -> None:
-    """LEVEL: prices and volumes on their own, as a feature may divide one by the other."""
+def _check_levels(tally: _Tally, matrix: Matrix) -> None:
+    """Check LEVEL for prices and volumes one at a time: a feature may be a ratio of the two."""
     rows = np.arange(len(tally.bars))
-    for other in (scaled(tally.bars, prices=4.0), scaled(tally.bars, volumes=8.0)):
-        values = tally.features.compute(other)
-        for place in range(matrix.shape[1]):
-            apart = distance(values[:, place], matrix[:, place], tally.sizes[place])
-            tally.note(Law.LEVEL, place, rows, apart, TOLERANCE)
-            tally.checked(Law.LEVEL, place, rows)
+    for changed in (scaled(tally.bars, prices=4.0), scaled(tally.bars, volumes=8.0)):
+        values = tally.features.compute(changed)
+        for index in range(matrix.shape[1]):
+            difference = relative_difference(values[:, index], matrix[:, index], tally.sizes[index])
+            tally.add_differences(Law.LEVEL, index, rows, difference, TOLERANCE)
+            tally.add_checked(Law.LEVEL, index, rows)
 
 
-def _every_row(tally: _Tally, matrix: Matrix, rows: int, listen: Listen) -> None:
-    """START, and PREFIX from the memory, at every warmed-up row of each feature."""
+def _check_every_row(tally: _Tally, matrix: Matrix, rows: int, listen: Listen) -> None:
+    """Check START and PREFIX from the memory, at every warmed-up row of each feature."""
     bars, n = tally.bars, len(tally.bars)
     groups = [
-        (some, places, _spread(memory, n - 1, rows or n))
-        for some, places, memory in by_memory(tally.features)
+        (group, indices, _spread(memory, n - 1, rows or n))
+        for group, indices, memory in group_by_memory(tally.features)
     ]
-    done, total = 0, sum(len(picked) for *_, picked in groups)
+    done, total = 0, sum(len(sampled) for *_, sampled in groups)
 
-    def move() -> None:
+    def on_row() -> None:
         nonlocal done
         done += 1
         listen("every bar", done, total)
 
-    for some, places, picked in groups:
-        short = alone(some, bars, picked, done=move)
-        whole = matrix[picked][:, places]
-        apart = distance(short, whole, tally.sizes[places])
-        # Where a row is the same bit for bit as with all earlier and later bars, it uses none of
-        # them. The others may differ by the rounding of what came before: those are looked at
-        # from the same start with later bars.
-        unsure = np.flatnonzero((apart > 0).any(axis=1))
-        longer = alone(some, bars, picked[unsure], later=max(some.memory, AHEAD))
-        ahead = distance(longer, short[unsure], tally.sizes[places])
-        for i, place in enumerate(places):
+    for group, indices, sampled in groups:
+        short = compute_from_memory(group, bars, sampled, on_row=on_row)
+        whole = matrix[sampled][:, indices]
+        difference = relative_difference(short, whole, tally.sizes[indices])
+        # A row that is equal bit for bit to the row of the whole series uses no earlier and no
+        # later bars. The other rows may differ by the rounding of sums over earlier bars. They
+        # are computed again from the same first bar with later bars, which must not change them.
+        unequal = np.flatnonzero((difference > 0).any(axis=1))
+        later = max(group.memory, MIN_LATER_BARS)
+        longer = compute_from_memory(group, bars, sampled[unequal], later=later)
+        ahead = relative_difference(longer, short[unequal], tally.sizes[indices])
+        for i, index in enumerate(indices):
             for law in (Law.PREFIX, Law.START):
-                tally.checked(law, place, picked)
-            tally.note(Law.PREFIX, place, picked[unsure], ahead[:, i])
-            tally.note(Law.START, place, picked, apart[:, i], TOLERANCE)
+                tally.add_checked(law, index, sampled)
+            tally.add_differences(Law.PREFIX, index, sampled[unequal], ahead[:, i])
+            tally.add_differences(Law.START, index, sampled, difference[:, i], TOLERANCE)
 
 
 def rewritten(bars: Bars, seed: int) -> Bars:
-    """Bars of the same times with random prices and volumes near the real ones, still valid."""
+    """Return valid bars at the same times with random prices and volumes near the real ones."""
     rng = np.random.default_rng(seed)
     n = len(bars)
     open_, close = (x * np.exp(rng.normal(0.0, 0.05, n)) for x in (bars.open, bars.close))
@@ -254,7 +264,7 @@ def rewritten(bars: Bars, seed: int) -> Bars:
         close=close,
         high=np.maximum(open_, close) * np.exp(np.abs(rng.normal(0.0, 0.02, n))),
         low=np.minimum(open_, close) * np.exp(-np.abs(rng.normal(0.0, 0.02, n))),
-        # Bars without any volume get one, too: whether there will be trades is not known either.
+        # Bars without volume get a volume, too: whether later bars have one is unknown at t.
         volume=(bars.volume.mean() or 1.0) * rng.lognormal(0.0, 1.0, n),
     )
 
@@ -265,6 +275,6 @@ def _joined(a: Bars, b: Bars) -> Bars:
     return Bars(a.symbol, a.interval, a.calendar, **arrays)
 
 
-def _spread(first: int, last: int, count: int) -> npt.NDArray[np.int64]:
-    """At most so many whole numbers from `first` to `last`, both included."""
+def _spread(first: int, last: int, count: int) -> _IntArray:
+    """Return at most `count` integers from `first` to `last`, both included, spread evenly."""
     return np.unique(np.linspace(first, last, min(count, last - first + 1)).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Bars that have been proven fit for use: `validate_bars` is the only way to make them."""
+"""Validated price bars, which `validate_bars` makes from a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import InputError
-from features.interval import CALENDARS, Interval, infer_calendar, missing_bars, off_grid
+from features.interval import (
+    CALENDARS,
+    Calendar,
+    Interval,
+    infer_calendar,
+    missing_bars,
+    off_grid,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -20,8 +27,9 @@ COLUMNS = ("timestamp", *PRICES, "volume")
 
 _DAY_NS = 86_400 * 10**9
 _WEEK_NS = 7 * _DAY_NS
-#: |log price ratio| of one bar beyond which a split is suspected: a 3-for-2 split gives 0.405,
-#: which leaves room for the day's own move. Largest hourly close move of BTC, ETH, SOL: 0.27.
+#: Absolute log price ratio of one bar above which a split is suspected. A 3-for-2 split gives
+#: 0.405, so a price that moves the other way on the same day is covered, too. The largest hourly
+#: close move of BTC, ETH and SOL is 0.27.
 JUMP_BOUND = 0.35
 
 
@@ -35,8 +43,8 @@ class Bars:
         Name of the instrument.
     interval : Interval
         Bar length.
-    calendar : str
-        One of ``24/7``, ``24/5``, ``equity``.
+    calendar : {"24/7", "24/5", "equity"}
+        Trading calendar.
     time_ns : int64 array of shape (n,)
         Bar OPEN times, nanoseconds since 1970 UTC, strictly increasing.
     open, high, low, close : float64 arrays of shape (n,)
@@ -44,12 +52,12 @@ class Bars:
     volume : float64 array of shape (n,)
         Finite, not negative.
     missing : int64 array of shape (n,)
-        Bars missing right before each bar, scheduled closures not counted.
+        Bars missing right before each bar; scheduled closures do not count.
     """
 
     symbol: str
     interval: Interval
-    calendar: str
+    calendar: Calendar
     time_ns: npt.NDArray[np.int64]
     open: FloatArray
     high: FloatArray
@@ -63,41 +71,42 @@ class Bars:
 
     @property
     def timestamps(self) -> pd.DatetimeIndex:
-        """Bar open times as a UTC index of shape (n,)."""
+        """Return the bar open times as a UTC index of shape (n,)."""
         return pd.DatetimeIndex(self.time_ns.view("datetime64[ns]"), tz="UTC", name="timestamp")
 
     @property
     def periods_per_year(self) -> float:
-        """Bars in one trading year of this calendar."""
+        """Return the number of bars in one trading year of this calendar."""
         return self.interval.periods_per_year(self.calendar)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over symbol, interval, calendar and every value: one changed price changes it."""
+        """Return the SHA-256 of symbol, interval, calendar and every value, in hexadecimal."""
         sha = hashlib.sha256(f"{self.symbol}|{self.interval.text}|{self.calendar}".encode())
         for name in ("time_ns", *PRICES, "volume"):
             sha.update(np.ascontiguousarray(getattr(self, name)).data)
         return sha.hexdigest()
 
     def segment_start(self, max_gap_bars: int) -> npt.NDArray[np.int64]:
-        """Position of the first bar after the latest gap wider than `max_gap_bars`, for each bar.
+        """Return for each bar the index of the first bar of its segment.
+
+        A segment starts at bar 0 and after each gap of more than `max_gap_bars` missing bars.
 
         Returns
         -------
         int64 array of shape (n,)
-            0 up to the first such gap.
         """
         starts = np.where(self.missing > max_gap_bars, np.arange(len(self)), 0)
         return np.maximum.accumulate(starts)
 
     def slice(self, start: int, stop: int) -> Bars:
-        """Bars of positions ``start`` to ``stop - 1``, as views."""
+        """Return the bars of indices ``start`` to ``stop - 1``; their arrays are views."""
         cut = slice(start, stop)
         arrays = {name: getattr(self, name)[cut] for name in ("time_ns", *PRICES, "volume")}
         return Bars(self.symbol, self.interval, self.calendar, **arrays, missing=self.missing[cut])
 
     def to_frame(self) -> pd.DataFrame:
-        """Columns timestamp (UTC), open, high, low, close, volume; one row a bar."""
+        """Return columns timestamp (UTC), open, high, low, close, volume, with one row per bar."""
         data = {name: getattr(self, name) for name in (*PRICES, "volume")}
         return pd.DataFrame({"timestamp": self.timestamps, **data})
 
@@ -111,24 +120,24 @@ def validate_bars(
     allow_jumps: bool = False,
     now: pd.Timestamp | None = None,
 ) -> Bars:
-    """Prove that a table is a usable series of bars, or say what is wrong with it.
+    """Check that a table is a usable series of bars.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Columns timestamp, open, high, low, close, volume; others are ignored. Timestamps are
-        bar OPEN times: UTC-aware, or naive and then read as UTC. Nothing is sorted or filled.
+        bar OPEN times: UTC-aware, or naive and then read as UTC. Rows are not sorted or filled.
     symbol : str
         Used in messages and in the digest.
     interval : Interval
         Length that the bars must have.
     calendar : str, default "auto"
-        ``24/7``, ``24/5``, ``equity``, or ``auto`` to tell it from the bars.
+        ``24/7``, ``24/5``, ``equity``, or ``auto`` to infer it from the bars.
     allow_jumps : bool, default False
         Accept one-bar moves of more than a factor 1.42 (`JUMP_BOUND`), which look like splits.
     now : pandas.Timestamp, optional
-        If given, a last bar that has not closed by then is left out, and times that lie further
-        in the future are refused.
+        If given, a last bar that is still open at this time is left out, and times further in
+        the future are an error.
 
     Returns
     -------
@@ -138,14 +147,14 @@ def validate_bars(
     ------
     InputError
         On a missing column, no rows, NaN or infinite values, unsorted, duplicate or future
-        times, prices that are not positive or out of order within the bar, another interval, or
-        a suspected split.
+        times, prices that are not positive or break ``low <= open, close <= high``, an interval
+        other than the given one, or a suspected split.
     """
-    lacking = [name for name in COLUMNS if name not in frame.columns]
-    if lacking:
+    absent = [name for name in COLUMNS if name not in frame.columns]
+    if absent:
         raise InputError(
-            f"bars of {symbol} lack the column(s) {', '.join(lacking)}; "
-            f"needed are {', '.join(COLUMNS)}, found {', '.join(map(str, frame.columns))}"
+            f"bars of {symbol} lack the column(s) {', '.join(absent)}; "
+            f"needed are {', '.join(COLUMNS)}, got {', '.join(map(str, frame.columns))}"
         )
     if not len(frame):
         raise InputError(f"bars of {symbol} are empty; give a series with at least one bar")
@@ -155,28 +164,35 @@ def validate_bars(
         time_ns = time_ns[:-1]
         values = {name: array[:-1] for name, array in values.items()}
         if not len(time_ns):
-            raise InputError(f"bars of {symbol} hold one bar only and it is still open; wait")
+            raise InputError(
+                f"bars of {symbol} are one bar only, which is still open; wait until it closes"
+            )
         if time_ns[-1] + interval.ns > now.value:
             raise InputError(
-                f"bars of {symbol} go on into the future, to {_when(time_ns, len(time_ns) - 1)}; "
-                "give times in UTC, or with their offset"
+                f"times of {symbol} must not lie in the future: the bar of "
+                f"{_describe_time(time_ns, len(time_ns) - 1)} is still open, but it is not the "
+                "last one; give times in UTC, or with their offset"
             )
     _check_order(time_ns, symbol, interval)
     _check_values(time_ns, values, symbol)
     if not allow_jumps:
         _check_jumps(time_ns, values["open"], values["close"], symbol)
-    if calendar == "auto":
-        calendar = infer_calendar(time_ns, interval)
-    elif calendar not in CALENDARS:
-        raise InputError(f"`calendar` must be auto, {', '.join(CALENDARS)}, got {calendar!r}")
-    missing = missing_bars(time_ns, interval, calendar)
-    return Bars(symbol, interval, calendar, time_ns, **values, missing=missing)
+    chosen = infer_calendar(time_ns, interval) if calendar == "auto" else _as_calendar(calendar)
+    missing = missing_bars(time_ns, interval, chosen)
+    return Bars(symbol, interval, chosen, time_ns, **values, missing=missing)
+
+
+def _as_calendar(text: str) -> Calendar:
+    for calendar in CALENDARS:
+        if text == calendar:
+            return calendar
+    raise InputError(f"`calendar` must be auto, {', '.join(CALENDARS)}, got {text!r}")
 
 
 def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        # In its own unit: nanoseconds cannot count every year, and would wrap around.
-        return _present(column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(), symbol)
+        # The unit of the column is kept: nanoseconds cannot represent every year and would wrap.
+        return _as_nanoseconds(column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(), symbol)
     if column.dtype.kind in "iufb":
         raise InputError(
             f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, got the number "
@@ -190,11 +206,11 @@ def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
                 f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, "
                 f"got {column.iloc[0]!r}; convert it, or read the file through a source"
             ) from error
-    return _present(column.to_numpy(), symbol)
+    return _as_nanoseconds(column.to_numpy(), symbol)
 
 
-def _present(values: npt.NDArray[np.datetime64], symbol: str) -> npt.NDArray[np.int64]:
-    """Return times as nanoseconds; none may be missing or beyond what nanoseconds can count."""
+def _as_nanoseconds(values: npt.NDArray[np.datetime64], symbol: str) -> npt.NDArray[np.int64]:
+    """Return times as nanoseconds; raise if one is missing or out of the range of nanoseconds."""
     if np.isnat(values).any():
         row = int(np.flatnonzero(np.isnat(values))[0])
         raise InputError(f"`timestamp` of {symbol} is missing in row {row}; remove or repair it")
@@ -213,7 +229,7 @@ def _floats(column: pd.Series, symbol: str, name: str) -> FloatArray:
         raise InputError(f"`{name}` of {symbol} must be numbers; {error}") from error
 
 
-def _when(time_ns: npt.NDArray[np.int64], row: int) -> str:
+def _describe_time(time_ns: npt.NDArray[np.int64], row: int) -> str:
     return f"{pd.Timestamp(int(time_ns[row]), tz='UTC'):%Y-%m-%d %H:%M} UTC (row {row})"
 
 
@@ -221,25 +237,25 @@ def _check_order(time_ns: npt.NDArray[np.int64], symbol: str, interval: Interval
     step = np.diff(time_ns)
     if (step <= 0).any():
         row = int(np.flatnonzero(step <= 0)[0]) + 1
-        what = "duplicate" if step[row - 1] == 0 else "earlier than the one before it"
+        problem = "duplicate" if step[row - 1] == 0 else "earlier than the one before it"
         raise InputError(
-            f"times of {symbol} must be strictly increasing: {_when(time_ns, row)} is {what}; "
-            "sort the bars and remove duplicates"
+            f"times of {symbol} must be strictly increasing: {_describe_time(time_ns, row)} is "
+            f"{problem}; sort the bars and remove duplicates"
         )
-    # A week opens on its first trading day: a holiday moves it by up to three days.
+    # A weekly bar opens on the first trading day: a holiday moves it by up to three days.
     weekly = interval.ns >= _WEEK_NS
-    odd = step < interval.ns - 3 * _DAY_NS if weekly else off_grid(time_ns, interval)
-    if odd.any():
-        row = int(np.flatnonzero(odd)[0]) + 1
+    wrong = step < interval.ns - 3 * _DAY_NS if weekly else off_grid(time_ns, interval)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0]) + 1
         raise InputError(
-            f"bars of {symbol} are not {interval.text} bars: {_when(time_ns, row)} comes "
+            f"bars of {symbol} are not {interval.text} bars: {_describe_time(time_ns, row)} comes "
             f"{pd.Timedelta(int(step[row - 1]))} after the bar before it; "
             "give the interval of the data"
         )
     if len(step) and step.min() > interval.ns and not weekly:
         raise InputError(
-            f"bars of {symbol} are not {interval.text} bars: none is nearer than "
-            f"{pd.Timedelta(int(step.min()))} to the next; give the interval of the data"
+            f"bars of {symbol} are not {interval.text} bars: the shortest step between two bars "
+            f"is {pd.Timedelta(int(step.min()))}; give the interval of the data"
         )
 
 
@@ -253,18 +269,18 @@ def _check_values(
             rule = "finite and not negative" if name == "volume" else "finite and positive"
             raise InputError(
                 f"`{name}` of {symbol} must be {rule}, got {array[row]:g} at "
-                f"{_when(time_ns, row)}; remove or repair the bar"
+                f"{_describe_time(time_ns, row)}; remove or repair the bar"
             )
-    body = np.maximum(values["open"], values["close"])
-    foot = np.minimum(values["open"], values["close"])
+    body_top = np.maximum(values["open"], values["close"])
+    body_bottom = np.minimum(values["open"], values["close"])
     for name, bad, rule in (
-        ("high", values["high"] < body, "high >= max(open, close)"),
-        ("low", values["low"] > foot, "low <= min(open, close)"),
+        ("high", values["high"] < body_top, "high >= max(open, close)"),
+        ("low", values["low"] > body_bottom, "low <= min(open, close)"),
     ):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise InputError(
-                f"`{name}` of {symbol} breaks {rule} at {_when(time_ns, row)}: open "
+                f"`{name}` of {symbol} breaks {rule} at {_describe_time(time_ns, row)}: open "
                 f"{values['open'][row]:g}, high {values['high'][row]:g}, low "
                 f"{values['low'][row]:g}, close {values['close'][row]:g}; repair the bar"
             )
@@ -273,18 +289,18 @@ def _check_values(
 def _check_jumps(
     time_ns: npt.NDArray[np.int64], open_: FloatArray, close: FloatArray, symbol: str
 ) -> None:
-    # A split moves the open AND leaves the close there; a lone bad tick at the open does not.
+    # A split moves both the open and the close; one bad tick at the open moves the open only.
     previous = close[:-1]
     ratio = np.log(np.stack([open_[1:] / previous, close[1:] / previous]))
-    found = np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
-    if len(found):
-        shown = ", ".join(
+    jumps = np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
+    if len(jumps):
+        listed = ", ".join(
             f"{pd.Timestamp(int(time_ns[row])):%Y-%m-%d} ({close[row] / close[row - 1] - 1:+.0%})"
-            for row in found[:8]
+            for row in jumps[:8]
         )
-        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        more = f" and {len(jumps) - 8} more" if len(jumps) > 8 else ""
         raise InputError(
             f"bars of {symbol} jump by more than a factor {np.exp(JUMP_BOUND):.2f} within one "
-            f"bar, as unadjusted splits do: {shown}{more}; adjust the prices, or pass "
+            f"bar, as unadjusted splits do: {listed}{more}; adjust the prices, or pass "
             "--allow-jumps on if the moves are real"
         )

@@ -1,45 +1,54 @@
-"""Parquet cache of feature matrices: content-addressed, atomic, checked before use."""
+"""A parquet cache of feature matrices that verifies each entry before it is used."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
-from uuid import uuid4
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.atomic import replacing
 from features.bars import Bars
 from features.errors import InputError
 from features.feature_set import Matrix
 from features.signature import FeatureSignature
 
-#: Raise it when the layout of the files changes: older entries are then never looked at.
+#: Increase it when the layout of the files changes: older entries are then ignored.
 FORMAT_VERSION = 1
+#: Where the matrix of `FeatureCache.fetch` comes from.
+Origin = Literal["read", "computed", "replaced"]
 
-#: What reading raises when a file is not there, or its bytes or JSON are not what was written.
+#: Errors of reading an entry with a missing file, or with other bytes or JSON than were written.
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException)
 
 
 class CacheMismatchError(InputError):
-    """A cache entry whose metadata do not describe the features that were asked for."""
+    """Raised if the metadata of a cache entry describe other features than the requested ones."""
 
 
 class _DamagedError(Exception):
-    """A cache entry that is not what its metadata say: replaced without a word to the user."""
+    """Raised if an entry does not match its metadata; it is replaced without a message."""
 
 
 @dataclass(frozen=True)
 class CacheKey:
-    """Names the one entry that may be read for these bars and these features."""
+    """The name of the only entry that may be read for given bars and features.
+
+    Attributes
+    ----------
+    symbol, interval : str
+        Symbol and bar length.
+    digest : str
+        First 16 hexadecimal digits of a SHA-256 over bars, features and library version.
+    """
 
     symbol: str
     interval: str
@@ -47,32 +56,32 @@ class CacheKey:
 
     @classmethod
     def of(cls, bars: Bars, signature: FeatureSignature) -> CacheKey:
-        """Key over the bars' digest, the signature, and the library the formulas stand on."""
+        """Return the key of these bars, these features, and the installed version of TA-Lib."""
         parts = (str(FORMAT_VERSION), bars.digest, signature.digest, version("TA-Lib"))
         digest = hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
         return cls(bars.symbol, bars.interval.text, digest)
 
     @property
     def stem(self) -> str:
-        """File name without ending: ``{symbol}_{interval}_{hash}``."""
+        """The file name without ending: ``{symbol}_{interval}_{digest}``."""
         return f"{self.symbol}_{self.interval}_{self.digest}"
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Feature matrices in one folder, each with its metadata beside it.
+    """Feature matrices in one folder: a parquet file and a metadata file for each.
 
     Attributes
     ----------
     folder : pathlib.Path
-        Usually ``data/features``; made on first use.
+        Usually ``data/features``; created at the first write.
     """
 
     folder: Path
 
     def fetch(
         self, bars: Bars, signature: FeatureSignature, compute: Callable[[], Matrix]
-    ) -> tuple[Matrix, str]:
+    ) -> tuple[Matrix, Origin]:
         """Read the matrix of these bars and features, or compute and store it.
 
         Parameters
@@ -82,61 +91,63 @@ class FeatureCache:
         signature : FeatureSignature
             The features.
         compute : callable
-            Gives the float32 matrix of shape (n, f) if it must be computed.
+            Returns the float32 matrix of shape (n, f); called only if no entry can be read.
 
         Returns
         -------
         matrix : float32 array of shape (n, f)
             Equal to ``compute()`` bit for bit.
-        outcome : {"read", "computed", "replaced"}
-            ``replaced``: an entry was there, but truncated or tampered with.
+        origin : {"read", "computed", "replaced"}
+            ``replaced``: computed, because the stored entry was incomplete or modified.
 
         Raises
         ------
         CacheMismatchError
-            If the metadata beside a sound entry describe other features: with a readable diff.
+            If the metadata of an intact entry describe other features; the message contains one
+            line for each difference.
         InputError
             If the folder cannot be written.
         """
         key = CacheKey.of(bars, signature)
-        outcome = "computed"
+        origin: Origin = "computed"
         if self.data_path(key).exists() or self.metadata_path(key).exists():
             try:
                 return self._read(key, len(bars), signature), "read"
             except _DamagedError:
-                outcome = "replaced"
+                origin = "replaced"
         matrix = compute()
         self._write(key, bars, signature, matrix)
-        return matrix, outcome
+        return matrix, origin
 
     def data_path(self, key: CacheKey) -> Path:
-        """Parquet file of an entry."""
+        """Return the path of the parquet file of an entry."""
         return self.folder / f"{key.stem}.parquet"
 
     def metadata_path(self, key: CacheKey) -> Path:
-        """Metadata file of an entry."""
+        """Return the path of the metadata file of an entry."""
         return self.folder / f"{key.stem}_metadata.json"
 
     def _read(self, key: CacheKey, n: int, signature: FeatureSignature) -> Matrix:
         try:
             metadata = json.loads(self.metadata_path(key).read_text())
             stored = FeatureSignature.from_json(metadata["signature"])
-            lines = signature.diff(stored)
+            differences = signature.diff(stored)
             path = self.data_path(key)
             with ThreadPoolExecutor(1) as pool:
-                # Half of the work is the digest, and neither half needs the interpreter's lock.
+                # The digest takes half of the time. It runs in parallel with the decoding,
+                # because both release the interpreter lock.
                 digest = pool.submit(_file_digest, path)
-                matrix = None if lines else _decode(path, signature.names, n)
-                whole = metadata["file_digest"] == digest.result() and metadata["rows"] == n
+                matrix = None if differences else _decode(path, signature.names, n)
+                intact = metadata["file_digest"] == digest.result() and metadata["rows"] == n
         except _UNREADABLE as error:
             raise _DamagedError from error
-        if not whole:
+        if not intact:
             raise _DamagedError
         if matrix is None:
             raise CacheMismatchError(
-                f"cached features {key.stem} are not the ones asked for:\n  "
-                + "\n  ".join(lines)
-                + f"\ndelete {self.metadata_path(key)} to have them computed again"
+                f"cached features {key.stem} are not the requested ones:\n  "
+                + "\n  ".join(differences)
+                + f"\ndelete {self.metadata_path(key)} to compute them again"
             )
         return matrix
 
@@ -145,20 +156,23 @@ class FeatureCache:
     ) -> None:
         times = pa.array(bars.time_ns, pa.timestamp("ns", tz="UTC"))
         columns = [times, *(pa.array(np.ascontiguousarray(column)) for column in matrix.T)]
-        # NaN is a number to parquet. Columns that can hold no null are read a third faster.
+        # Parquet stores NaN as a number, not as a null. Columns without nulls are read a third
+        # faster.
         fields = [pa.field("timestamp", times.type, nullable=False)]
         fields += [pa.field(name, pa.float32(), nullable=False) for name in signature.names]
         table = pa.table(columns, schema=pa.schema(fields))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Data first: an entry counts only with metadata that carry its digest, so a crash in
-            # between, or another process at the same key, leaves a sound entry or none.
+            # The data are written first: an entry is valid only with metadata that contain the
+            # digest of its data. So a crash between the two writes, or another process that
+            # writes the same key, leaves a valid entry or none.
             with replacing(self.data_path(key)) as file:
-                # Features hardly repeat a value: dictionaries only cost time. LZ4 reads fastest.
+                # Values of features rarely repeat, so dictionaries only cost time. LZ4 is the
+                # fastest compression to read.
                 pq.write_table(table, file, compression="lz4", use_dictionary=False)
                 file.flush()
                 file_digest = _file_digest(Path(file.name))
-            metadata = _describe(key, signature, matrix, file_digest)
+            metadata = _metadata(key, signature, matrix, file_digest)
             with replacing(self.metadata_path(key)) as file:
                 file.write(json.dumps(metadata, indent=1).encode())
         except OSError as error:
@@ -169,29 +183,33 @@ class FeatureCache:
 
 
 def _decode(path: Path, names: Sequence[str], n: int) -> Matrix:
-    """Matrix of a parquet file, straight into feature-major storage: one column at a time.
+    """Read a parquet file column by column into feature-major storage.
+
+    Returns
+    -------
+    float32 array of shape (n, f)
 
     Raises
     ------
     _DamagedError
-        If the file has another number of rows.
+        If the file does not have n rows.
     """
-    out = np.empty((len(names), n), dtype=np.float32)
+    out = np.empty((len(names), n), dtype=np.float32)  # (f, n)
     with pq.ParquetFile(path) as file:
         if file.metadata.num_rows != n:
             raise _DamagedError
         for row, name in zip(out, names, strict=True):
-            position = 0
+            start = 0
             for chunk in file.read(columns=[name], use_threads=False).column(0).chunks:
-                row[position : position + len(chunk)] = chunk.to_numpy()
-                position += len(chunk)
-    return out.T
+                row[start : start + len(chunk)] = chunk.to_numpy()
+                start += len(chunk)
+    return out.T  # (n, f)
 
 
-def _describe(
+def _metadata(
     key: CacheKey, signature: FeatureSignature, matrix: Matrix, file_digest: str
 ) -> dict[str, Any]:
-    """Metadata of an entry; min and max are over numbers, null where a column has none."""
+    """Return the metadata of an entry; min and max ignore NaN and are null if not finite."""
 
     def number(value: np.float32) -> float | None:
         return float(value) if np.isfinite(value) else None
@@ -215,23 +233,3 @@ def _describe(
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that other processes see as the old one, and after the block as the new one.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the old one is then left as it was.
-    """
-    # Not `tempfile`: its files are the owner's alone, and a cache may be shared.
-    new = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with new.open("xb") as file:
-            yield file
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""`DatasetBuilder`: the one place where bars become the rows that every model is trained on."""
+"""`DatasetBuilder` turns the bars of a symbol into the rows on which every model is trained."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow as pa
 from features.bars import Bars, validate_bars
 from features.cache import FeatureCache
 from features.errors import InputError
-from features.feature_set import FeatureSet
+from features.feature_set import FeatureSet, Matrix
 from features.interval import Interval
-from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
+from features.labels import Labels, LabelSpec, average_uniqueness, forward_return, make_labels
 from features.probe import probe
 from features.signature import FeatureSignature
 from features.sources import BarSource
@@ -23,20 +23,21 @@ from features.sources import BarSource
 
 @dataclass(frozen=True, eq=False)
 class DatasetMeta:
-    """What a dataset's rows stand for.
+    """The description of the rows of a dataset.
 
     Attributes
     ----------
     symbol, interval, calendar : str
-        Which bars.
+        Symbol, bar length and trading calendar of the bars.
     label : LabelSpec
-        What y is.
+        The kind of label in y.
     bar : int64 array of shape (n,)
-        Position of each row's bar in the series: t0 of its label interval.
+        Index of each row's bar in the series: t0 of its label span.
     label_end : int64 array of shape (n,)
-        Last bar position that the row's label reads: t1 of its closed label interval.
+        Index of the last bar that the row's label or forward return reads: t1 of its label span,
+        which includes both ends.
     forward_return : float64 array of shape (n,)
-        Return of the one bar that follows each decision, open to open.
+        Return of the one bar after each decision, from open to open.
     sample_weight : float64 array of shape (n,)
         Average uniqueness of each label, scaled to mean 1.
     bars : Bars
@@ -44,17 +45,18 @@ class DatasetMeta:
     data_digest : str
         SHA-256 of the bars.
     signature : FeatureSignature
-        The features.
+        Signature of the features.
     periods_per_year : float
-        Bars in a trading year.
+        Number of bars in a trading year.
     dropped : dict of str to int
-        Rows left out, by reason.
+        Number of rows left out, by reason.
     gaps : dict of str to int
-        ``gaps``, ``missing_bars``, ``longest`` and ``wide`` (beyond the allowed one).
-    cache : str
-        ``read``, ``computed``, ``replaced`` or ``off``.
+        ``gaps``: number of gaps; ``missing_bars``: bars missing in them; ``longest``: missing bars
+        of the longest gap; ``wide``: number of gaps of more than `max_gap_bars`.
+    cache : {"read", "computed", "replaced", "off"}
+        Where the features come from (`FeatureCache.fetch`); ``off`` without a cache.
     understood : str
-        How the source was read, for people.
+        How the source was read, as a sentence for users.
     """
 
     symbol: str
@@ -76,20 +78,20 @@ class DatasetMeta:
 
 
 class Dataset(NamedTuple):
-    """Rows ready for training.
+    """Rows for training, in the order of time.
 
     Attributes
     ----------
     X : float32 array of shape (n, f)
         Finite features in deterministic column order.
     y : float64 array of shape (n,)
-        Class 0 or 1, or log return over the horizon.
+        Labels: class 0 or 1, or log return over the horizon.
     timestamps : pandas.DatetimeIndex of shape (n,)
         UTC bar OPEN times.
     feature_names : tuple of str
         Names of the columns of X.
     meta : DatasetMeta
-        Everything else.
+        Description of the rows.
     """
 
     X: npt.NDArray[np.float32]
@@ -101,26 +103,26 @@ class Dataset(NamedTuple):
 
 @dataclass(frozen=True)
 class DatasetBuilder:
-    """Builds the dataset of a symbol; the same for every model.
+    """Builds the dataset of a symbol; every model is trained on the same rows.
 
     Attributes
     ----------
     source : BarSource
-        Where bars come from.
+        Source of the bars.
     interval : Interval
         Bar length.
     features : FeatureSet
-        Which features.
+        Features to compute.
     label : LabelSpec
-        Which outcome.
+        Labels to compute.
     cache : FeatureCache, optional
-        Where computed features are kept; None computes them every time.
+        Cache of computed features; None computes them every time.
     max_gap_bars : int
-        Rows whose features or label span more missing bars than this are dropped.
+        A row is dropped if its features or its label span a gap of more missing bars than this.
     calendar : str
         ``auto``, ``24/7``, ``24/5`` or ``equity``.
     allow_jumps : bool
-        Accept moves that look like unadjusted splits.
+        Whether moves that look like unadjusted splits are accepted.
     """
 
     source: BarSource
@@ -133,51 +135,31 @@ class DatasetBuilder:
     allow_jumps: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a negative gap."""
+        """Raise `InputError` for a negative gap."""
         if self.max_gap_bars < 0:
             raise InputError(
                 f"`max_gap_bars` must be >= 0 bars, got {self.max_gap_bars}; use 0 to allow none"
             )
 
     def build(self, symbol: str) -> Dataset:
-        """Read, prove, compute, label, and drop what cannot be used.
+        """Read and validate bars, compute features and labels, and drop unusable rows.
 
         Raises
         ------
         InputError
-            If the source has no such bars, they do not pass `validate_bars`, a feature breaks
-            causality, or no row is left.
+            If the source has no such bars, the bars do not pass `validate_bars`, a feature breaks
+            a law of `features.laws`, or no row is left.
         """
         bars, understood = self.read(symbol)
-        # Reading leaves several times the bars' size with Arrow; the matrix needs the room.
+        # Arrow keeps several times the size of the bars after reading; the matrix needs the memory.
         pa.default_memory_pool().release_unused()
-        matrix, outcome = self._features(bars)
+        matrix, origin = self._compute_features(bars)  # (bars, f)
         labels = make_labels(self.label, bars.open, bars.high, bars.low, bars.close)
-        ahead = forward_return(bars.open)
-        # The return of the next bar is part of the outcome even where a barrier is hit at once.
-        needed = np.maximum(labels.end, np.arange(len(bars)) + 2)
-        keep, dropped = self._select(bars, matrix, labels.y, needed)
+        keep, dropped = self._select(bars, matrix, labels)
         if not keep.any():
-            counted = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-            never = [
-                name
-                for name, column in zip(self.features.names, matrix.T, strict=True)
-                if not np.isfinite(column).any()
-            ]
-            if never and len(bars) > self.features.memory:
-                shown = ", ".join(never[:6]) + (", ..." if len(never) > 6 else "")
-                raise InputError(
-                    f"no row of {symbol} is usable: {shown} are never defined on these bars (no "
-                    "volume, or prices that do not move?); choose other groups with --features"
-                )
-            raise InputError(
-                f"no row of {symbol} is usable out of {len(bars)} bars ({counted}); features need "
-                f"{self.features.memory} bars of history and labels {self.label.horizon + 1} more: "
-                "give more bars or shorter windows"
-            )
-        rows = np.flatnonzero(keep)
+            raise self._no_usable_row(bars, matrix, dropped)
+        rows = np.flatnonzero(keep)  # (n,)
         weight = average_uniqueness(rows, labels.end[rows])
-        wide = bars.missing > self.max_gap_bars
         meta = DatasetMeta(
             symbol=symbol,
             interval=self.interval.text,
@@ -185,20 +167,15 @@ class DatasetBuilder:
             label=self.label,
             bar=rows,
             label_end=labels.end[rows],
-            forward_return=ahead[rows],
+            forward_return=forward_return(bars.open)[rows],
             sample_weight=weight / weight.mean(),
             bars=bars,
             data_digest=bars.digest,
             signature=self.features.signature,
             periods_per_year=bars.periods_per_year,
             dropped=dropped,
-            gaps={
-                "gaps": int((bars.missing > 0).sum()),
-                "missing_bars": int(bars.missing.sum()),
-                "longest": int(bars.missing.max()),
-                "wide": int(wide.sum()),
-            },
-            cache=outcome,
+            gaps=_count_gaps(bars, self.max_gap_bars),
+            cache=origin,
             understood=understood,
         )
         timestamps = bars.timestamps[rows]
@@ -207,7 +184,14 @@ class DatasetBuilder:
         )
 
     def read(self, symbol: str) -> tuple[Bars, str]:
-        """Read and prove the bars that `build` uses, and say how they were read.
+        """Read and validate the bars that `build` uses.
+
+        Returns
+        -------
+        bars : Bars
+            The validated bars.
+        understood : str
+            How the source was read, as a sentence for users.
 
         Raises
         ------
@@ -225,8 +209,10 @@ class DatasetBuilder:
         )
         return bars, raw.understood
 
-    def _features(self, bars: Bars) -> tuple[npt.NDArray[np.float32], str]:
-        def compute() -> npt.NDArray[np.float32]:
+    def _compute_features(self, bars: Bars) -> tuple[Matrix, str]:
+        """Return the feature matrix of shape (bars, f) and where it comes from."""
+
+        def compute() -> Matrix:
             matrix = self.features.compute(bars)
             probe(self.features, bars, matrix)
             return matrix
@@ -236,43 +222,79 @@ class DatasetBuilder:
         return self.cache.fetch(bars, self.features.signature, compute)
 
     def _select(
-        self,
-        bars: Bars,
-        matrix: npt.NDArray[np.float32],
-        y: npt.NDArray[np.float64],
-        needed: npt.NDArray[np.int64],
+        self, bars: Bars, matrix: Matrix, labels: Labels
     ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
-        """Rows to keep, and how many were dropped for which first reason."""
-        n = len(bars)
-        start = bars.segment_start(self.max_gap_bars)
+        """Return which rows are usable, and how many are not, by the first reason that applies."""
+        last = len(bars) - 1
+        segment = bars.segment_start(self.max_gap_bars)  # (bars,)
         warm = self.features.warmed_up(bars, max_gap_bars=self.max_gap_bars)
-        finite = np.ones(n, dtype=bool)
+        finite = np.ones(len(bars), dtype=bool)
         for column in matrix.T:
             finite &= np.isfinite(column)
-        last = n - 1
         reasons = {
-            "warmup": ~warm & (start == 0),
-            "features_span_gap": ~warm & (start > 0),
+            "warmup": ~warm & (segment == 0),
+            "features_span_gap": ~warm & (segment > 0),
             "undefined_feature": ~finite,
-            "label_not_known_yet": needed > last,
-            "label_spans_gap": start[np.minimum(needed, last)] > np.arange(n),
-            "undefined_label": np.isnan(y),
+            "label_not_known_yet": labels.end > last,
+            "label_spans_gap": segment[np.minimum(labels.end, last)] > np.arange(len(bars)),
+            "undefined_label": np.isnan(labels.y),
         }
-        keep = np.ones(n, dtype=bool)
+        keep = np.ones(len(bars), dtype=bool)
         dropped: dict[str, int] = {}
-        for reason, bad in reasons.items():
-            dropped[reason] = int((keep & bad).sum())
-            keep &= ~bad
+        for reason, unusable in reasons.items():
+            dropped[reason] = int((keep & unusable).sum())
+            keep &= ~unusable
         return keep, {reason: count for reason, count in dropped.items() if count}
 
+    def _no_usable_row(self, bars: Bars, matrix: Matrix, dropped: dict[str, int]) -> InputError:
+        """Return the error for a series without a usable row, with the most likely cause."""
+        undefined = [
+            name
+            for name, column in zip(self.features.names, matrix.T, strict=True)
+            if not np.isfinite(column).any()
+        ]
+        if undefined and len(bars) > self.features.memory:
+            listed = ", ".join(undefined[:6]) + (", ..." if len(undefined) > 6 else "")
+            return InputError(
+                f"no row of {bars.symbol} is usable: {listed} are never defined on these bars (no "
+                "volume, or constant prices?); choose other groups with --features"
+            )
+        counts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        return InputError(
+            f"no row of {bars.symbol} is usable out of {len(bars)} bars ({counts}); features need "
+            f"{self.features.memory} bars of history and labels {self.label.horizon + 1} more: "
+            "give more bars or shorter windows"
+        )
 
-def take_rows(
-    matrix: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """Rows of a feature-major matrix, still feature-major; a view if they are one run."""
+
+def _count_gaps(bars: Bars, max_gap_bars: int) -> dict[str, int]:
+    """Return the counts of `DatasetMeta.gaps`."""
+    return {
+        "gaps": int((bars.missing > 0).sum()),
+        "missing_bars": int(bars.missing.sum()),
+        "longest": int(bars.missing.max()),
+        "wide": int((bars.missing > max_gap_bars).sum()),
+    }
+
+
+def take_rows(matrix: Matrix, rows: npt.NDArray[np.int64]) -> Matrix:
+    """Return rows of a feature-major matrix, feature-major as well.
+
+    Parameters
+    ----------
+    matrix : float32 array of shape (n, f)
+        Its columns are contiguous.
+    rows : int64 array of shape (k,)
+        Increasing row indices, at least one.
+
+    Returns
+    -------
+    float32 array of shape (k, f)
+        A view of `matrix` if the rows are consecutive.
+    """
     if rows[-1] - rows[0] + 1 == len(rows):
         return matrix[rows[0] : rows[-1] + 1]
-    out = np.empty((matrix.shape[1], len(rows)), dtype=np.float32)
+    out = np.empty((matrix.shape[1], len(rows)), dtype=np.float32)  # (f, k)
     for target, column in zip(out, matrix.T, strict=True):
         np.take(column, rows, out=target)
-    return out.T
+    return out.T  # (k, f)

@@ -1,8 +1,8 @@
-"""The one error that a user of this room can mend."""
+"""The error that this room raises for input that cannot be used."""
 
 
 class InputError(ValueError):
-    """Bars, features or labels that cannot be used as they are.
+    """Bars, features or labels that cannot be used as given.
 
-    The text is one sentence for the user: argument, value, rule, way out.
+    The message is one sentence for the user: argument, rule, value, way out.
     """

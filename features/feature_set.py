@@ -1,4 +1,4 @@
-"""A chosen, ordered set of features, and their values for a series of bars."""
+"""`FeatureSet`: an ordered set of features that computes their values for a series of bars."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from features.series import BarSeries
 from features.signature import FeatureEntry, FeatureSignature, formula_digest
 
 Matrix = npt.NDArray[np.float32]
-#: Windows beyond this would need more warm-up than most series have bars.
+#: Longest window, in bars: a longer one would need more warm-up bars than most series have.
 MAX_WINDOW = 5_000
 
 
 @dataclass(frozen=True)
 class Column:
-    """One feature: a kind with one set of parameters."""
+    """One feature: a kind with one choice of its parameters."""
 
     kind: FeatureKind
     params: Params
 
     @property
     def name(self) -> str:
-        """Column name: kind and parameter values, e.g. ``ret_12``."""
+        """The column name: kind and parameter values, e.g. ``ret_12``."""
         return "_".join([self.kind.name, *map(str, self.params.values())])
 
     @property
     def memory(self) -> int:
-        """Bars before a row that the row may depend on."""
+        """The number of bars before a row that the row may depend on."""
         return int(self.kind.memory(**self.params))
 
 
@@ -48,7 +48,7 @@ class FeatureSet:
     Attributes
     ----------
     columns : tuple of Column
-        In column order: groups and kinds in the catalogue's order, then plug-ins.
+        In column order. `build` keeps the order of the catalogue: built-in kinds, then plug-ins.
     """
 
     columns: tuple[Column, ...]
@@ -62,24 +62,24 @@ class FeatureSet:
         windows: Mapping[str, Sequence[int]] | None = None,
         kinds: Sequence[FeatureKind] | None = None,
     ) -> FeatureSet:
-        """Choose features.
+        """Return the set of the chosen features.
 
         Parameters
         ----------
         interval : Interval
-            Bar length: features of the time of day are left out for bars of a day or longer.
+            Bar length. Features of the time of day are left out for bars of a day or longer.
         groups : sequence of str, optional
-            Keep these groups only; all by default.
+            Groups to choose; all by default.
         windows : mapping of str to sequence of int, optional
-            Other windows, in bars, for kinds by name. An empty sequence leaves the kind out.
+            Other windows, in bars, by name of the kind. An empty sequence leaves the kind out.
         kinds : sequence of FeatureKind, optional
-            What to choose from; by default the built-in kinds and the installed plug-ins.
+            Kinds to choose from; by default the built-in kinds and the installed plug-ins.
 
         Raises
         ------
         InputError
-            For an unknown group or kind, a window that is no integer from 1 to `MAX_WINDOW`, a
-            name given twice, or if nothing is left.
+            For an unknown group or kind, a window that is not an integer from `shortest` of its
+            kind to `MAX_WINDOW`, two columns of one name, or if no feature is left.
         """
         available = (*BUILT_IN, *plug_ins()) if kinds is None else tuple(kinds)
         if groups is not None:
@@ -104,16 +104,29 @@ class FeatureSet:
                 chosen = kind.with_windows(_check_windows(kind, windows[kind.name]))
             columns.extend(Column(chosen, params) for params in chosen.params)
         names = [column.name for column in columns]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InputError(f"features must have different names, got {twice[0]!r} twice")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise InputError(f"features must have different names, got {duplicates[0]!r} twice")
         if not columns:
             raise InputError("no feature is left; name at least one group or window")
         return cls(tuple(columns))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, interval: Interval) -> FeatureSet:
-        """Choose features from plain values: keys ``groups`` and ``windows``, both optional."""
+        """Return the set that a features file describes.
+
+        Parameters
+        ----------
+        config : mapping
+            Keys ``groups`` and ``windows`` of `build`, both optional.
+        interval : Interval
+            Bar length.
+
+        Raises
+        ------
+        InputError
+            As `build`, and for an unknown key or a value of a wrong type.
+        """
         _check_known("keys of the features file", config, ["groups", "windows"])
         groups, windows = config.get("groups"), config.get("windows")
         if groups is not None and not (
@@ -126,22 +139,22 @@ class FeatureSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Column names, in order."""
+        """The column names, in order."""
         return tuple(column.name for column in self.columns)
 
     @cached_property
     def memory(self) -> int:
-        """Bars before a row that any of its features may depend on: the warm-up."""
+        """The longest memory of its features, in bars: the warm-up of the set."""
         return max(column.memory for column in self.columns)
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """Distributions that its plug-ins come from, sorted."""
+        """The distributions of its plug-ins, sorted."""
         return tuple(sorted({c.kind.distribution for c in self.columns if c.kind.distribution}))
 
     @property
     def signature(self) -> FeatureSignature:
-        """Names, parameters, memory and formulas, comparable and storable."""
+        """The signature of its columns with the formulas of this installation."""
         return FeatureSignature(
             tuple(
                 FeatureEntry(
@@ -157,7 +170,7 @@ class FeatureSet:
         )
 
     def compute(self, bars: Bars) -> Matrix:
-        """Values of every feature at every bar.
+        """Compute the value of every feature at every bar.
 
         Parameters
         ----------
@@ -167,17 +180,17 @@ class FeatureSet:
         Returns
         -------
         float32 array of shape (n, f), columns contiguous
-            NaN where the history is too short or a value is undefined. Nothing is dropped and
-            gaps are not looked at here: `decidable` says which rows may be used.
+            NaN where the history is too short or a value is undefined. All rows are returned, and
+            gaps are ignored: `warmed_up` returns which rows may be used.
 
         Raises
         ------
         InputError
-            If a formula raises, or its array has another length than the bars.
+            If a formula raises an error, or its array does not have one value per bar.
         """
         series = BarSeries(bars.time_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
-        # Feature-major storage: each formula writes one contiguous run, parquet reads one back.
-        out = np.empty((len(self.columns), len(bars)), dtype=np.float32)
+        # Feature-major storage: each formula writes, and parquet reads, one contiguous column.
+        out = np.empty((len(self.columns), len(bars)), dtype=np.float32)  # (f, n)
         for row, column in zip(out, self.columns, strict=True):
             try:
                 values = column.kind.compute(series, **column.params)
@@ -192,22 +205,29 @@ class FeatureSet:
                     f"got {np.shape(values)}; repair the formula"
                 )
             row[:] = values
-        return out.T
+        return out.T  # (n, f)
 
     def warmed_up(self, bars: Bars, *, max_gap_bars: int) -> npt.NDArray[np.bool_]:
-        """Rows whose features saw enough bars since the start or the last wide gap, shape (n,)."""
+        """Return which rows have the memory of the set behind them without a wide gap.
+
+        Returns
+        -------
+        bool array of shape (n,)
+            True if at least `memory` bars of the row's segment (`Bars.segment_start`) precede it.
+        """
         return np.arange(len(bars)) - bars.segment_start(max_gap_bars) >= self.memory
 
 
 def rebuild(
     signature: FeatureSignature, *, kinds: Sequence[FeatureKind] | None = None
 ) -> FeatureSet:
-    """Make the feature set that a signature describes, with the formulas of this installation.
+    """Return the feature set that a signature describes, with the formulas of this installation.
 
     Raises
     ------
     InputError
-        If a kind is not known here, or anything about a feature differs: with a readable diff.
+        If a kind is not installed, or a feature of this installation differs from the signature;
+        the message contains one line for each difference.
     """
     available = (*BUILT_IN, *plug_ins()) if kinds is None else tuple(kinds)
     by_name = {kind.name: kind for kind in available}
@@ -215,10 +235,10 @@ def rebuild(
     if unknown:
         raise InputError(
             f"features of kind {', '.join(unknown)} are not known here; "
-            "install the plug-in that the model was trained with: it is in its requirements.txt"
+            "install the plug-in that the model was trained with: its requirements.txt contains it"
         )
-    built = FeatureSet(tuple(Column(by_name[e.kind], e.params) for e in signature.entries))
-    for column in built.columns:
+    features = FeatureSet(tuple(Column(by_name[e.kind], e.params) for e in signature.entries))
+    for column in features.columns:
         try:
             _ = column.memory
         except TypeError as error:
@@ -226,16 +246,16 @@ def rebuild(
                 f"{column.kind.name!r} has no parameters {column.params} here; use the version "
                 "that the model was trained with, or train again"
             ) from error
-    signature.require(built.signature, where="this installation")
-    return built
+    signature.require(features.signature, owner="this installation")
+    return features
 
 
-def _check_known(what: str, given: Sequence[str] | Mapping[str, Any], known: list[str]) -> None:
+def _check_known(subject: str, given: Sequence[str] | Mapping[str, Any], known: list[str]) -> None:
     for name in given:
         if name not in known:
             near = get_close_matches(str(name), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"unknown {what}: {name!r}; {hint}")
+            raise InputError(f"unknown {subject}: {name!r}; {hint}")
 
 
 def _check_windows(kind: FeatureKind, windows: object) -> list[int]:

@@ -1,8 +1,12 @@
-"""Formulas of the built-in features: causal, stationary, free of the price level.
+"""Formulas of the built-in features: causal, stationary, independent of the price level.
 
-Every function takes a `BarSeries` and returns a float64 array of shape (n,) whose row t depends
-on bars <= t only. NaN stands where the history is too short or the value is undefined; nothing is
-filled. Multiplying all prices, or all volumes, by a constant changes no value.
+Every function takes a `BarSeries` and returns a float64 array of shape (n,). Row t depends on bars
+<= t only. It is NaN where the history is too short or the value is undefined; NaN is never filled.
+A constant factor on all prices, or on all volumes, changes a value by rounding only.
+
+The code of these functions, names of local variables and constants included, is part of the
+feature signature in every registered model (`features.signature.formula_digest`): a change makes
+registered models refuse to load. Comments, docstrings and layout do not count.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from features.series import (
     z_score,
 )
 
-#: e^-16 is 1e-7: bars after which Wilder's smoothing has forgotten its start, in units of window.
+#: Memory of Wilder's smoothing, in windows: its start then has the weight e^-16, about 1e-7.
 WILDER_MEMORY = 16
 NS_PER_HOUR = 3_600_000_000_000
 
@@ -31,19 +35,19 @@ NS_PER_HOUR = 3_600_000_000_000
 
 
 def log_return(bars: BarSeries, window: int) -> FloatArray:
-    """Log return of the close over `window` bars."""
+    """Return the log return of the close over `window` bars."""
     return log_change(bars.close, window)
 
 
 def open_gap(bars: BarSeries) -> FloatArray:
-    """Log of the open over the previous close."""
+    """Return ``log(open / previous close)``."""
     out = np.full(len(bars), np.nan)
     out[1:] = np.log(bars.open[1:] / bars.close[:-1])
     return out
 
 
 def autocorrelation(bars: BarSeries, window: int) -> FloatArray:
-    """Correlation of one-bar log returns with those one bar earlier, over `window` bars."""
+    """Return the correlation of log returns at lag one, over `window` bars."""
     lagged = np.full(len(bars), np.nan)
     lagged[1:] = bars.log_return[:-1]
     result: FloatArray = talib.CORREL(bars.log_return, lagged, window)
@@ -54,43 +58,43 @@ def autocorrelation(bars: BarSeries, window: int) -> FloatArray:
 
 
 def volatility(bars: BarSeries, window: int) -> FloatArray:
-    """Root mean square of one-bar log returns, per bar."""
+    """Return the volatility per bar: the root mean square of log returns over `window` bars."""
     return bars.volatility(window)
 
 
 def parkinson(bars: BarSeries, window: int) -> FloatArray:
-    """Range volatility per bar (Parkinson 1980)."""
+    """Return the volatility per bar from high and low (Parkinson 1980)."""
     variance = mean(bars.log_range * bars.log_range, window) / (4.0 * np.log(2.0))
     result: FloatArray = np.sqrt(np.maximum(variance, 0.0))
     return result
 
 
 def garman_klass(bars: BarSeries, window: int) -> FloatArray:
-    """Open-high-low-close volatility per bar (Garman and Klass 1980)."""
+    """Return the volatility per bar from all four prices (Garman and Klass 1980)."""
     body = np.log(bars.close / bars.open)
     variance: FloatArray = 0.5 * bars.log_range**2 - (2.0 * np.log(2.0) - 1.0) * body**2
     return np.sqrt(np.maximum(mean(variance, window), 0.0))
 
 
 def rogers_satchell(bars: BarSeries, window: int) -> FloatArray:
-    """Drift-free volatility per bar (Rogers and Satchell 1991)."""
+    """Return the drift-independent volatility per bar (Rogers and Satchell 1991)."""
     up, down = np.log(bars.high / bars.open), np.log(bars.low / bars.open)
     body = np.log(bars.close / bars.open)
     return np.sqrt(np.maximum(mean(up * (up - body) + down * (down - body), window), 0.0))
 
 
 def volatility_ratio(bars: BarSeries, window: int) -> FloatArray:
-    """Log of volatility over `window` bars against that over four times as many."""
+    """Return the log of the volatility of `window` bars over that of four times as many bars."""
     return np.log(ratio(bars.volatility(window), bars.volatility(4 * window)))
 
 
 def range_z(bars: BarSeries, window: int) -> FloatArray:
-    """Z-score of the log range within the last `window` bars."""
+    """Return the z-score of the log range within the last `window` bars."""
     return z_score(bars.log_range, window)
 
 
 def downside_share(bars: BarSeries, window: int) -> FloatArray:
-    """Share of the squared returns of `window` bars that came from falls, in [0, 1]."""
+    """Return the share of falls in the squared returns of `window` bars, in [0, 1]."""
     falls = mean(np.minimum(bars.log_return, 0.0) ** 2, window)
     return np.clip(ratio(falls, bars.volatility(window) ** 2), 0.0, 1.0)
 
@@ -99,26 +103,26 @@ def downside_share(bars: BarSeries, window: int) -> FloatArray:
 
 
 def volume_z(bars: BarSeries, window: int) -> FloatArray:
-    """Z-score of the volume within the last `window` bars."""
+    """Return the z-score of the volume within the last `window` bars; NaN without any volume."""
     return np.where(_traded(bars, window), z_score(bars.volume, window), np.nan)
 
 
 def _traded(bars: BarSeries, window: int) -> npt.NDArray[np.bool_]:
-    """Whether the window has any volume: running sums of zeros leave residues, maxima do not."""
+    """Return whether the window has any volume, by its maximum: running sums leave residues."""
     traded: npt.NDArray[np.bool_] = talib.MAX(bars.volume, window) > 0
     return traded
 
 
 def volume_ratio(bars: BarSeries, window: int) -> FloatArray:
-    """Mean volume of `window` bars as a share of that of four times as many, in [0, 4]."""
+    """Return the mean volume of `window` bars over that of four times as many, in [0, 4]."""
     share = ratio(mean(bars.volume, window), mean(bars.volume, 4 * window))
     return np.where(_traded(bars, 4 * window), np.clip(share, 0.0, 4.0), np.nan)
 
 
 def money_flow(bars: BarSeries, window: int) -> FloatArray:
-    """Share of traded value on rising less falling typical prices, in [-1, 1].
+    """Return the traded value at rising minus falling typical prices, as a share, in [-1, 1].
 
-    The money-flow index, undefined where nothing was traded: `talib.MFI` gives a number there.
+    This is the money-flow index, but NaN without any volume, where `talib.MFI` gives a number.
     """
     typical = bars.memo("typical", lambda: (bars.high + bars.low + bars.close) / 3.0)
     value = typical * bars.volume
@@ -131,19 +135,19 @@ def money_flow(bars: BarSeries, window: int) -> FloatArray:
 
 
 def rsi(bars: BarSeries, window: int) -> FloatArray:
-    """Relative strength index (Wilder 1978), moved to [-1, 1]; 0 where the close stood still."""
+    """Return the relative strength index (Wilder 1978) in [-1, 1]; 0 if all closes are equal."""
     top, bottom = talib.MAX(bars.close, window), talib.MIN(bars.close, window)
     return np.where(top == bottom, 0.0, talib.RSI(bars.close, window) / 50.0 - 1.0)
 
 
 def stochastic(bars: BarSeries, window: int) -> FloatArray:
-    """Place of the close within the high-low range of `window` bars, in [-1, 1]; 0 if flat."""
+    """Return where the close lies in the range of `window` bars, in [-1, 1]; 0 without range."""
     top, bottom = talib.MAX(bars.high, window), talib.MIN(bars.low, window)
     return _place(bars.close, bottom, top)
 
 
 def close_place(bars: BarSeries) -> FloatArray:
-    """Place of the close within its own bar, in [-1, 1]; 0 for a bar without range."""
+    """Return where the close lies in the range of its bar, in [-1, 1]; 0 without range."""
     return _place(bars.close, bars.low, bars.high)
 
 
@@ -154,18 +158,18 @@ def _place(values: FloatArray, bottom: FloatArray, top: FloatArray) -> FloatArra
 
 
 def balance_of_power(bars: BarSeries, window: int) -> FloatArray:
-    """Mean over `window` bars of body over range, in [-1, 1]; a bar without range counts 0."""
+    """Return the mean of body / range over `window` bars, in [-1, 1]; 0 for a bar without range."""
     raw = bars.memo("bop", lambda: talib.BOP(bars.open, bars.high, bars.low, bars.close))
     return mean(raw, window)
 
 
 def upper_wick(bars: BarSeries) -> FloatArray:
-    """Share of the bar's range above its body, in [0, 1]; 0 for a bar without range."""
+    """Return the share of the bar's range above its body, in [0, 1]; 0 without range."""
     return _share(bars.high - np.maximum(bars.open, bars.close), bars.high - bars.low)
 
 
 def lower_wick(bars: BarSeries) -> FloatArray:
-    """Share of the bar's range below its body, in [0, 1]; 0 for a bar without range."""
+    """Return the share of the bar's range below its body, in [0, 1]; 0 without range."""
     return _share(np.minimum(bars.open, bars.close) - bars.low, bars.high - bars.low)
 
 
@@ -174,7 +178,7 @@ def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
 
 
 def aroon(bars: BarSeries, window: int) -> FloatArray:
-    """Aroon oscillator (Chande 1995): which extreme is nearer in time, in [-1, 1]."""
+    """Return the Aroon oscillator (Chande 1995) in [-1, 1]; positive if the high is more recent."""
     result: FloatArray = talib.AROONOSC(bars.high, bars.low, window) / 100.0
     return result
 
@@ -183,32 +187,35 @@ def aroon(bars: BarSeries, window: int) -> FloatArray:
 
 
 def mean_distance(bars: BarSeries, window: int) -> FloatArray:
-    """Log distance of the close from its mean, in volatilities over the same `window`."""
+    """Return the log distance of the close from its mean, in volatilities over `window` bars."""
     distance = np.log(bars.close / mean(bars.close, window))
     return ratio(distance, bars.volatility(window) * np.sqrt(window))
 
 
 def mean_cross(bars: BarSeries, window: int) -> FloatArray:
-    """Log distance of the mean of `window` closes from that of four times as many, scaled."""
+    """Return the log distance of the mean of `window` closes from that of four times as many.
+
+    Its unit is the volatility over the longer window.
+    """
     distance = np.log(mean(bars.close, window) / mean(bars.close, 4 * window))
     return ratio(distance, bars.volatility(4 * window) * np.sqrt(4 * window))
 
 
 def efficiency(bars: BarSeries, window: int) -> FloatArray:
-    """Net move over the path walked in `window` bars, signed (Kaufman 1995), in [-1, 1]."""
+    """Return the net move over the sum of absolute moves (Kaufman 1995), signed, in [-1, 1]."""
     path = mean(np.abs(bars.log_return), window) * window
     moved = log_change(bars.close, window)
     return np.clip(ratio(moved, np.where(path > FLAT, path, 0.0)), -1.0, 1.0)
 
 
 def adx(bars: BarSeries, window: int) -> FloatArray:
-    """Average directional index (Wilder 1978), in [0, 1]: strength of a trend either way."""
+    """Return the average directional index (Wilder 1978), in [0, 1]: strength of a trend."""
     result: FloatArray = talib.ADX(bars.high, bars.low, bars.close, window) / 100.0
     return result
 
 
 def directional_spread(bars: BarSeries, window: int) -> FloatArray:
-    """Rising less falling directional indicator (Wilder 1978), in [-1, 1]."""
+    """Return the rising minus the falling directional indicator (Wilder 1978), in [-1, 1]."""
     rising = talib.PLUS_DI(bars.high, bars.low, bars.close, window)
     falling = talib.MINUS_DI(bars.high, bars.low, bars.close, window)
     result: FloatArray = (rising - falling) / 100.0
@@ -216,12 +223,12 @@ def directional_spread(bars: BarSeries, window: int) -> FloatArray:
 
 
 def below_high(bars: BarSeries, window: int) -> FloatArray:
-    """Log distance of the close below the highest high of `window` bars, at most 0."""
+    """Return ``log(close / highest high of window bars)``, at most 0."""
     return np.log(bars.close / talib.MAX(bars.high, window))
 
 
 def above_low(bars: BarSeries, window: int) -> FloatArray:
-    """Log distance of the close above the lowest low of `window` bars, at least 0."""
+    """Return ``log(close / lowest low of window bars)``, at least 0."""
     return np.log(bars.close / talib.MIN(bars.low, window))
 
 
@@ -234,11 +241,11 @@ def _cycle(hours: FloatArray, period_hours: int, shape: str) -> FloatArray:
 
 
 def hour_of_day(bars: BarSeries, shape: str) -> FloatArray:
-    """Sine or cosine of the open time within the UTC day."""
+    """Return the sine or cosine of the open time within the UTC day."""
     return _cycle(bars.time_ns % (24 * NS_PER_HOUR) / NS_PER_HOUR, 24, shape)
 
 
 def day_of_week(bars: BarSeries, shape: str) -> FloatArray:
-    """Sine or cosine of the open time within the week, Monday 00:00 UTC being 0."""
+    """Return the sine or cosine of the open time within the week; Monday 00:00 UTC is angle 0."""
     since_monday = (bars.time_ns + 3 * 24 * NS_PER_HOUR) % (168 * NS_PER_HOUR)
     return _cycle(since_monday / NS_PER_HOUR, 168, shape)

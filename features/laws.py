@@ -1,4 +1,4 @@
-"""The laws that every feature keeps, and what it means that two of its values agree."""
+"""The laws that every feature must satisfy, with the comparison of values that they use."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from features.feature_set import FeatureSet, Matrix
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Agreement asked of a feature computed from its declared memory only (METHOD: 1e-6).
+#: Largest difference that the laws START and LEVEL allow, as returned by `relative_difference`.
+#: Rounding to float32 makes differences of 6e-8, and the tests check that the built-in recursive
+#: formulas differ by at most 2e-6 after their memory: the bound leaves room for other bars.
 TOLERANCE = 1e-5
-#: Later bars that are added at least, to see whether they change anything: a day of hours.
-AHEAD = 24
+#: Least number of later bars that are added to test whether they change a value: a day of hours.
+MIN_LATER_BARS = 24
 
 
 class Law(StrEnum):
-    """What is asked of a feature at row t.
+    """A law for the value of a feature at row t.
 
-    PREFIX: it is the same bit for bit whether or not there are later bars.
-    FUTURE: it is the same bit for bit whatever the later bars are.
-    START: computed from its declared memory alone it agrees to `TOLERANCE`, so live and batch
-    decide alike.
-    LEVEL: it agrees as closely when all prices, or all volumes, are multiplied.
+    PREFIX: the value is equal bit for bit with and without later bars.
+    FUTURE: the value is equal bit for bit whatever the later bars contain.
+    START: the value that is computed from the declared memory only differs by at most
+    `TOLERANCE`. A served model receives only that memory, so it decides as in training.
+    LEVEL: the value differs by at most `TOLERANCE` if all prices, or all volumes, are multiplied
+    by a constant.
     """
 
     PREFIX = "prefix"
@@ -37,7 +40,7 @@ class Law(StrEnum):
 
     @property
     def breach(self) -> str:
-        """What a feature does that breaks this law, to be read after its name."""
+        """The predicate of a sentence about a feature that breaks this law."""
         return _BREACHES[self]
 
 
@@ -49,25 +52,32 @@ _BREACHES = {
 }
 
 
-def by_memory(features: FeatureSet) -> Iterator[tuple[FeatureSet, list[int], int]]:
-    """Features of one declared memory together: the set, their places, the memory in bars.
+def group_by_memory(features: FeatureSet) -> Iterator[tuple[FeatureSet, list[int], int]]:
+    """Group features by declared memory, because each must satisfy the laws with its own memory.
 
-    A law holds a feature to its own memory, not to the longest of the set.
+    Yields
+    ------
+    group : FeatureSet
+        The features of one memory.
+    indices : list of int
+        Their column indices in `features`.
+    memory : int
+        Their memory, in bars.
     """
     for memory in sorted({column.memory for column in features.columns}):
-        places = [i for i, column in enumerate(features.columns) if column.memory == memory]
-        yield FeatureSet(tuple(features.columns[i] for i in places)), places, memory
+        indices = [i for i, column in enumerate(features.columns) if column.memory == memory]
+        yield FeatureSet(tuple(features.columns[i] for i in indices)), indices, memory
 
 
-def alone(
+def compute_from_memory(
     features: FeatureSet,
     bars: Bars,
-    ends: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
     *,
     later: int = 0,
-    done: Callable[[], None] = lambda: None,
+    on_row: Callable[[], None] = lambda: None,
 ) -> Matrix:
-    """Row t of features that are computed from their memory alone, as a server does.
+    """Compute each row t from the bars t - memory to t only, as a served model does.
 
     Parameters
     ----------
@@ -75,11 +85,11 @@ def alone(
         Features of one declared memory.
     bars : Bars
         The whole series, n bars.
-    ends : int64 array of shape (k,)
-        The rows t, none before the memory.
+    rows : int64 array of shape (k,)
+        The rows t, each at least the memory.
     later : int, default 0
-        Bars after t that are there, too, where the series has them.
-    done : callable, optional
+        Number of bars after t that are added, as far as the series contains them.
+    on_row : callable, optional
         Called after each row.
 
     Returns
@@ -87,49 +97,51 @@ def alone(
     float32 array of shape (k, f)
     """
     memory = features.memory
-    out = np.empty((len(ends), len(features.columns)), dtype=np.float32)
-    for row, t in zip(out, ends.tolist(), strict=True):
-        row[:] = features.compute(bars.slice(t - memory, min(t + 1 + later, len(bars))))[memory]
-        done()
+    out = np.empty((len(rows), len(features.columns)), dtype=np.float32)  # (k, f)
+    for values, t in zip(out, rows.tolist(), strict=True):
+        values[:] = features.compute(bars.slice(t - memory, min(t + 1 + later, len(bars))))[memory]
+        on_row()
     return out
 
 
 def scaled(bars: Bars, *, prices: float = 1.0, volumes: float = 1.0) -> Bars:
-    """Bars at another level; powers of two change no digit of a price."""
-    moved = {name: getattr(bars, name) * prices for name in PRICES}
-    return replace(bars, **moved, volume=bars.volume * volumes)
+    """Return bars with prices and volumes times a factor; powers of two cause no rounding."""
+    scaled_prices = {name: getattr(bars, name) * prices for name in PRICES}
+    return replace(bars, **scaled_prices, volume=bars.volume * volumes)
 
 
-def size(values: Matrix) -> FloatArray:
-    """Root mean square of each column, shape (f,); 0 where nothing is defined.
+def column_rms(values: Matrix) -> FloatArray:
+    """Return the root mean square of each column, shape (f,); 0 without any finite value.
 
-    Not the largest value: one bad tick would hide all that is wrong elsewhere.
+    It is the size of a feature. The largest value is not used: one bad tick would make it so
+    large that other differences seem small.
     """
     out = np.zeros(values.shape[1])
-    for place, column in enumerate(values.T):
+    for index, column in enumerate(values.T):
         defined = column[np.isfinite(column)].astype(np.float64)
         if len(defined):
-            out[place] = np.sqrt(np.mean(defined * defined))
+            out[index] = np.sqrt(np.mean(defined * defined))
     return out
 
 
-def distance(a: Matrix, b: Matrix, unit: FloatArray | float) -> FloatArray:
-    """How far values lie apart, in units of their feature's size or of themselves if larger.
+def relative_difference(values: Matrix, reference: Matrix, unit: FloatArray | float) -> FloatArray:
+    """Return ``|values - reference| / max(unit, |reference|)``.
 
     Parameters
     ----------
-    a, b : float32 arrays of one shape
-        `b` is the one that is believed.
+    values, reference : float32 arrays of one shape
+        The values to compare.
     unit : float64 array that broadcasts to that shape, or float
-        Sizes by `size`: returns of a quiet market are small, and still may not differ.
+        Sizes of the features (`column_rms`). A fixed unit would not detect differences in
+        features with small values, such as returns of a quiet market.
 
     Returns
     -------
     float64 array of the same shape
-        0 exactly where they are equal or both undefined; infinite where only one is defined.
+        0 exactly where both are equal or both are NaN; infinite where only one is NaN.
     """
-    one, other = a.astype(np.float64), b.astype(np.float64)
+    one, other = values.astype(np.float64), reference.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.abs(one - other) / np.maximum(unit, np.abs(other))
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+        difference = np.abs(one - other) / np.maximum(unit, np.abs(other))
+    equal = (one == other) | (np.isnan(one) & np.isnan(other))
+    return np.where(equal, 0.0, np.where(np.isnan(difference), np.inf, difference))

@@ -1,4 +1,4 @@
-"""One series of bars with what several features share, and the rolling primitives on it."""
+"""The bar series that a formula receives, with the rolling functions that formulas share."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import talib
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Spread of log returns below which a series is flat: running sums leave residues of 1e-11.
+#: Volatility of log returns below which a series counts as flat. Running sums leave rounding
+#: errors of 1e-11, which must not count as movement.
 FLAT = 1e-9
 
 
 class BarSeries:
-    """One series of bars with the intermediate results that several features share.
+    """One series of bars that keeps intermediate results for several features.
 
     Parameters
     ----------
@@ -43,37 +44,38 @@ class BarSeries:
         return len(self.close)
 
     def memo(self, key: Hashable, compute: Callable[[], FloatArray]) -> FloatArray:
-        """Return the result remembered under `key`, computing it the first time."""
+        """Return the result stored under `key`; compute and store it at the first call."""
         if key not in self._memo:
             self._memo[key] = compute()
         return self._memo[key]
 
     @property
     def log_return(self) -> FloatArray:
-        """Close-to-close log return over one bar; NaN in the first row."""
+        """Return the close-to-close log return over one bar; NaN in the first row."""
         return self.memo("log_return", lambda: log_change(self.close, 1))
 
     @property
     def log_range(self) -> FloatArray:
-        """Log of high over low, at least 0."""
+        """Return the logarithm of high / low, at least 0."""
         return self.memo("log_range", lambda: np.log(self.high / self.low))
 
     def volatility(self, window: int) -> FloatArray:
-        """Root mean square of the last `window` log returns; NaN where the market stood still."""
+        """Return the root mean square of the last `window` log returns; NaN where it is flat."""
         return self.memo(("volatility", window), lambda: root_mean_square(self.log_return, window))
 
 
 def difference(values: FloatArray, lag: int) -> FloatArray:
-    """Change over `lag` rows; NaN in the first `lag`."""
+    """Return the change over `lag` rows; NaN in the first `lag` rows."""
     out = np.full(len(values), np.nan)
     out[lag:] = values[lag:] - values[:-lag]
     return out
 
 
 def log_change(values: FloatArray, lag: int) -> FloatArray:
-    """Log of the ratio over `lag` rows; NaN in the first `lag`.
+    """Return ``log(values[t] / values[t - lag])``; NaN in the first `lag` rows.
 
-    Of the ratio, not a difference of logs: so a factor on all values changes not one bit.
+    A difference of logarithms would change with a factor on all values, by rounding. The ratio
+    does not change at all if the factor is a power of two.
     """
     out = np.full(len(values), np.nan)
     out[lag:] = np.log(values[lag:] / values[:-lag])
@@ -81,7 +83,7 @@ def log_change(values: FloatArray, lag: int) -> FloatArray:
 
 
 def mean(values: FloatArray, window: int) -> FloatArray:
-    """Mean of the last `window` rows; `values` may be NaN in its first rows only."""
+    """Return the mean of the last `window` rows; only the first rows of `values` may be NaN."""
     if window == 1:
         return values
     result: FloatArray = talib.SMA(values, window)
@@ -89,21 +91,21 @@ def mean(values: FloatArray, window: int) -> FloatArray:
 
 
 def root_mean_square(values: FloatArray, window: int) -> FloatArray:
-    """Root of the mean square of the last `window` rows; NaN where it is below `FLAT`."""
+    """Return the root mean square of the last `window` rows; NaN where it is at most `FLAT`."""
     square = np.maximum(mean(values * values, window), 0.0)
     return np.where(square > FLAT * FLAT, np.sqrt(square), np.nan)
 
 
 def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    """Quotient; NaN where the denominator is not positive."""
+    """Return the quotient; NaN where the denominator is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
 def z_score(values: FloatArray, window: int) -> FloatArray:
-    """Distance from the mean of the last `window` rows in their standard deviations.
+    """Return the distance from the mean of the last `window` rows, in standard deviations.
 
-    NaN where the deviation is less than 1e-6 of the mean: such a window is constant.
+    NaN where the standard deviation is at most 1e-6 of the mean: such a window counts as constant.
     """
     average = mean(values, window)
     spread: FloatArray = talib.STDDEV(values, window)

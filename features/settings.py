@@ -1,4 +1,4 @@
-"""YAML files of settings as plain mappings: no aliases, and no key twice."""
+"""Read a YAML file of settings into a plain mapping."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from features.errors import InputError
 
 
 def read_settings(path: Path, option: str) -> dict[str, Any]:
-    """Read a YAML file that holds one mapping.
+    """Read a YAML file that contains one mapping.
 
     Parameters
     ----------
     path : pathlib.Path
+        The file.
     option : str
-        What names the file, for messages.
+        The option that names the file, for messages.
 
     Raises
     ------
     InputError
-        If the file is missing, no YAML, no mapping, uses aliases, or gives a key twice.
+        If the file is missing, is not YAML, is not a mapping, uses aliases, or contains a key
+        twice.
     """
-    what = f"`{option}` file {str(path)!r}"
+    subject = f"`{option}` file {str(path)!r}"
     try:
         text = path.read_text()
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        # Nobody needs aliases here, and a few of them can stand for gigabytes.
+        # Settings need no aliases, and a few nested aliases can expand to gigabytes.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise InputError(f"{what} must not use YAML aliases; write values out")
+            raise InputError(f"{subject} must not use YAML aliases; write values out")
         data = yaml.safe_load(text)
     except InputError:
         raise
@@ -38,24 +40,24 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
             reason = f"{error.problem} in line {error.problem_mark.line + 1}"
-        raise InputError(f"{what} cannot be read: {reason}; give a YAML file") from error
+        raise InputError(f"{subject} cannot be read: {reason}; give a YAML file") from error
     if not isinstance(data, dict):
-        raise InputError(f"{what} must be a mapping, got {type(data).__name__}")
-    twice = _repeated(root)
-    if twice is not None:
-        raise InputError(f"{what} gives {twice!r} twice; keep one of them")
+        raise InputError(f"{subject} must be a mapping, got {type(data).__name__}")
+    duplicate = _duplicate_key(root)
+    if duplicate is not None:
+        raise InputError(f"{subject} gives {duplicate!r} twice; keep one of them")
     return data
 
 
-def _repeated(node: yaml.Node | None) -> str | None:
-    """First key that a mapping has twice: YAML itself would quietly keep the last."""
+def _duplicate_key(node: yaml.Node | None) -> str | None:
+    """Return the first key that a mapping contains twice, because YAML keeps only the last one."""
     if isinstance(node, yaml.MappingNode):
         keys = [str(key.value) for key, _ in node.value]
         for key, value in node.value:
             if keys.count(str(key.value)) > 1:
                 return str(key.value)
-            if (inside := _repeated(value)) is not None:
-                return inside
+            if (nested := _duplicate_key(value)) is not None:
+                return nested
     if isinstance(node, yaml.SequenceNode):
-        return next(filter(None, map(_repeated, node.value)), None)
+        return next(filter(None, map(_duplicate_key, node.value)), None)
     return None

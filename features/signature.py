@@ -1,4 +1,4 @@
-"""What a feature matrix is made of, as one comparable value: names, parameters, formulas."""
+"""The signature of a feature matrix: what each column is, as one comparable value."""
 
 from __future__ import annotations
 
@@ -15,13 +15,30 @@ from typing import Any
 
 from features.errors import InputError
 
-#: Raise it when the meaning of a field below changes; older signatures are then refused by name.
+#: Increase it when the meaning of a field of `FeatureEntry` changes: `FeatureSignature.from_json`
+#: then refuses older signatures with a message that contains their format.
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
 class FeatureEntry:
-    """One column: its name, what it was computed with, and how far back it looks."""
+    """One column of a feature matrix.
+
+    Attributes
+    ----------
+    name : str
+        Column name.
+    kind : str
+        Name of the feature kind.
+    params : dict of str to int or str
+        Parameters of the formula.
+    memory : int
+        Bars before a row that the row may depend on.
+    dtype : str
+        Type of the values.
+    formula : str
+        Digest of the formula's code (`formula_digest`).
+    """
 
     name: str
     kind: str
@@ -45,27 +62,27 @@ class FeatureSignature:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Column names, in order."""
+        """The column names, in order."""
         return tuple(entry.name for entry in self.entries)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything above: equal if, and only if, nothing differs."""
+        """The SHA-256 of the JSON form: equal for equal signatures only."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the signature as plain values for JSON."""
         return {"format": FORMAT_VERSION, "features": [asdict(entry) for entry in self.entries]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> FeatureSignature:
-        """Read what `to_json` wrote.
+        """Return the signature of which `to_json` returned `data`.
 
         Raises
         ------
         InputError
-            If the format is another or a field is missing.
+            If the format is not `FORMAT_VERSION`, or a field is missing or has a wrong type.
         """
         if not isinstance(data, dict):
             raise InputError(f"the feature signature is damaged: {data!r}; train again")
@@ -83,105 +100,119 @@ class FeatureSignature:
             raise InputError(f"the feature signature is damaged: {error}; train again") from error
 
     def diff(self, other: FeatureSignature) -> list[str]:
-        """Say how `other` differs from this signature, a line each; empty if they are equal."""
-        mine = {entry.name: entry for entry in self.entries}
-        theirs = {entry.name: entry for entry in other.entries}
-        lines = [f"added: {name}" for name in theirs if name not in mine]
-        lines += [f"missing: {name}" for name in mine if name not in theirs]
-        common = [name for name in mine if name in theirs]
-        order = [name for name in theirs if name in mine]
+        """Return one line for each difference of `other` from this signature; empty if equal."""
+        expected = {entry.name: entry for entry in self.entries}
+        given = {entry.name: entry for entry in other.entries}
+        lines = [f"added: {name}" for name in given if name not in expected]
+        lines += [f"missing: {name}" for name in expected if name not in given]
+        expected_order = [name for name in expected if name in given]
+        given_order = [name for name in given if name in expected]
         lines += [
-            f"reordered: {there!r} stands where {here!r} is expected"
-            for here, there in zip(common, order, strict=True)
-            if here != there
+            f"reordered: {given_name!r} stands where {expected_name!r} is expected"
+            for expected_name, given_name in zip(expected_order, given_order, strict=True)
+            if expected_name != given_name
         ]
-        for name in common:
-            a, b = mine[name], theirs[name]
+        for name in expected_order:
+            a, b = expected[name], given[name]
             if a.dtype != b.dtype:
                 lines.append(f"retyped: {name} from {a.dtype} to {b.dtype}")
             if (a.kind, a.params, a.memory) != (b.kind, b.params, b.memory):
-                lines.append(f"re-parameterised: {name} from {_call(a)} to {_call(b)}")
+                lines.append(f"re-parameterised: {name} from {_as_call(a)} to {_as_call(b)}")
             if a.formula != b.formula:
                 lines.append(f"formula changed: {name} from {a.formula} to {b.formula}")
         return lines
 
-    def require(self, other: FeatureSignature, *, where: str) -> None:
-        """Raise `InputError` with a readable diff unless `other` equals this signature."""
+    def require(self, other: FeatureSignature, *, owner: str) -> None:
+        """Raise `InputError` with the lines of `diff` unless `other` equals this signature.
+
+        Parameters
+        ----------
+        other : FeatureSignature
+            The signature to check.
+        owner : str
+            What `other` belongs to, for the message.
+        """
         lines = self.diff(other)
         if lines:
-            raise InputError(f"features of {where} do not match:\n  " + "\n  ".join(lines))
+            raise InputError(f"features of {owner} do not match:\n  " + "\n  ".join(lines))
 
 
-def _call(entry: FeatureEntry) -> str:
+def _as_call(entry: FeatureEntry) -> str:
     params = ", ".join(f"{key}={value}" for key, value in entry.params.items())
     return f"{entry.kind}({params}) memory {entry.memory}"
 
 
 @functools.cache
 def formula_digest(function: Callable[..., Any]) -> str:
-    """Fingerprint of what a function computes: 12 hex digits.
+    """Return a digest of the code of a formula, as 12 hexadecimal digits.
 
-    Covers its code and that of the functions, properties and constants that it reaches in its
-    own package and in this one; comments, docstrings and layout do not count.
+    The digest covers the code of the function, and of the functions, properties and constants
+    that it uses from its own package and from this one. Comments, docstrings and layout do not
+    count. Module names and names of local variables count.
     """
-    seen: dict[str, str] = {}
-    _collect(function, seen)
-    text = "\n".join(f"{key}={seen[key]}" for key in sorted(seen))
+    parts: dict[str, str] = {}
+    _collect(function, parts)
+    text = "\n".join(f"{key}={parts[key]}" for key in sorted(parts))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _collect(item: object, seen: dict[str, str]) -> None:
+def _collect(item: object, parts: dict[str, str]) -> None:
+    """Add the code or the value of `item`, and of what it uses, to `parts`."""
     if isinstance(item, property):
         item = item.fget
     if isinstance(item, functools.partial):
-        seen[f"partial {item.func.__qualname__}"] = repr((item.args, sorted(item.keywords.items())))
+        parts[f"partial {item.func.__qualname__}"] = repr(
+            (item.args, sorted(item.keywords.items()))
+        )
         item = item.func
     if inspect.isclass(item):
         for name, member in sorted(vars(item).items()):
             if isinstance(member, property | FunctionType) and not name.startswith("__"):
-                _collect(member, seen)
+                _collect(member, parts)
         return
     if not isinstance(item, FunctionType):
         return
     key = f"{item.__module__}.{item.__qualname__}"
-    if key in seen:
+    if key in parts:
         return
-    seen[key] = _normalised_source(item)
+    parts[key] = _normalised_source(item)
     for cell in item.__closure__ or ():
         if isinstance(cell.cell_contents, FunctionType):
-            _collect(cell.cell_contents, seen)
+            _collect(cell.cell_contents, parts)
         else:
-            seen[f"{key} holds {len(seen)}"] = repr(cell.cell_contents)
+            parts[f"{key} holds {len(parts)}"] = repr(cell.cell_contents)
     packages = {item.__module__.partition(".")[0], __name__.partition(".")[0]}
     for name in sorted(_names(item.__code__)):
         value = item.__globals__.get(name)
         if isinstance(value, int | float | str | tuple):
-            seen[f"{item.__module__}.{name}"] = repr(value)
+            parts[f"{item.__module__}.{name}"] = repr(value)
         elif isinstance(value, ModuleType) and value.__name__.partition(".")[0] in packages:
             for member in sorted(_names(item.__code__)):
-                _collect(getattr(value, member, None), seen)
+                _collect(getattr(value, member, None), parts)
         elif str(getattr(value, "__module__", "")).partition(".")[0] in packages:
-            _collect(value, seen)
+            _collect(value, parts)
     for annotation in item.__annotations__.values():
-        # The series class is reached through the argument, not through a global name.
+        # A formula uses the series class through its argument, not through a global name.
         owner = item.__globals__.get(annotation) if isinstance(annotation, str) else annotation
         if inspect.isclass(owner) and owner.__module__.partition(".")[0] in packages:
-            _collect(owner, seen)
+            _collect(owner, parts)
 
 
 def _names(code: CodeType) -> set[str]:
-    found = set(code.co_names)
+    """Return the names that a function and the functions inside it use."""
+    names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
+            names |= _names(constant)
+    return names
 
 
 def _normalised_source(function: FunctionType) -> str:
+    """Return the source without comments, docstrings and layout."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError):
-        # No source (a frozen or generated function): its byte code is the next best witness.
+        # A frozen or generated function has no source: its byte code takes the place of it.
         code = function.__code__
         return repr((code.co_code, _plain_constants(code), code.co_names))
     for node in ast.walk(tree):
@@ -191,11 +222,14 @@ def _normalised_source(function: FunctionType) -> str:
 
 
 def _plain_constants(code: CodeType) -> list[object]:
-    """Constants of a function and of those inside it; a code object's repr has an address."""
-    found: list[object] = []
+    """Return the constants of a function and of the functions inside it.
+
+    A code object is replaced by its byte code, because its repr contains a memory address.
+    """
+    constants: list[object] = []
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found += [constant.co_code, *_plain_constants(constant)]
+            constants += [constant.co_code, *_plain_constants(constant)]
         else:
-            found.append(constant)
-    return found
+            constants.append(constant)
+    return constants

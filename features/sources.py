@@ -1,4 +1,4 @@
-"""Where bars come from: a folder of files, or the real sample bars of a PyPI package."""
+"""Sources of bars: a folder of files, or the sample bars of a PyPI package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from features.readers import SUFFIXES, read_table
 
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-#: Sample bars: (symbol, interval) -> file inside gym-anytrading 2.0.0 (MIT).
+#: (symbol, interval) -> file of the sample bars in gym-anytrading 2.0.0 (MIT).
 _SAMPLES = {
     ("EURUSD", "1h"): "FOREX_EURUSD_1H_ASK.csv",
     ("GOOGL", "1d"): "STOCKS_GOOGL.csv",
@@ -24,14 +24,14 @@ _SAMPLES = {
 
 @dataclass(frozen=True)
 class RawBars:
-    """Bars as read, not yet proven.
+    """Bars as they were read, not validated yet.
 
     Attributes
     ----------
     frame : pandas.DataFrame
-        Columns timestamp, open, high, low, close, volume in the order of the file.
+        Columns timestamp, open, high, low, close, volume; rows in the order of the source.
     understood : str
-        One sentence: what was read, and how its columns and times were understood.
+        How the source was read (rows, times, renamed columns), as a sentence for users.
     """
 
     frame: pd.DataFrame
@@ -39,21 +39,21 @@ class RawBars:
 
 
 class BarSource(Protocol):
-    """Anything that gives the bars of a symbol."""
+    """The interface of a source of bars."""
 
     def read(self, symbol: str, interval: str) -> RawBars:
-        """Bars of `symbol`, oldest first; raises `InputError` if it has none."""
+        """Return the bars of `symbol`, oldest first; raise `InputError` if it has none."""
         ...
 
 
 def check_symbol(symbol: str) -> str:
-    """Return `symbol` if it is safe as a file name and as a registered model's name.
+    """Return `symbol` if it is valid in file names and in names of registered models.
 
     Raises
     ------
     InputError
-        Unless it is 1 to 64 letters, digits, dots, dashes or underscores, starts with a letter
-        or digit and holds no two dots in a row.
+        If it is not 1 to 64 letters, digits, dots, dashes or underscores, does not start with a
+        letter or digit, or contains two dots in a row.
     """
     if not _SYMBOL.fullmatch(symbol) or ".." in symbol:
         raise InputError(
@@ -65,7 +65,10 @@ def check_symbol(symbol: str) -> str:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Files `{symbol}_{interval}.parquet`, `.csv` or `.feather` in one folder."""
+    """A folder with one file per symbol and interval: `{symbol}_{interval}.parquet`.
+
+    The endings `.csv` and `.feather` are read, too.
+    """
 
     folder: Path
 
@@ -75,25 +78,27 @@ class FolderSource:
         Raises
         ------
         InputError
-            If the folder or the file does not exist, or several formats of it do.
+            If the folder or the file does not exist, or the file exists in several formats.
         """
         check_symbol(symbol)
         self.check()
         stem = f"{symbol}_{interval}"
-        found = [p for s in SUFFIXES if (p := self.folder / f"{stem}{s}").is_file()]
-        if not found:
+        paths = [p for s in SUFFIXES if (p := self.folder / f"{stem}{s}").is_file()]
+        if not paths:
             raise InputError(
                 f"no bars of {symbol} at {interval} in {str(self.folder)!r} (looked for {stem}"
                 f"{'|'.join(SUFFIXES)}); {self._listing()}"
             )
-        if len(found) > 1:
-            names = ", ".join(p.name for p in found)
-            raise InputError(f"{symbol} is there more than once: {names}; keep one of the files")
-        frame, understood = read_table(found[0])
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
+            raise InputError(
+                f"{symbol} at {interval} must be one file, got {names}; keep one of the files"
+            )
+        frame, understood = read_table(paths[0])
         return RawBars(frame, understood)
 
     def symbols(self, interval: str) -> tuple[str, ...]:
-        """Symbols that the folder has a file of at this interval, sorted."""
+        """Return the symbols that have a file at this interval, sorted."""
         self.check()
         ending = f"_{interval}"
         stems = {p.stem for p in self.folder.iterdir() if p.suffix in SUFFIXES and p.is_file()}
@@ -101,12 +106,12 @@ class FolderSource:
         return tuple(sorted(filter(_SYMBOL.fullmatch, names)))
 
     def check(self) -> None:
-        """Raise `InputError` if the folder is not there."""
+        """Raise `InputError` if the folder does not exist."""
         try:
-            there = self.folder.is_dir()
-        except OSError:  # a name that is too long, or a folder that may not be looked into
-            there = False
-        if not there:
+            is_folder = self.folder.is_dir()
+        except OSError:  # The name is too long, or the parent folder may not be read.
+            is_folder = False
+        if not is_folder:
             raise InputError(
                 f"`source` is not a folder: {str(self.folder)!r}; give a folder of "
                 "{symbol}_{interval}.parquet|csv|feather files, or `sample` for the sample bars"
@@ -117,14 +122,14 @@ class FolderSource:
             p.stem for p in self.folder.iterdir() if p.suffix in SUFFIXES and "_" in p.stem
         )
         if not names:
-            return "the folder has no bars; use `sample` for the sample bars, or put files there"
-        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        return f"it has {shown}; `sample` gives the sample bars"
+            return "the folder contains no bars; add files, or use `sample` for the sample bars"
+        listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        return f"the folder contains {listed}; use one of them, or `sample` for the sample bars"
 
 
 @dataclass(frozen=True)
 class SampleSource:
-    """Real bars that ship in the PyPI package gym-anytrading: they work offline."""
+    """The real bars in the PyPI package gym-anytrading; no network is needed to read them."""
 
     def read(self, symbol: str, interval: str) -> RawBars:
         """Read EURUSD (1h, 2017) or GOOGL (1d, 2009 to 2018).
@@ -136,12 +141,12 @@ class SampleSource:
         """
         name = _SAMPLES.get((check_symbol(symbol), interval))
         if name is None:
-            has = ", ".join(f"{s} at {i}" for s, i in _SAMPLES)
+            available = ", ".join(f"{s} at {i}" for s, i in _SAMPLES)
             raise InputError(
-                f"the sample has no {symbol} at {interval}, only {has}; pick one of them, or "
+                f"the sample has no {symbol} at {interval}, only {available}; pick one of them, or "
                 "give a folder of your own bars as `source`"
             )
-        # find_spec locates the package without importing it, which would pull in gymnasium.
+        # find_spec locates the package without an import, which would import gymnasium.
         spec = find_spec("gym_anytrading")
         if spec is None or not spec.submodule_search_locations:
             raise InputError(
@@ -154,34 +159,34 @@ class SampleSource:
 
 
 def symbols_of(source: BarSource, interval: str) -> tuple[str, ...]:
-    """Every symbol that a source has bars of at this interval, sorted.
+    """Return every symbol of which a source has bars at this interval, sorted.
 
     Raises
     ------
     InputError
-        If it has none, or cannot tell without being asked for one.
+        If the source has none, or is of a kind that cannot list its symbols.
     """
     if isinstance(source, SampleSource):
-        found = tuple(sorted(s for s, i in _SAMPLES if i == interval))
+        symbols = tuple(sorted(s for s, i in _SAMPLES if i == interval))
     elif isinstance(source, FolderSource):
-        found = source.symbols(interval)
+        symbols = source.symbols(interval)
     else:
-        raise InputError("`symbols` must be named: this source cannot list what it has")
-    if not found:
+        raise InputError("`symbols` must be named: this source cannot list its symbols")
+    if not symbols:
         raise InputError(
             f"the source has no bars at {interval}; give the interval of its bars, for example 1d"
         )
-    return found
+    return symbols
 
 
 def open_source(text: str) -> BarSource:
-    """Turn the `--source` option into a source: `sample`, or the path of a folder.
+    """Return the source that the option `--source` names: `sample`, or the path of a folder.
 
     Raises
     ------
     InputError
-        For an empty text, a URL (only folders and `sample` are read in this version), or a folder
-        that is not there.
+        For an empty text, a URL (this version reads only folders and `sample`), or a folder that
+        does not exist.
     """
     if text == "sample":
         return SampleSource()

@@ -21,6 +21,18 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+#: Fixtures that open an MLflow store or start a server.
+_SERVERS = {"registry_store", "postgres_store", "postgres", "new_postgres", "empty_store", "serve"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make quick` leaves out."""
+    for item in items:
+        in_service = "service" in item.path.parts
+        if in_service or _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL on loopback: its SQLAlchemy URL."""

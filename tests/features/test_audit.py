@@ -29,8 +29,8 @@ def _audit(
     function: Callable[[BarSeries], np.ndarray], memory: int, bars: Bars, **options: int
 ) -> Finding:
     kind = FeatureKind("odd", "odd", function, lambda: memory)
-    honest = BUILT_IN[0].with_windows([1, 7])
-    features = FeatureSet.build(interval=bars.interval, kinds=[honest, kind])
+    correct = BUILT_IN[0].with_windows([1, 7])
+    features = FeatureSet.build(interval=bars.interval, kinds=[correct, kind])
     *others, odd = audit(features, bars, **options)  # type: ignore[arg-type]
     assert not any(other.breaches for other in others)
     return odd
@@ -212,12 +212,12 @@ def test_features_that_depend_on_a_level_are_detected(
 
 def test_each_feature_is_checked_with_its_own_memory(synthetic_bars: Callable[..., Bars]) -> None:
     kinds = [
-        FeatureKind("honest", "odd", lambda bars: log_return(bars, 11), lambda: 11),
+        FeatureKind("correct", "odd", lambda bars: log_return(bars, 11), lambda: 11),
         FeatureKind("short", "odd", lambda bars: log_return(bars, 11), lambda: 10),
     ]
     features = FeatureSet.build(interval=HOUR, kinds=kinds)
-    honest, short = audit(features, synthetic_bars(300))
-    assert (_laws(honest), _laws(short)) == ([], [Law.START])
+    correct, short = audit(features, synthetic_bars(300))
+    assert (_laws(correct), _laws(short)) == ([], [Law.START])
 
 
 # --- rewritten bars, progress, short series --------------------------------------------------

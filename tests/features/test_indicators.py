@@ -1,4 +1,4 @@
-"""Goldens against slow definitions in pandas, and the laws that every feature keeps."""
+"""Formulas compared with slow definitions in pandas, and the laws of every feature."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def _values(column: Column, bars: Bars) -> np.ndarray:
     return column.kind.compute(_series(bars), **column.params)
 
 
-# --- goldens: each formula once more, in the plainest way ------------------------------------
+# --- goldens: a slow, simple definition of each formula --------------------------------------
 
 
 def _wilder(values: pd.Series, window: int) -> pd.Series:
-    """Wilder (1978): each value keeps 1 - 1/window of the one before."""
+    """Smoothing of Wilder (1978): the previous value has the weight 1 - 1 / window."""
     return values.ewm(alpha=1.0 / window, adjust=False).mean()
 
 
@@ -70,7 +70,7 @@ def _each_window(values: pd.DataFrame | pd.Series, window: int, function: Callab
 
 
 def _aroon(f: pd.DataFrame, window: int) -> pd.Series:
-    # The latest extreme of window + 1 bars counts where several are equal.
+    # If several extremes of the window + 1 bars are equal, the latest counts.
     def one(part: pd.DataFrame) -> float:
         top = int(np.argmax(part.high.to_numpy()[::-1]))
         bottom = int(np.argmin(part.low.to_numpy()[::-1]))
@@ -169,7 +169,7 @@ DEFINITIONS: dict[str, Callable[..., pd.Series]] = {
     "hour": lambda f, shape: _cycle(_hour(f) / 24, shape),
     "weekday": lambda f, shape: _cycle((f.timestamp.dt.day_of_week + _hour(f) / 24) / 7, shape),
 }
-#: Their first values depend on how the smoothing is started: compared from their memory on.
+#: Their first values depend on the start of the smoothing: rows before their memory are ignored.
 RECURSIVE = {"rsi", "adx", "di_spread"}
 
 
@@ -195,7 +195,7 @@ def test_every_kind_has_a_golden() -> None:
     assert set(DEFINITIONS) == {kind.name for kind in BUILT_IN}
 
 
-#: Groups whose values lie in a closed interval, by kind.
+#: Least and largest possible value, by kind.
 BOUNDS = {
     **dict.fromkeys(["downside", "adx", "upper_wick", "lower_wick"], (0, 1)),
     **dict.fromkeys(["vol", "parkinson", "garman_klass", "rogers_satchell"], (0, np.inf)),
@@ -207,14 +207,14 @@ BOUNDS = {
 }
 
 
-def _tormented(bars: Bars) -> Bars:
-    """Long stretches without any trade, without volume, without range; then life again."""
+def _with_idle_bars(bars: Bars) -> Bars:
+    """Replace bars by runs of bars without trades, without volume and without range."""
     arrays = {name: getattr(bars, name).copy() for name in (*PRICES, "volume")}
     for name in PRICES:
-        arrays[name][200:400] = bars.close[199]  # nothing moves
+        arrays[name][200:400] = bars.close[199]  # constant prices
     arrays["volume"][150:450] = 0.0
     for name in ("high", "low", "open"):
-        arrays[name][460:470] = bars.close[460:470]  # bars without range that do move
+        arrays[name][460:470] = bars.close[460:470]  # moving prices, bars without range
     for name in ("high", "low"):
         pick = np.maximum if name == "high" else np.minimum
         arrays[name] = pick(pick(arrays["open"], arrays["close"]), arrays[name])
@@ -222,9 +222,9 @@ def _tormented(bars: Bars) -> Bars:
 
 
 @EACH
-def test_bounds_hold_through_flat_and_empty_stretches(column: Column, bars: Bars) -> None:
+def test_values_lie_within_bounds_in_idle_bars(column: Column, bars: Bars) -> None:
     low, high = BOUNDS.get(column.kind.name, (-np.inf, np.inf))
-    for series in (bars, _tormented(bars)):
+    for series in (bars, _with_idle_bars(bars)):
         values = _values(column, series)
         assert not np.isinf(values).any()
         known = values[~np.isnan(values)]
@@ -233,13 +233,13 @@ def test_bounds_hold_through_flat_and_empty_stretches(column: Column, bars: Bars
 
 
 @EACH
-def test_flat_and_empty_stretches_do_not_poison_later_rows(column: Column, bars: Bars) -> None:
-    """Once a row's memory lies after the stretch, it is what it would be without the stretch."""
+def test_idle_bars_do_not_change_rows_after_the_memory(column: Column, bars: Bars) -> None:
+    """A row whose memory contains no idle bar is equal to the row of the original bars."""
     after = 470 + column.memory
-    if after >= len(bars):  # only ADX reaches back further than this series goes on
+    if after >= len(bars):  # Only the memory of ADX is longer than the rest of the series.
         after = len(bars) - 1
         assert column.memory > 200
-    expected, got = _values(column, bars)[after:], _values(column, _tormented(bars))[after:]
+    expected, got = _values(column, bars)[after:], _values(column, _with_idle_bars(bars))[after:]
     tolerance = 2e-6 if column.memory <= 200 or column.kind.name != "adx" else 1e-3
     np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
 
@@ -248,10 +248,10 @@ def test_flat_and_empty_stretches_do_not_poison_later_rows(column: Column, bars:
     "name", ["volume_z_24", "volume_ratio_6", "volume_ratio_24", "money_flow_14"]
 )
 @pytest.mark.parametrize("seed", range(5))
-def test_undefined_while_nothing_is_traded(
+def test_volume_features_are_nan_without_volume(
     name: str, seed: int, synthetic_bars: Callable[..., Bars]
 ) -> None:
-    """Volume features say nothing, rather than ratios of rounding residues, without volume."""
+    """Without volume a ratio would be a ratio of rounding errors."""
     column = COLUMNS.columns[COLUMNS.names.index(name)]
     bars = synthetic_bars(700, seed=seed)
     volume = np.where((np.arange(700) >= 150) & (np.arange(700) < 450), 0.0, bars.volume)
@@ -260,8 +260,8 @@ def test_undefined_while_nothing_is_traded(
 
 
 @EACH
-def test_a_market_that_stands_still_points_nowhere(column: Column, bars: Bars) -> None:
-    """NaN, or the neutral 0; the clock goes on."""
+def test_constant_prices_give_nan_or_zero(column: Column, bars: Bars) -> None:
+    """Only features of the time, and the ratio of volumes, have other values."""
     one = np.full(len(bars), 100.0)
     flat = replace(bars, **dict.fromkeys(PRICES, one), volume=np.full(len(bars), 7.0))
     values = _values(column, flat)[column.memory :]
@@ -274,19 +274,21 @@ def test_a_market_that_stands_still_points_nowhere(column: Column, bars: Bars) -
 
 
 def test_a_flat_window_has_no_volatility(bars: Bars) -> None:
-    values = _series(_tormented(bars)).volatility(12)
+    values = _series(_with_idle_bars(bars)).volatility(12)
     assert np.isnan(values[215:400]).all()
     assert np.nanmin(values) > FLAT
 
 
 @pytest.mark.parametrize("kind", [k for k in BUILT_IN if k.windowed], ids=lambda k: k.name)
 @pytest.mark.parametrize("window", [1, 2, 3])
-def test_smallest_windows_work_or_are_refused(kind: FeatureKind, window: int, bars: Bars) -> None:
-    """No window that `FeatureSet` lets through may end in an error of the library below."""
+def test_the_smallest_windows_are_computed_or_refused(
+    kind: FeatureKind, window: int, bars: Bars
+) -> None:
+    """A window that `FeatureSet` accepts must not cause an error in TA-Lib."""
     try:
         small = FeatureSet.build(interval=HOUR, kinds=[kind], windows={kind.name: [window]})
     except InputError as error:
-        assert f"windows of {kind.name!r}" in str(error)  # noqa: PT017 - both ends are right
+        assert f"windows of {kind.name!r}" in str(error)  # noqa: PT017 - both results are valid
     else:
         values = small.compute(bars)
         assert np.isfinite(values[5 + 30 * window :]).any()
@@ -294,26 +296,26 @@ def test_smallest_windows_work_or_are_refused(kind: FeatureKind, window: int, ba
 
 @EACH
 @pytest.mark.parametrize("n", [1, 2, 3, 13, 14, 30])
-def test_short_series_give_as_many_rows(column: Column, n: int, bars: Bars) -> None:
+def test_short_series_give_one_row_per_bar(column: Column, n: int, bars: Bars) -> None:
     np.testing.assert_array_equal(_values(column, bars.slice(0, n)), _values(column, bars)[:n])
 
 
-# --- laws, over the whole set ----------------------------------------------------------------
+# --- laws, for all features ------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def series_of(bars: Bars, sample_bars: Callable[[str, str], Bars]) -> Callable[[str], Bars]:
-    """Bars by name: a function, because hypothesis prints its arguments when a law is broken."""
+    """Bars by name, because hypothesis prints the arguments of a failing example."""
     named = {
         "synthetic": bars,
-        "tormented": _tormented(bars),
+        "idle": _with_idle_bars(bars),
         "EURUSD": sample_bars("EURUSD", "1h").slice(0, 900),
         "GOOGL": sample_bars("GOOGL", "1d").slice(0, 900),
     }
     return lambda name: named[name]
 
 
-SERIES = pytest.mark.parametrize("name", ["synthetic", "tormented", "EURUSD", "GOOGL"])
+SERIES = pytest.mark.parametrize("name", ["synthetic", "idle", "EURUSD", "GOOGL"])
 
 
 def _assert_same(a: np.ndarray, b: np.ndarray, tolerance: float = 0.0) -> None:
@@ -334,20 +336,20 @@ def test_prefix_invariance(cut: int, name: str, series_of: Callable[[str], Bars]
 @SERIES
 @settings(max_examples=15)
 @given(cut=st.integers(1, 699), seed=st.integers(0, 2**32 - 1))
-def test_later_bars_change_nothing(
+def test_later_bars_do_not_change_earlier_rows(
     cut: int, seed: int, name: str, series_of: Callable[[str], Bars]
 ) -> None:
     series = series_of(name)
     rng = np.random.default_rng(seed)
     factor = np.where(np.arange(len(series)) < cut, 1.0, np.exp(rng.normal(0, 1, len(series))))
-    # All prices of a bar by one factor: it stays a valid bar, and the next one is far away.
+    # One factor for all prices of a bar: the bar stays valid, and the next one is far away.
     changed = {name: getattr(series, name) * factor for name in (*PRICES, "volume")}
     _assert_same(COLUMNS.compute(replace(series, **changed))[:cut], COLUMNS.compute(series)[:cut])
 
 
 @settings(max_examples=15)
 @given(price=st.floats(1e-8, 1e8, allow_nan=False), volume=st.floats(1e-8, 1e8, allow_nan=False))
-def test_units_of_price_and_volume_do_not_matter(
+def test_units_of_price_and_volume_change_values_by_rounding_only(
     price: float, volume: float, series_of: Callable[[str], Bars]
 ) -> None:
     bars = series_of("synthetic")
@@ -359,7 +361,7 @@ def test_units_of_price_and_volume_do_not_matter(
 @SERIES
 @settings(max_examples=25)
 @given(price=st.integers(-30, 30), volume=st.integers(-30, 30))
-def test_powers_of_two_change_nothing_in_any_series(
+def test_powers_of_two_do_not_change_values(
     price: int, volume: int, name: str, series_of: Callable[[str], Bars]
 ) -> None:
     series = series_of(name)
@@ -370,7 +372,7 @@ def test_powers_of_two_change_nothing_in_any_series(
 
 @settings(max_examples=25)
 @given(start=st.integers(1, 650))
-def test_the_start_is_forgotten_after_the_declared_memory(
+def test_the_start_does_not_matter_after_the_declared_memory(
     start: int, series_of: Callable[[str], Bars]
 ) -> None:
     bars = series_of("synthetic")
@@ -386,7 +388,7 @@ def test_the_start_is_forgotten_after_the_declared_memory(
         )
 
 
-def test_nan_stands_in_the_first_rows_only(bars: Bars) -> None:
+def test_only_the_first_rows_are_nan(bars: Bars) -> None:
     matrix = COLUMNS.compute(bars)
     for position, column in enumerate(COLUMNS.columns):
         known = ~np.isnan(matrix[:, position])
@@ -394,5 +396,5 @@ def test_nan_stands_in_the_first_rows_only(bars: Bars) -> None:
         assert known[first:].all(), column.name
         assert first <= column.memory, column.name
         if column.kind.name not in RECURSIVE:
-            # A window of w bars is full at row w - 1, or at w where it is made of changes.
+            # A window of w bars is complete at row w - 1, a window of w changes at row w.
             assert first >= column.memory - 1, column.name

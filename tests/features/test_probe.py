@@ -126,7 +126,7 @@ def test_each_feature_is_checked_with_its_own_memory(
 ) -> None:
     bars = synthetic_bars(500)
     kinds = [
-        FeatureKind("honest", "odd", _ten_back, lambda: 11),
+        FeatureKind("correct", "odd", _ten_back, lambda: 11),
         FeatureKind("short", "odd", _ten_back, lambda: 10),
     ]
     features = FeatureSet.build(interval=Interval.parse("1h"), kinds=kinds)

@@ -67,7 +67,9 @@ def test_a_date_beside_a_complete_time_is_ambiguous(tmp_path: Path) -> None:
 
 def test_the_error_for_bars_without_volume_contains_the_way_out(tmp_path: Path) -> None:
     path = _csv(tmp_path / "a.csv", TIMES, "time,open,high,low,close,Volume USDT")
-    with pytest.raises(InputError, match=r"no column for volume; .* a column of zeros, and --feat"):
+    with pytest.raises(
+        InputError, match=r"no column for volume, got .* a column of zeros, and --f"
+    ):
         read_table(path)
 
 
