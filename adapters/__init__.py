@@ -1,15 +1,41 @@
-"""Models behind one contract; `find` imports the one that is asked for and no other."""
+"""Models behind one contract: `find` imports one adapter by its name, without the others.
+
+`__all__` lists the functions of this room and the modules that other rooms may import; the other
+modules are private.
+"""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from adapters.base import AdapterError, ModelAdapter
 
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "AdapterError",
+    "ModelAdapter",
+    "base",
+    "check_name",
+    "find",
+    "find_stored",
+    "gru",
+    "gru_training",
+    "lgbm",
+    "names",
+    "ppo",
+    "ppo_training",
+    "recurrent",
+    "requirements",
+    "torch_tools",
+    "trading_env",
+]
+
 ENTRY_POINT_GROUP = "barwright.adapters"
 
+#: Name of a built-in model: "module:class" of its adapter. The module is imported on demand.
 _BUILT_IN = {
     "gru": "adapters.gru:GRUAdapter",
     "lightgbm": "adapters.lgbm:LightGBMAdapter",
@@ -18,58 +44,53 @@ _BUILT_IN = {
 
 
 def names() -> list[str]:
-    """Names that `find` knows: built-in adapters, then installed plug-ins."""
-    plug_ins = sorted(p.name for p in entry_points(group=ENTRY_POINT_GROUP))
+    """Return the names that `find` accepts: the built-in models, then the installed plug-ins."""
+    plug_ins = sorted(point.name for point in entry_points(group=ENTRY_POINT_GROUP))
     return [*_BUILT_IN, *(name for name in plug_ins if name not in _BUILT_IN)]
 
 
 def check_name(name: str) -> str:
-    """Return `name` if there is such a model here, without importing it.
+    """Return `name` if a model has this name, without an import of its adapter.
 
     Raises
     ------
     AdapterError
-        For an unknown name; the nearest one is offered.
+        If the name is unknown; the text offers the nearest name.
+
+    Examples
+    --------
+    >>> check_name("gru")
+    'gru'
+    >>> check_name("pppo")
+    Traceback (most recent call last):
+    adapters.base.AdapterError: `models`: there is no model 'pppo' here; did you mean 'ppo'?
     """
     known = names()
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
         raise AdapterError(f"`models`: there is no model {name!r} here; {hint}")
     return name
 
 
 def requirements(name: str) -> tuple[str, ...]:
-    """Distributions that serving this model needs: the adapter's own, and its plug-in."""
-    needed = set(find(name).requirements)
-    if name not in _BUILT_IN:
-        (point,) = (p for p in entry_points(group=ENTRY_POINT_GROUP) if p.name == name)
-        if point.dist:
-            needed.add(point.dist.name)
-    return tuple(sorted(needed))
+    """Return the distributions that serving this model needs, including that of its plug-in."""
+    distributions = set(find(name).requirements)
+    if name not in _BUILT_IN and (plug_in := _entry_point(name).dist):
+        distributions.add(plug_in.name)
+    return tuple(sorted(distributions))
 
 
 def find(name: str) -> type[ModelAdapter]:
-    """Import the adapter of that name.
+    """Import the adapter with this name.
 
     Raises
     ------
     AdapterError
-        For an unknown name, or a plug-in that does not load or is no `ModelAdapter`.
+        If the name is unknown, or if a plug-in does not load or is not a `ModelAdapter`.
     """
     check_name(name)
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        adapter = getattr(import_module(module), attribute)
-    else:
-        (point,) = (p for p in entry_points(group=ENTRY_POINT_GROUP) if p.name == name)
-        try:
-            adapter = point.load()
-        except Exception as error:
-            raise AdapterError(
-                f"model plug-in {name!r} ({point.value}) does not load: {error}; "
-                "repair or uninstall it"
-            ) from error
+    adapter = _built_in(name) if name in _BUILT_IN else _plug_in(name)
     if not (isinstance(adapter, type) and issubclass(adapter, ModelAdapter)):
         raise AdapterError(f"model plug-in {name!r} must be a subclass of ModelAdapter")
     return adapter
@@ -81,11 +102,32 @@ def find_stored(name: str) -> type[ModelAdapter]:
     Raises
     ------
     AdapterError
-        If it is not known here: the model says elsewhere which distribution it needs.
+        If the name is unknown. The text refers to the requirements of the stored model, because
+        they name the distribution of the plug-in.
     """
     if name not in names():
         raise AdapterError(
-            f"models of kind {name!r} are not known here; install the plug-in that it was trained "
-            "with: it is in the model's requirements.txt"
+            f"models of kind {name!r} are not known here; install the plug-in that was used for "
+            "training; the model's requirements.txt names it"
         )
     return find(name)
+
+
+def _built_in(name: str) -> Any:
+    module, _, attribute = _BUILT_IN[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _plug_in(name: str) -> Any:
+    point = _entry_point(name)
+    try:
+        return point.load()
+    except Exception as error:
+        raise AdapterError(
+            f"model plug-in {name!r} ({point.value}) does not load: {error}; repair or uninstall it"
+        ) from error
+
+
+def _entry_point(name: str) -> EntryPoint:
+    (point,) = (p for p in entry_points(group=ENTRY_POINT_GROUP) if p.name == name)
+    return point

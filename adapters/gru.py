@@ -1,4 +1,4 @@
-"""GRU behind the contract: standardised rows in, windows of one length scored, safetensors out."""
+"""The GRU adapter: standardised rows, windows of one length, weights in a safetensors file."""
 
 from __future__ import annotations
 
@@ -10,53 +10,33 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adapters.base import (
-    AdapterError,
-    Batch,
-    ModelAdapter,
-    Value,
-    check_batch,
-    check_rows,
-    not_fitted,
-)
+from adapters.base import AdapterError, Batch, Value, check_fit, check_rows, not_fitted
 from adapters.gru_training import Rows, Settings, train_network
 from adapters.recurrent import RecurrentNetwork, window_ends
 from adapters.torch_tools import (
+    NETWORK_RULES,
     Standardiser,
+    TorchAdapter,
     damaged,
     deterministic,
-    device_name,
+    fit_on_device,
     load_tensors,
-    on_device,
     one_thread,
     save_tensors,
+    select_fields,
 )
 
-#: The first score of a network is the base rate, kept off 0 and 1 by this much.
+#: The first score of a network is the base rate, at least this far from 0 and 1.
 _MIN_RATE = 0.01
-#: (hyperparameter, least value, most value); both ends are allowed.
-_RULES: Mapping[str, tuple[float, float]] = {
-    "lookback": (2, 1_000),
-    "hidden": (1, 1_024),
-    "dropout": (0, 1),
-    "learning_rate": (1e-7, 1),
-    "weight_decay": (0, 100),
-    "chunk": (2, 10_000),
-    "batch": (1, 10_000),
-    "max_epochs": (1, 10_000),
-    "checks_per_epoch": (1, 1_000),
-    "patience": (1, 10_000),
-    "clip_norm": (1e-6, 1e6),
-}
 
 
-class GRUAdapter(ModelAdapter):
+class GRUAdapter(TorchAdapter):
     """A GRU over the last `lookback` bars.
 
-    Training cuts the series into chunks and lets every row with at least `lookback` bars of
-    context count: a bar's work is then done about once an epoch and not `lookback` times.
-    Scoring gives each row exactly `lookback` bars from a zero state, so that a series and a
-    single new bar are scored alike. Scores are always computed on the CPU.
+    For training, the series is cut into chunks, and every row with at least `lookback` bars of
+    context counts. The network then processes each bar about once an epoch, and not `lookback`
+    times. For scoring, each row gets exactly `lookback` bars from a zero state, so that the score
+    of a bar is the same in a series and as a single new bar.
     """
 
     name = "gru"
@@ -73,51 +53,53 @@ class GRUAdapter(ModelAdapter):
         "patience": 8,
         "clip_norm": 1.0,
     }
-    rules: ClassVar[Mapping[str, tuple[float, float]]] = _RULES
-    devices = ("cpu", "auto", "cuda")
-    requirements: ClassVar[tuple[str, ...]] = ("torch", "safetensors")
+    rules: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **NETWORK_RULES,
+        "lookback": (2, 1_000),
+        "dropout": (0, 1),
+        "weight_decay": (0, 100),
+        "chunk": (2, 10_000),
+        "batch": (1, 10_000),
+        "max_epochs": (1, 10_000),
+        "checks_per_epoch": (1, 1_000),
+        "clip_norm": (1e-6, 1e6),
+    }
 
     _network: RecurrentNetwork | None = None
     _standardiser: Standardiser
-    _target: tuple[float, float] = (0.0, 1.0)
-    _told: dict[str, Any]
+    #: Centre and scale of the labels: the network is trained on standardised returns.
+    _label_scale: tuple[float, float] = (0.0, 1.0)
+    _fit_summary: dict[str, Any]
 
     @property
     def lookback(self) -> int:
-        """Consecutive rows that one score needs, its own included."""
+        """Number of consecutive rows that one score needs, including the scored row."""
         return int(self.params["lookback"])
 
-    @property
-    def fit_device(self) -> str:
-        """What a fit would run on here, by name."""
-        return device_name(self.device)
-
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:
-        """Fit; with `valid`, stop when its loss stops falling and keep the best weights."""
-        check_batch(train, self.task)
-        if valid is not None:
-            check_batch(valid, self.task)
-            check_rows(valid.X, train.X.shape[1])
+        """Fit the network; `valid` ends the fit early and selects the weights that are kept."""
+        check_fit(train, valid, self.task)
         if not len(window_ends(train.position, self.lookback)):
             raise AdapterError(
-                f"gru finds no {self.lookback} consecutive bars among {len(train)} training rows; "
-                "give more bars, or a shorter gru.lookback"
+                f"gru needs {self.lookback} consecutive bars, and the {len(train)} training rows "
+                "contain no such window; give more bars, or a shorter gru.lookback"
             )
-        on_device(self.name, self.device, lambda device: self._fit(train, valid, device), self.tell)
+        fit_on_device(
+            self.name,
+            self.device,
+            lambda device: self._fit(train, valid, device),
+            self.on_progress,
+        )
         return self
 
     def _fit(self, train: Batch, valid: Batch | None, device: torch.device) -> None:
-        p = self.params
         self._standardiser = Standardiser.of(train.X)
-        self._target = (0.0, 1.0) if self.task == "classification" else _moments(train)
-        settings = Settings(
-            task=self.task,
-            chunk=max(int(p["chunk"]), self.lookback),
-            seed=self.seed,
-            **{name: p[name] for name in Settings.__annotations__ if name in p and name != "chunk"},  # type: ignore[arg-type]
-        )
+        self._label_scale = (0.0, 1.0) if self.task == "classification" else _moments(train)
+        chunk = max(int(self.params["chunk"]), self.lookback)
+        params = {**self.params, "chunk": chunk}
+        settings = Settings(task=self.task, seed=self.seed, **select_fields(Settings, params))
         with deterministic(self.seed):
-            network = RecurrentNetwork(train.X.shape[1], int(p["hidden"]), float(p["dropout"]))
+            network = self._new_network(train.X.shape[1])
             if self.task == "classification":
                 rate = float(np.average(train.y, weights=train.weight))
                 rate = min(max(rate, _MIN_RATE), 1 - _MIN_RATE)
@@ -127,10 +109,10 @@ class GRUAdapter(ModelAdapter):
                 self._rows(train, device),
                 None if valid is None else self._rows(valid, device),
                 settings,
-                self.tell,
+                self.on_progress,
             )
         self._network = network.to("cpu").eval()
-        self._told = {
+        self._fit_summary = {
             "device": device.type,
             "updates": history.updates,
             "best_update": history.best_update,
@@ -138,10 +120,14 @@ class GRUAdapter(ModelAdapter):
             "valid_curve": history.valid_loss,
         }
 
+    def _new_network(self, n_features: int) -> RecurrentNetwork:
+        hidden, dropout = int(self.params["hidden"]), float(self.params["dropout"])
+        return RecurrentNetwork(n_features, hidden, dropout)
+
     def _rows(self, batch: Batch, device: torch.device) -> Rows:
-        center, scale = self._target
+        center, scale = self._label_scale
         y = (batch.y - center) / scale
-        # Mean 1: the loss keeps its size, whatever the scale of the weights.
+        # With a mean of 1, the size of the loss does not depend on the size of the weights.
         weight = batch.weight / batch.weight.mean()
         return Rows(
             self._standardiser(batch.X).to(device),
@@ -153,8 +139,8 @@ class GRUAdapter(ModelAdapter):
     def predict(
         self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float64]:
-        """Score rows from the `lookback` consecutive rows that end at each; NaN where they lack."""
-        network = self._fitted()
+        """Return the score of the window that ends at each row; NaN without a complete window."""
+        network = self._fitted_network()
         check_rows(X, network.gru.input_size)
         scores = np.full(len(X), np.nan)
         ends = window_ends(np.arange(len(X)) if position is None else position, self.lookback)
@@ -166,48 +152,44 @@ class GRUAdapter(ModelAdapter):
             ).double()
             if self.task == "classification":
                 output = torch.sigmoid(output)
-        center, scale = self._target
+        center, scale = self._label_scale
         scores[ends] = output.numpy() * scale + center
         return scores
 
     def get_artifacts(self) -> dict[str, Any]:
-        """Hyperparameters, device, updates, and losses check by check."""
-        self._fitted()
-        return {"params": dict(self.params), **self._told}
+        """Return hyperparameters, device, numbers of updates, and the losses at the checks."""
+        self._fitted_network()
+        return {"params": dict(self.params), **self._fit_summary}
 
     def save(self, path: Path) -> None:
-        """Write weights and standardiser as safetensors, settings as JSON in its header."""
-        header = {"task": self.task, "params": self.params, "target": self._target}
-        tensors = {**self._fitted().state_dict(), **self._standardiser.tensors()}
+        """Write weights and standardiser as safetensors, with a JSON header."""
+        header = {"task": self.task, "params": self.params, "target": self._label_scale}
+        tensors = {**self._fitted_network().state_dict(), **self._standardiser.tensors()}
         save_tensors(path, self.name, tensors, header)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a model that `save` wrote."""
         tensors, header = load_tensors(cls.name, path)
         try:
             loaded = cls(task=header["task"], params=header["params"])
-            loaded._target = (float(header["target"][0]), float(header["target"][1]))
-            loaded._standardiser = Standardiser.take(tensors)
-            network = RecurrentNetwork(
-                len(loaded._standardiser.center),
-                int(loaded.params["hidden"]),
-                float(loaded.params["dropout"]),
-            )
+            loaded._label_scale = (float(header["target"][0]), float(header["target"][1]))
+            loaded._standardiser = Standardiser.pop_from(tensors)
+            network = loaded._new_network(len(loaded._standardiser.center))
             network.load_state_dict(tensors)
         except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
             raise damaged(cls.name, path, error) from error
-        loaded._network, loaded._told = network.eval(), {}
+        loaded._network, loaded._fit_summary = network.eval(), {}
         return loaded
 
-    def _fitted(self) -> RecurrentNetwork:
+    def _fitted_network(self) -> RecurrentNetwork:
         if self._network is None:
             raise not_fitted(self.name)
         return self._network
 
 
 def _moments(batch: Batch) -> tuple[float, float]:
-    """Weighted mean and deviation of returns: what the network sees has size one."""
+    """Return the weighted mean and standard deviation of the labels; 1 in place of 0."""
     mean = float(np.average(batch.y, weights=batch.weight))
-    spread = float(np.sqrt(np.average((batch.y - mean) ** 2, weights=batch.weight)))
-    return mean, spread or 1.0
+    deviation = float(np.sqrt(np.average((batch.y - mean) ** 2, weights=batch.weight)))
+    return mean, deviation or 1.0

@@ -1,10 +1,9 @@
-"""Fits a recurrent network on chunks and keeps the weights that later rows liked best."""
+"""Fit a recurrent network on chunks of rows, with early stopping on later rows."""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,15 +14,24 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
-from adapters.recurrent import Chunks, RecurrentNetwork, plan_chunks
+from adapters.early_stopping import EarlyStopping
+from adapters.recurrent import Chunks, RecurrentNetwork, plan_chunks, window_ends
 
-#: Chunks whose loss is watched at once: bounds memory, not the result.
-_WATCHED = 64
+#: Chunks of the validation rows in one forward pass: it limits the memory, not the result.
+_VALID_BATCH = 64
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is fitted: the hyperparameters of the same names; `max_updates` ends it too."""
+    """Settings of a fit: hyperparameters of `GRUAdapter`, its task and seed, and a limit.
+
+    Attributes
+    ----------
+    chunk : int
+        Rows of a chunk, >= `lookback`.
+    max_updates : int, optional
+        The fit ends after this many updates, if it has not ended before.
+    """
 
     task: Literal["classification", "regression"]
     lookback: int
@@ -41,7 +49,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows as the network takes them.
+    """Rows in the form that the network reads.
 
     Attributes
     ----------
@@ -60,14 +68,18 @@ class Rows:
 
 @dataclass
 class History:
-    """What fitting was like, check by check.
+    """Losses and updates of a fit.
 
     Attributes
     ----------
-    train_loss, valid_loss : list of float
-        Weighted mean loss since the last check, and on the watched rows.
+    train_loss : list of float
+        At each check: mean of the losses of the updates since the check before.
+    valid_loss : list of float
+        Weighted mean loss on the validation rows: before the first update, then at each check.
     updates : int
-        Updates made; `best_update` is the one whose weights were kept.
+        Number of updates.
+    best_update : int
+        Number of the update after which the network had the weights that were kept.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -76,135 +88,170 @@ class History:
     best_update: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class _PlannedUpdate:
+    """One update: its epoch, the chunks of its batch, and whether a check follows."""
+
+    epoch: int
+    chunks: Chunks
+    check: bool
+
+
 def train_network(
     network: RecurrentNetwork,
     train: Rows,
     valid: Rows | None,
     settings: Settings,
-    progress: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> History:
-    """Fit in place.
+    """Fit a network in place.
 
     Parameters
     ----------
     network : RecurrentNetwork
-        On the device of the rows.
+        On the same device as the rows.
     train : Rows
     valid : Rows, optional
-        Later rows that are watched `checks_per_epoch` times an epoch and never learnt from;
-        fitting stops after `patience` checks without a lower loss, and the best weights stay.
+        Later rows. Their loss is computed `checks_per_epoch` times an epoch, and the fit does not
+        learn from them. The fit ends after `patience` checks without a lower loss, and the
+        network keeps the weights with the lowest loss.
     settings : Settings
-    progress : callable
-        Told of every check.
+    on_progress : callable
+        Receives a text at every check.
 
     Returns
     -------
     History
-        Of no updates if no row has `lookback` consecutive rows up to it.
+        Without updates if no training row is the last of `lookback` consecutive bars.
     """
-    rng = np.random.default_rng(settings.seed)
+    # Loss before the first update. The network returns the base rate at this point. It is a
+    # candidate, so that the fit keeps nothing where the rows contain nothing to learn.
     history = History()
-    watched = None
-    if valid is not None:
-        chunks = plan_chunks(valid.position, settings.lookback, settings.chunk)
-        watched = (valid, chunks) if len(chunks.start) else None
-    best, best_state, misses = math.inf, None, 0
-    if watched is not None:
-        # The base rate competes: where nothing can be learnt, nothing should be kept.
-        best, best_state = _watch(network, *watched, settings), copy.deepcopy(network.state_dict())
-        history.valid_loss.append(best)
-    optimiser = torch.optim.AdamW(
+    if valid is not None and not len(window_ends(valid.position, settings.lookback)):
+        valid = None  # no row has enough context
+    baseline = None if valid is None else _mean_loss(network, valid, settings)
+    if baseline is not None:
+        history.valid_loss.append(baseline)
+    stopping = EarlyStopping(network, settings.patience, baseline)
+
+    # Updates, with a check after some of them.
+    optimiser = _make_optimiser(network, settings)
+    losses: list[Tensor] = []
+    network.train()
+    for update in _plan_updates(train.position, settings):
+        losses.append(_update(network, optimiser, train, update.chunks, settings))
+        history.updates += 1
+        last = history.updates == settings.max_updates
+        if not (update.check or last):
+            continue
+        history.train_loss.append(float(torch.stack(losses).mean()))
+        losses.clear()
+        if valid is not None:
+            loss = _mean_loss(network, valid, settings)
+            history.valid_loss.append(loss)
+            on_progress(
+                f"epoch {update.epoch}/{settings.max_epochs}, loss {loss:.4f}, "
+                f"best {stopping.lowest_loss:.4f}"
+            )
+            if stopping.update(loss):
+                history.best_update = history.updates
+        if last or stopping.exhausted:
+            break
+
+    # Weights that are kept.
+    stopping.restore()
+    network.eval()
+    return history
+
+
+def _make_optimiser(network: RecurrentNetwork, settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
         network.parameters(),
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
         foreach=True,
     )
+
+
+def _plan_updates(position: npt.NDArray[np.int64], settings: Settings) -> Iterator[_PlannedUpdate]:
+    """Yield the updates of all epochs: each epoch is another cut into chunks, in random order."""
+    rng = np.random.default_rng(settings.seed)
     hop = settings.chunk - settings.lookback + 1
-    for epoch in range(settings.max_epochs):
-        # Another cut each epoch: a row does not always have the same length of context.
-        chunks = plan_chunks(
-            train.position, settings.lookback, settings.chunk, int(rng.integers(hop))
-        )
+    for epoch in range(1, settings.max_epochs + 1):
+        # With another cut in each epoch, a row is trained with different lengths of context.
+        shift = int(rng.integers(hop))
+        chunks = plan_chunks(position, settings.lookback, settings.chunk, shift)
         order = rng.permutation(len(chunks.start))
         batches = [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
         every = max(1, math.ceil(len(batches) / settings.checks_per_epoch))
-        losses: list[Tensor] = []
-        network.train()
         for number, picked in enumerate(batches, start=1):
-            loss = _loss(network, train, chunks, picked, settings)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
-            optimiser.step()
-            history.updates += 1
-            losses.append(loss.detach())
-            spent = history.updates == settings.max_updates
-            if number % every and number < len(batches) and not spent:
-                continue
-            history.train_loss.append(float(torch.stack(losses).mean()))
-            losses.clear()
-            if watched is not None:
-                now = _watch(network, *watched, settings)
-                network.train()
-                history.valid_loss.append(now)
-                progress(
-                    f"epoch {epoch + 1}/{settings.max_epochs}, loss {now:.4f}, best {best:.4f}"
-                )
-                if now < best:
-                    best, best_state, misses = now, copy.deepcopy(network.state_dict()), 0
-                    history.best_update = history.updates
-                else:
-                    misses += 1
-            if misses >= settings.patience or spent:
-                break
-        if misses >= settings.patience or history.updates == settings.max_updates:
-            break
-    if best_state is not None:
-        network.load_state_dict(best_state)
-    network.eval()
-    return history
+            check = number % every == 0 or number == len(batches)
+            yield _PlannedUpdate(epoch, chunks.pick(picked), check)
 
 
-def _gather(
-    rows: Rows, chunks: Chunks, picked: npt.NDArray[np.int64], settings: Settings
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return inputs of shape (steps, b, f), and targets and weights of the steps that count."""
-    counted = chunks.counted[picked]
-    steps = settings.lookback - 1 + int(counted.max())
-    index = chunks.start[picked] + np.arange(steps)[:, None]
-    there = np.arange(steps - settings.lookback + 1)[:, None] < counted
-    # Shorter chunks are padded with rows that weigh nothing.
-    at = torch.from_numpy(np.minimum(index, len(rows.position) - 1)).to(rows.x.device)
-    tail = at[settings.lookback - 1 :]
-    weight = rows.weight[tail] * torch.from_numpy(there).to(rows.x.device)
-    return rows.x[at], rows.y[tail], weight
+def _update(
+    network: RecurrentNetwork,
+    optimiser: torch.optim.Optimizer,
+    rows: Rows,
+    chunks: Chunks,
+    settings: Settings,
+) -> Tensor:
+    """Change the weights by one step against the gradient; return the loss before the step."""
+    loss, _ = _loss(network, rows, chunks, settings)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
+    optimiser.step()
+    return loss.detach()
 
 
 def _loss(
-    network: RecurrentNetwork,
-    rows: Rows,
-    chunks: Chunks,
-    picked: npt.NDArray[np.int64],
-    settings: Settings,
-) -> Tensor:
-    x, y, weight = _gather(rows, chunks, picked, settings)
-    output = network(x)[settings.lookback - 1 :]
-    each = (
+    network: RecurrentNetwork, rows: Rows, chunks: Chunks, settings: Settings
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean loss of the counted rows of all chunks, and their total weight."""
+    x, y, weight = _gather(rows, chunks, settings)
+    output = network(x)[settings.lookback - 1 :]  # (counted steps, batch)
+    losses = (  # (counted steps, batch)
         functional.binary_cross_entropy_with_logits(output, y, reduction="none")
         if settings.task == "classification"
         else functional.mse_loss(output, y, reduction="none")
     )
-    return (each * weight).sum() / weight.sum()
+    total_weight = weight.sum()
+    return (losses * weight).sum() / total_weight, total_weight
 
 
-def _watch(network: RecurrentNetwork, rows: Rows, chunks: Chunks, settings: Settings) -> float:
-    """Weighted mean loss over all counted rows."""
+def _gather(rows: Rows, chunks: Chunks, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the inputs of the chunks, and the targets and weights of the steps that count.
+
+    The longest chunk determines the number of steps. Shorter chunks are padded with rows of
+    weight 0.
+
+    Returns
+    -------
+    x : float32 Tensor of shape (steps, batch, f)
+    y, weight : float32 Tensors of shape (steps - lookback + 1, batch)
+    """
+    context = settings.lookback - 1
+    steps = context + int(chunks.counted.max())
+    row = chunks.start + np.arange(steps)[:, None]  # (steps, batch)
+    counts = np.arange(steps - context)[:, None] < chunks.counted  # (counted steps, batch)
+    device = rows.x.device
+    at = torch.from_numpy(np.minimum(row, len(rows.position) - 1)).to(device)  # (steps, batch)
+    counted = at[context:]  # (counted steps, batch)
+    x = rows.x[at]  # (steps, batch, features)
+    return x, rows.y[counted], rows.weight[counted] * torch.from_numpy(counts).to(device)
+
+
+def _mean_loss(network: RecurrentNetwork, rows: Rows, settings: Settings) -> float:
+    """Return the weighted mean loss of all rows with enough context, without dropout."""
+    chunks = plan_chunks(rows.position, settings.lookback, settings.chunk)
+    total, total_weight = 0.0, 0.0
     network.eval()
-    total, mass = 0.0, 0.0
     with torch.inference_mode():
-        for begin in range(0, len(chunks.start), _WATCHED):
-            picked = np.arange(begin, min(begin + _WATCHED, len(chunks.start)))
-            weight = float(_gather(rows, chunks, picked, settings)[2].sum())
-            total += float(_loss(network, rows, chunks, picked, settings)) * weight
-            mass += weight
-    return total / mass
+        for begin in range(0, len(chunks.start), _VALID_BATCH):
+            batch = chunks.pick(slice(begin, begin + _VALID_BATCH))
+            loss, weight = _loss(network, rows, batch, settings)
+            total += float(loss) * float(weight)
+            total_weight += float(weight)
+    network.train()
+    return total / total_weight

@@ -1,4 +1,4 @@
-"""LightGBM behind the contract: deterministic, one thread, stored as LightGBM's own text."""
+"""The LightGBM adapter: deterministic fits on one thread, models stored as LightGBM's text."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from adapters.base import (
     ModelAdapter,
     Task,
     Value,
-    check_batch,
+    check_fit,
     check_rows,
     not_fitted,
 )
 
+#: Objective and metric of each task.
 _OBJECTIVES: dict[Task, tuple[str, str]] = {
     "classification": ("binary", "binary_logloss"),
     "regression": ("regression", "l2"),
 }
-#: Begins the last line of a stored model.
+#: Prefix of the last line of a stored model.
 _DIGEST = "sha256:"
-#: What makes two fits equal bit for bit (LightGBM documentation, `deterministic`).
+#: Settings that make two fits equal bit for bit (LightGBM documentation, `deterministic`).
 _FIXED: dict[str, Value] = {
     "deterministic": True,
     "force_row_wise": True,
@@ -40,8 +41,9 @@ _FIXED: dict[str, Value] = {
 class LightGBMAdapter(ModelAdapter):
     """Gradient-boosted trees.
 
-    Small, slow and regularised by default: price bars carry little signal, and deep trees fit
-    their noise within a few rounds. Early stopping ends a fit that has nothing to learn.
+    By default the trees are small and regularised, and the learning rate is low: price bars
+    contain little signal, and deep trees fit the noise within a few rounds. Early stopping ends a
+    fit on rows that contain nothing to learn.
     """
 
     name: ClassVar[str] = "lightgbm"
@@ -75,32 +77,30 @@ class LightGBMAdapter(ModelAdapter):
     _curve: list[float]
 
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:
-        """Fit; with `valid`, stop when its loss stops falling and keep the best round."""
-        check_batch(train, self.task)
-        if valid is not None:
-            check_batch(valid, self.task)
-            check_rows(valid.X, train.X.shape[1])
+        """Fit the trees; `valid` ends the fit early and selects the number of rounds."""
+        check_fit(train, valid, self.task)
         params: dict[str, Any] = {**self.params, **_FIXED, "seed": self.seed}
-        rounds, patience = params.pop("num_boost_round"), params.pop("early_stopping_rounds")
+        n_rounds, patience = params.pop("num_boost_round"), params.pop("early_stopping_rounds")
         params["objective"], params["metric"] = _OBJECTIVES[self.task]
         data = lgb.Dataset(train.X, train.y, weight=train.weight, params=params)
         curves: dict[str, dict[str, list[float]]] = {}
+        valid_sets: list[lgb.Dataset] = []
         callbacks: list[Callable[..., Any]] = []
         if valid is not None:
+            valid_sets = [data.create_valid(valid.X, valid.y, weight=valid.weight)]
             callbacks = [
                 lgb.early_stopping(patience, verbose=False),
                 lgb.record_evaluation(curves),
             ]
-        watched = [data.create_valid(valid.X, valid.y, weight=valid.weight)] if valid else []
         try:
             booster = lgb.train(
-                params, data, num_boost_round=rounds, valid_sets=watched, callbacks=callbacks
+                params, data, num_boost_round=n_rounds, valid_sets=valid_sets, callbacks=callbacks
             )
         except (lgb.basic.LightGBMError, ValueError) as error:
             raise AdapterError(
                 f"LightGBM cannot fit {len(train)} rows with these hyperparameters: {error}"
             ) from error
-        # From its own text, so that what is scored now is what will be loaded later.
+        # The booster is read from its text, so that its scores equal those of a loaded model.
         text = booster.model_to_string(num_iteration=booster.best_iteration or None)
         self._booster = lgb.Booster(model_str=text)
         self._curve = next(iter(curves["valid_0"].values())) if curves else []
@@ -109,16 +109,16 @@ class LightGBMAdapter(ModelAdapter):
     def predict(
         self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float64]:
-        """Score rows; `position` does not matter to trees."""
-        booster = self._fitted()
+        """Return the score of each row; `position` has no effect."""
+        booster = self._fitted_booster()
         check_rows(X, booster.num_feature())
         if not len(X):
             return np.empty(0)
         return np.asarray(booster.predict(X, num_threads=1), dtype=np.float64)
 
     def get_artifacts(self) -> dict[str, Any]:
-        """Hyperparameters, rounds kept, validation curve, and importance by gain."""
-        booster = self._fitted()
+        """Return hyperparameters, number of rounds, validation curve, and importance by gain."""
+        booster = self._fitted_booster()
         return {
             "params": dict(self.params),
             "n_rounds": booster.num_trees(),
@@ -127,30 +127,33 @@ class LightGBMAdapter(ModelAdapter):
         }
 
     def save(self, path: Path) -> None:
-        """Write LightGBM's text, and a last line with its digest."""
-        text = self._fitted().model_to_string()
+        """Write LightGBM's text and its digest as the last line."""
+        text = self._fitted_booster().model_to_string()
         path.write_text(f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a model that `save` wrote."""
         try:
             text, _, digest = path.read_text().rpartition(_DIGEST)
-            # Before parsing: on an altered text LightGBM's parser may end the whole process.
+            # The digest is checked before the text is parsed: LightGBM's parser may end the whole
+            # process when the text was altered.
             if digest.strip() != hashlib.sha256(text.encode()).hexdigest():
                 raise AdapterError(
-                    f"{path.name} holds no LightGBM model, or is cut short or altered; "
+                    f"{path.name} is not a LightGBM model, or it is cut short or altered; "
                     "download or train it again"
                 )
             booster = lgb.Booster(model_str=text)
         except (OSError, UnicodeDecodeError, lgb.basic.LightGBMError) as error:
-            raise AdapterError(f"{path.name} holds no LightGBM model: {error}") from error
+            raise AdapterError(
+                f"{path.name} is not a LightGBM model: {error}; download or train it again"
+            ) from error
         objective = str(booster.dump_model(num_iteration=1).get("objective", ""))
         loaded = cls(task="classification" if objective.startswith("binary") else "regression")
         loaded._booster, loaded._curve = booster, []
         return loaded
 
-    def _fitted(self) -> lgb.Booster:
+    def _fitted_booster(self) -> lgb.Booster:
         if self._booster is None:
             raise not_fitted(self.name)
         return self._booster

@@ -1,4 +1,4 @@
-"""PPO behind the contract: learns to trade net of costs, scores by what it would do when flat."""
+"""The PPO adapter: a policy that learns to trade after costs, with scores from its actions."""
 
 from __future__ import annotations
 
@@ -12,56 +12,33 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adapters.base import (
-    Batch,
-    ModelAdapter,
-    Value,
-    check_batch,
-    check_rows,
-    not_fitted,
-)
-from adapters.policy import PolicyNetwork, greedy_positions
+from adapters.base import Batch, Value, check_fit, check_rows, not_fitted
+from adapters.policy import POSITIONS, PolicyNetwork, greedy_positions
 from adapters.torch_tools import (
+    NETWORK_RULES,
     Standardiser,
+    TorchAdapter,
     damaged,
     deterministic,
-    device_name,
+    fit_on_device,
     load_tensors,
-    on_device,
     one_thread,
     save_tensors,
+    select_fields,
 )
 
-#: (hyperparameter, least value, most value); both ends are allowed.
-_RULES: Mapping[str, tuple[float, float]] = {
-    "timesteps": (1, 1e9),
-    "n_envs": (1, 10_000),
-    "n_steps": (2, 10_000),
-    "batch_size": (2, 1e7),
-    "n_epochs": (1, 1_000),
-    "episode_bars": (2, 1e6),
-    "hidden": (1, 1_024),
-    "learning_rate": (1e-7, 1),
-    "gamma": (0, 1),
-    "gae_lambda": (0, 1),
-    "ent_coef": (0, 10),
-    "clip_range": (0.01, 1),
-    "patience": (1, 10_000),
-    "n_seeds": (1, 100),
-}
 
+class PPOAdapter(TorchAdapter):
+    """Proximal policy optimisation (PPO) in a market of the training rows.
 
-class PPOAdapter(ModelAdapter):
-    """Proximal policy optimisation in a market of the training rows.
+    The reward of a bar is its return after costs. The policy reads the features of a row and the
+    position held, and nothing later than the row. The score of a row is
+    ``(1 + P(long) - P(short)) / 2`` with no position held; calibrator, threshold and costs are the
+    same as for every other model. For regression the score is ``P(long) - P(short)`` times the
+    standard deviation of the training labels. `rollout` returns the policy's own greedy positions.
 
-    The reward of a bar is its net return: it knows the costs, the position held, and nothing
-    later than the row. The score is ``(1 + P(long) - P(short)) / 2`` at flat position, which then
-    goes through the same calibrator, threshold and costs as every other model's; `rollout` gives
-    the policy's own greedy positions beside it. For returns the score is
-    ``(P(long) - P(short))`` times the deviation of the returns it was trained on.
-
-    Sample weights do not apply: they say how much labels overlap, and rewards of single bars do
-    not.
+    Sample weights are not used: they correct for labels that overlap, and returns of single bars
+    do not overlap.
     """
 
     name = "ppo"
@@ -81,119 +58,139 @@ class PPOAdapter(ModelAdapter):
         "patience": 10,
         "n_seeds": 1,
     }
-    rules = _RULES
-    devices = ("cpu", "auto", "cuda")
-    requirements: ClassVar[tuple[str, ...]] = ("torch", "safetensors")
+    rules: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **NETWORK_RULES,
+        "timesteps": (1, 1e9),
+        "n_envs": (1, 10_000),
+        "n_steps": (2, 10_000),
+        "batch_size": (2, 1e7),
+        "n_epochs": (1, 1_000),
+        "episode_bars": (2, 1e6),
+        "gamma": (0, 1),
+        "gae_lambda": (0, 1),
+        "ent_coef": (0, 10),
+        "clip_range": (0.01, 1),
+        "n_seeds": (1, 100),
+    }
     fitted_to = "returns"
 
     _policies: tuple[PolicyNetwork, ...] = ()
     _standardiser: Standardiser
-    _size: float = 1.0
-    _told: dict[str, Any]
+    #: Factor from P(long) - P(short) to a score for regression.
+    _return_scale: float = 1.0
+    _fit_summary: dict[str, Any]
 
     @property
     def trials(self) -> int:
-        """Every seed is a trial."""
+        """Number of seeds: each seed is a trial."""
         return int(self.params["n_seeds"])
 
-    @property
-    def fit_device(self) -> str:
-        """What a fit would run on here, by name."""
-        return device_name(self.device)
-
     def fit(self, train: Batch, valid: Batch | None = None) -> Self:
-        """Learn; with `valid`, keep the policy whose greedy pass over it earned most."""
-        check_batch(train, self.task)
-        if valid is not None:
-            check_batch(valid, self.task)
-            check_rows(valid.X, train.X.shape[1])
-        on_device(self.name, self.device, lambda device: self._fit(train, valid, device), self.tell)
+        """Fit one policy for each seed; `valid` ends its fit early and selects its weights."""
+        check_fit(train, valid, self.task)
+        fit_on_device(
+            self.name,
+            self.device,
+            lambda device: self._fit(train, valid, device),
+            self.on_progress,
+        )
         return self
 
     def _fit(self, train: Batch, valid: Batch | None, device: torch.device) -> None:
-        from adapters.ppo_training import train_policy
+        # Imported here, so that serving a model does not load stable-baselines3.
+        from adapters.ppo_training import Settings, make_market, train_policy
 
         standardiser = Standardiser.of(train.X)
+        market = make_market(train, standardiser)
+        valid_market = None if valid is None else make_market(valid, standardiser)
         policies, curves = [], []
-        for number in range(int(self.params["n_seeds"])):
-            seed = self.seed + number
-            with deterministic(seed), _global_generators():
-                policy = PolicyNetwork(train.X.shape[1], int(self.params["hidden"]))
+        for seed in range(self.seed, self.seed + self.trials):
+            settings = Settings(seed=seed, **select_fields(Settings, self.params))
+            with deterministic(seed), _restored_generators():
+                policy = PolicyNetwork(train.X.shape[1], settings.hidden)
                 curves.append(
-                    train_policy(
-                        policy, standardiser, train, valid, self.params, seed, device, self.tell
-                    )
+                    train_policy(policy, market, valid_market, settings, device, self.on_progress)
                 )
             policies.append(policy.to("cpu").eval())
         self._policies, self._standardiser = tuple(policies), standardiser
-        self._size = 1.0 if self.task == "classification" else float(train.y.std()) or 1.0
-        self._told = {"device": device.type, "valid_curve": curves[0], "valid_curves": curves}
+        self._return_scale = 1.0 if self.task == "classification" else float(train.y.std()) or 1.0
+        self._fit_summary = {
+            "device": device.type,
+            "valid_curve": curves[0],
+            "valid_curves": curves,
+        }
 
     def predict(
         self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float64]:
-        """Score rows at flat position; `position` does not matter to a policy without memory."""
-        chances = self._chances(X, 0.0)
-        leaning = chances[:, 2] - chances[:, 0]
-        return leaning * self._size if self.task == "regression" else (1.0 + leaning) / 2.0
+        """Return the scores with no position held; `position` has no effect."""
+        probabilities = self._probabilities(X, 0.0)
+        lean = probabilities[:, 2] - probabilities[:, 0]
+        return lean * self._return_scale if self.task == "regression" else (1.0 + lean) / 2.0
 
     def rollout(
         self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int8]:
-        """Positions of one greedy pass, flat before the first row and behind every jump."""
-        best = np.stack([self._chances(X, held).argmax(axis=1) - 1 for held in (-1.0, 0.0, 1.0)])
+        """Return the positions of one greedy pass: flat before the first row and after a jump."""
+        best = np.stack(  # (3, n)
+            [POSITIONS[self._probabilities(X, float(held)).argmax(axis=1)] for held in POSITIONS]
+        )
         return greedy_positions(best, position).astype(np.int8)
 
-    def _chances(self, X: npt.NDArray[np.float32], held: float) -> npt.NDArray[np.float64]:
-        """Probabilities of short, flat, long, of shape (n, 3): the mean over seeds."""
-        if not self._policies:
-            raise not_fitted(self.name)
+    def _probabilities(self, X: npt.NDArray[np.float32], held: float) -> npt.NDArray[np.float64]:
+        """Return the mean over seeds of P(short), P(flat) and P(long), of shape (n, 3)."""
+        policies = self._fitted_policies()
         check_rows(X, len(self._standardiser.center))
         with one_thread():
             rows = self._standardiser(X)
-            parts = [policy(rows, held).numpy() for policy in self._policies]
-        return np.asarray(np.mean(parts, axis=0))
+            by_seed = [policy(rows, held).numpy() for policy in policies]
+        return np.asarray(np.mean(by_seed, axis=0))
 
     def get_artifacts(self) -> dict[str, Any]:
-        """Hyperparameters, device, and the greedy net return on watched rows, round by round."""
-        if not self._policies:
-            raise not_fitted(self.name)
-        return {"params": dict(self.params), **self._told}
+        """Return hyperparameters, device, and the net return on `valid` after each round."""
+        self._fitted_policies()
+        return {"params": dict(self.params), **self._fit_summary}
 
     def save(self, path: Path) -> None:
-        """Write weights and normaliser as safetensors, settings as JSON in its header."""
-        if not self._policies:
-            raise not_fitted(self.name)
+        """Write weights and standardiser as safetensors, with a JSON header."""
+        policies = self._fitted_policies()
         tensors = self._standardiser.tensors()
-        for number, policy in enumerate(self._policies):
+        for number, policy in enumerate(policies):
             tensors |= {f"{number}.{name}": value for name, value in policy.state_dict().items()}
-        header = {"task": self.task, "params": self.params, "size": self._size}
+        header = {"task": self.task, "params": self.params, "size": self._return_scale}
         save_tensors(path, self.name, tensors, header)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read a model that `save` wrote."""
         tensors, header = load_tensors(cls.name, path)
         try:
             loaded = cls(task=header["task"], params=header["params"])
-            loaded._size, loaded._standardiser = float(header["size"]), Standardiser.take(tensors)
+            loaded._return_scale = float(header["size"])
+            loaded._standardiser = Standardiser.pop_from(tensors)
+            n_features, hidden = len(loaded._standardiser.center), int(loaded.params["hidden"])
             policies = []
-            for number in range(int(loaded.params["n_seeds"])):
-                n_features, hidden = len(loaded._standardiser.center), int(loaded.params["hidden"])
+            for number in range(loaded.trials):
                 policy = PolicyNetwork(n_features, hidden)
-                start = f"{number}."
-                own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-                policy.load_state_dict(own)
+                prefix = f"{number}."
+                policy.load_state_dict(
+                    {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+                )
                 policies.append(policy.eval())
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise damaged(cls.name, path, error) from error
-        loaded._policies, loaded._told = tuple(policies), {}
+        loaded._policies, loaded._fit_summary = tuple(policies), {}
         return loaded
+
+    def _fitted_policies(self) -> tuple[PolicyNetwork, ...]:
+        if not self._policies:
+            raise not_fitted(self.name)
+        return self._policies
 
 
 @contextmanager
-def _global_generators() -> Iterator[None]:
-    """Put Python's and NumPy's global generators back: stable-baselines3 seeds them."""
+def _restored_generators() -> Iterator[None]:
+    """Restore the global generators of Python and NumPy: stable-baselines3 seeds them."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         yield

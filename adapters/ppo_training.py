@@ -1,11 +1,11 @@
-"""Trains one policy with stable-baselines3 and keeps the one that later rows paid best."""
+"""Fit one policy with stable-baselines3, with early stopping on later rows."""
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,130 +13,152 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
-from adapters.base import AdapterError, Batch, Value
-from adapters.policy import greedy_positions
+from adapters.base import AdapterError, Batch
+from adapters.early_stopping import EarlyStopping
+from adapters.policy import POSITIONS, PolicyNetwork, greedy_positions, starts_flat
 from adapters.torch_tools import Standardiser
 from adapters.trading_env import Market, VectorTradingEnv
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a fit: hyperparameters of `PPOAdapter` and a seed."""
+
+    timesteps: int
+    n_envs: int
+    n_steps: int
+    batch_size: int
+    n_epochs: int
+    episode_bars: int
+    hidden: int
+    learning_rate: float
+    gamma: float
+    gae_lambda: float
+    ent_coef: float
+    clip_range: float
+    patience: int
+    seed: int
+
+    @property
+    def round_steps(self) -> int:
+        """Number of steps of all environments in one round."""
+        return self.n_envs * self.n_steps
+
+
 def make_market(batch: Batch, standardiser: Standardiser) -> Market:
-    """Turn rows into a market.
+    """Build a market from rows.
 
     Raises
     ------
     AdapterError
-        If the rows do not say what the next bar returned.
+        If the batch has no forward returns.
     """
     if batch.forward_return is None:
-        raise AdapterError("ppo needs the one-bar forward return of every row; give them in Batch")
-    rows = standardiser(batch.X).numpy()
-    return Market(rows, batch.forward_return, batch.position, batch.cost)
+        raise AdapterError(
+            "ppo needs the one-bar forward return of every row; set `forward_return` in Batch"
+        )
+    features = standardiser(batch.X).numpy()
+    return Market(features, batch.forward_return, batch.position, batch.cost)
 
 
 def train_policy(
-    policy: nn.Module,
-    standardiser: Standardiser,
-    train: Batch,
-    valid: Batch | None,
-    params: Mapping[str, Value],
-    seed: int,
+    policy: PolicyNetwork,
+    train: Market,
+    valid: Market | None,
+    settings: Settings,
     device: torch.device,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> list[float]:
-    """Learn in place.
+    """Fit a policy in place.
 
     Parameters
     ----------
     policy : PolicyNetwork
-        Gets the weights of the actor.
-    standardiser : Standardiser
-        Fitted on the training rows, frozen.
-    train, valid : Batch
-        `valid`, later rows, is traded greedily after every round and never learnt from; learning
-        stops after `patience` rounds without a better one, and the best actor stays.
-    params : mapping
-        Hyperparameters of `PPOAdapter`.
-    seed : int
+        Receives the weights of the learner's actor.
+    train : Market
+    valid : Market, optional
+        Later rows. After every round the policy makes one greedy pass over them, and the fit does
+        not learn from them. The fit ends after `patience` rounds without a higher net return, and
+        the policy keeps the weights with the highest net return.
+    settings : Settings
     device : torch.device
-        Where to learn.
-    tell : callable
-        Told of every round.
+        Device of the fit.
+    on_progress : callable
+        Receives a text after every round.
 
     Returns
     -------
     list of float
-        Mean net return a bar on `valid`, round by round; empty without it.
+        Mean net return per bar on `valid` after each round; empty without `valid`.
     """
-    market = make_market(train, standardiser)
-    watched = None if valid is None else make_market(valid, standardiser)
-    n_envs = int(params["n_envs"])
-    n_steps = int(params["n_steps"])
+    learner = _make_learner(train, settings, device)
+    n_rounds = math.ceil(settings.timesteps / settings.round_steps)
+    stopping = EarlyStopping(policy, settings.patience)
+    curve: list[float] = []
+    for number in range(1, n_rounds + 1):
+        learner.learn(settings.round_steps, reset_num_timesteps=number == 1)
+        _copy_actor(learner, policy)
+        if valid is None:
+            on_progress(f"round {number}/{n_rounds}")
+            continue
+        net_return = _mean_net_return(policy, valid)
+        curve.append(net_return)
+        on_progress(f"round {number}/{n_rounds}, net {net_return:+.2e} a bar")
+        stopping.update(-net_return)
+        if stopping.exhausted:
+            break
+    stopping.restore()
+    return curve
+
+
+def _make_learner(market: Market, settings: Settings, device: torch.device) -> PPO:
     env = VectorTradingEnv(
         market,
-        n_envs,
-        episode_bars=int(params["episode_bars"]),
-        # Near size one, whatever the market's volatility.
+        settings.n_envs,
+        episode_bars=settings.episode_bars,
+        # The size of the rewards is then near one, whatever the volatility of the market.
         reward_scale=1.0 / (float(market.forward_return.std()) or 1.0),
-        seed=seed,
+        seed=settings.seed,
     )
-    hidden = int(params["hidden"])
+    layers = [settings.hidden, settings.hidden]
     with warnings.catch_warnings():
-        # It says that the last mini-batch may be shorter, which does no harm.
+        # The warning is about a shorter last mini-batch, which does no harm.
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")
         learner = PPO(
             "MlpPolicy",
             env,
-            n_steps=n_steps,
-            batch_size=min(int(params["batch_size"]), n_envs * n_steps),
-            n_epochs=int(params["n_epochs"]),
-            learning_rate=float(params["learning_rate"]),
-            gamma=float(params["gamma"]),
-            gae_lambda=float(params["gae_lambda"]),
-            ent_coef=float(params["ent_coef"]),
-            clip_range=float(params["clip_range"]),
-            policy_kwargs={"net_arch": {"pi": [hidden, hidden], "vf": [hidden, hidden]}},
-            seed=seed,
+            n_steps=settings.n_steps,
+            batch_size=min(settings.batch_size, settings.round_steps),
+            n_epochs=settings.n_epochs,
+            learning_rate=settings.learning_rate,
+            gamma=settings.gamma,
+            gae_lambda=settings.gae_lambda,
+            ent_coef=settings.ent_coef,
+            clip_range=settings.clip_range,
+            policy_kwargs={"net_arch": {"pi": layers, "vf": layers}},
+            seed=settings.seed,
             device=device,
             verbose=0,
         )
-    # Its own would leave a folder of logs among the temporary files at every round.
+    # The default logger would leave a folder among the temporary files after every round.
     learner.set_logger(Logger(folder=None, output_formats=[]))
-    rounds = math.ceil(int(params["timesteps"]) / (n_envs * n_steps))
-    curve: list[float] = []
-    best, best_state, misses = -math.inf, None, 0
-    for number in range(rounds):
-        learner.learn(n_envs * n_steps, reset_num_timesteps=number == 0)
-        _copy_actor(learner, policy)
-        if watched is None:
-            tell(f"round {number + 1}/{rounds}")
-            continue
-        curve.append(_earned(policy, watched))
-        tell(f"round {number + 1}/{rounds}, net {curve[-1]:+.2e} a bar")
-        if curve[-1] > best:
-            best, best_state, misses = curve[-1], copy.deepcopy(policy.state_dict()), 0
-        else:
-            misses += 1
-        if misses >= int(params["patience"]):
-            break
-    if best_state is not None:
-        policy.load_state_dict(best_state)
-    return curve
+    return learner
 
 
-def _copy_actor(learner: PPO, policy: nn.Module) -> None:
-    """Take the actor's layers out of the learner, whose critic is not served."""
+def _copy_actor(learner: PPO, policy: PolicyNetwork) -> None:
+    """Copy the layers of the actor; the critic is not served."""
     actor = learner.policy
-    layers = [*actor.mlp_extractor.policy_net, actor.action_net]
-    policy.load_state_dict(
-        {f"layers.{k}": v.cpu() for k, v in nn.Sequential(*layers).state_dict().items()}
-    )
+    layers = nn.Sequential(*actor.mlp_extractor.policy_net, actor.action_net)
+    policy.load_state_dict({f"layers.{k}": v.cpu() for k, v in layers.state_dict().items()})
 
 
-def _earned(policy: nn.Module, market: Market) -> float:
-    """Mean net return a bar of one greedy pass."""
+def _mean_net_return(policy: PolicyNetwork, market: Market) -> float:
+    """Return the mean net return per bar of one greedy pass."""
     with torch.inference_mode():
-        rows = torch.from_numpy(market.features)
-        best = np.stack([policy(rows, held).argmax(dim=1).numpy() - 1 for held in (-1.0, 0.0, 1.0)])
-    target = greedy_positions(best, market.position)
-    held = np.append(0, target[:-1]) * ~np.append(True, np.diff(market.position) != 1)
+        rows = torch.from_numpy(market.features)  # (n, features)
+        best = np.stack(  # (3, n)
+            [POSITIONS[policy(rows, float(held)).argmax(dim=1).numpy()] for held in POSITIONS]
+        )
+    target = greedy_positions(best, market.position)  # (n,)
+    held = np.append(0, target[:-1]) * ~starts_flat(market.position)  # (n,)
     return float(market.reward(np.arange(len(market)), target, held).mean())

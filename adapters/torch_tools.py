@@ -1,13 +1,13 @@
-"""What the torch adapters share: devices, determinism, standardising, one file without pickle."""
+"""Shared parts of the torch adapters: device, determinism, standardiser, model file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,28 +16,74 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from adapters.base import AdapterError
+from adapters.base import AdapterError, ModelAdapter, Value
 
-#: Standardised features beyond this many deviations say no more than that they are extreme.
+#: Standardised features are clipped at this many standard deviations: a larger value contains no
+#: more information than that it is extreme.
 _CLIP = 5.0
+#: Rules of the hyperparameters that every network has.
+NETWORK_RULES: Mapping[str, tuple[float, float]] = {
+    "hidden": (1, 1_024),
+    "learning_rate": (1e-7, 1),
+    "patience": (1, 10_000),
+}
 
 
-def on_device(
+class TorchAdapter(ModelAdapter):
+    """A model that is fitted on the CPU or a GPU; its scores are always computed on the CPU."""
+
+    devices = ("cpu", "auto", "cuda")
+    requirements: ClassVar[tuple[str, ...]] = ("torch", "safetensors")
+
+    @property
+    def fit_device(self) -> str:
+        """Name of the device that a fit on this machine uses."""
+        return device_name(self.device)
+
+
+def select_fields(settings: type[Any], params: Mapping[str, Value]) -> dict[str, Any]:
+    """Return the hyperparameters that a dataclass of settings has a field for.
+
+    Examples
+    --------
+    >>> @dataclass
+    ... class Settings:
+    ...     hidden: int
+    ...     seed: int
+    >>> select_fields(Settings, {"hidden": 32, "dropout": 0.1})
+    {'hidden': 32}
+    """
+    return {field.name: params[field.name] for field in fields(settings) if field.name in params}
+
+
+def fit_on_device(
     model: str,
     device: str,
     fit: Callable[[torch.device], None],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> None:
-    """Fit on the device that was asked for; ``auto`` goes on with the CPU if the GPU fails.
+    """Call `fit` with the requested device.
+
+    With ``auto`` the fit runs on a GPU if torch has one. If that GPU fails, the fit is repeated on
+    the CPU.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model, for error texts.
+    device : {"cpu", "auto", "cuda"}
+    fit : callable
+    on_progress : callable
+        Receives a text if the fit is repeated.
 
     Raises
     ------
     AdapterError
-        If ``cuda`` is asked for and is not there, or fails on the way.
+        If the device is ``cuda`` and torch has no GPU, or the GPU fails during the fit.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise AdapterError(
-            f"{model} cannot run on cuda: torch {torch.__version__} finds no usable GPU; "
+            f"{model} cannot run on cuda: torch {torch.__version__} has no usable GPU; "
             "use device auto or cpu, or install a CUDA build of torch"
         )
     if device == "cpu" or not torch.cuda.is_available():
@@ -52,12 +98,18 @@ def on_device(
                 f"the GPU failed while {model} was fitted: {reason}; free it, or use device auto "
                 "or cpu"
             ) from error
-        tell(f"the GPU failed ({reason}): again on the CPU")
+        on_progress(f"the GPU failed ({reason}); the fit is repeated on the CPU")
         fit(torch.device("cpu"))
 
 
 def device_name(device: str) -> str:
-    """Name what `on_device` would fit on: ``cpu``, the GPU, or ``cuda`` if it would refuse."""
+    """Return the name of the device that `fit_on_device` uses.
+
+    Returns
+    -------
+    str
+        ``cpu``; the name of the GPU; or ``cuda`` if `fit_on_device` would raise.
+    """
     if device == "cpu" or not torch.cuda.is_available():
         return "cuda" if device == "cuda" else "cpu"
     return torch.cuda.get_device_name()
@@ -65,7 +117,7 @@ def device_name(device: str) -> str:
 
 @contextmanager
 def deterministic(seed: int) -> Iterator[None]:
-    """Seed torch, one thread, deterministic kernels; everything is as before afterwards."""
+    """Seed torch and use one thread with deterministic kernels; restore all settings at the end."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -80,7 +132,7 @@ def deterministic(seed: int) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Score on one thread without gradients: equal bits whatever the machine's core count."""
+    """Compute scores on one thread, so that their bits do not depend on the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -92,11 +144,19 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Standardiser:
-    """Mean and deviation of training rows, frozen.
+    """Centre and scale features with the statistics of the training rows.
 
     Attributes
     ----------
     center, scale : float32 Tensors of shape (f,)
+        Mean and standard deviation of each feature.
+
+    Examples
+    --------
+    >>> standardise = Standardiser.of(np.array([[0, 7], [2, 7]], dtype=np.float32))
+    >>> standardise(np.array([[3, 7], [100, 8]], dtype=np.float32))
+    tensor([[2., 0.],
+            [5., 1.]])
     """
 
     center: Tensor
@@ -104,40 +164,40 @@ class Standardiser:
 
     @classmethod
     def of(cls, X: npt.NDArray[np.float32]) -> Self:
-        """Fit on training rows; a feature without variation is only centred."""
-        spread = X.std(axis=0, dtype=np.float64)
-        spread[spread == 0] = 1.0
-        center = X.mean(axis=0, dtype=np.float64)
-        return cls(torch.from_numpy(center).float(), torch.from_numpy(spread).float())
+        """Compute the statistics of training rows; a constant feature is only centred."""
+        scale = X.std(axis=0, dtype=np.float64)  # (features,)
+        scale[scale == 0] = 1.0
+        center = X.mean(axis=0, dtype=np.float64)  # (features,)
+        return cls(torch.from_numpy(center).float(), torch.from_numpy(scale).float())
 
     def __call__(self, X: npt.NDArray[np.float32]) -> Tensor:
-        """Standardised rows, clipped, of shape (n, f)."""
+        """Return standardised and clipped rows, of shape (n, f)."""
         rows = torch.tensor(np.ascontiguousarray(X))
         return rows.sub_(self.center).div_(self.scale).clamp_(-_CLIP, _CLIP)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what `take` reads."""
+        """Return both tensors by the names that `pop_from` reads."""
         return {"standardiser.center": self.center, "standardiser.scale": self.scale}
 
     @classmethod
-    def take(cls, tensors: dict[str, Tensor]) -> Self:
-        """Take the standardiser out of a model's tensors."""
+    def pop_from(cls, tensors: dict[str, Tensor]) -> Self:
+        """Remove both tensors from those of a model file and build a standardiser from them."""
         return cls(tensors.pop("standardiser.center"), tensors.pop("standardiser.scale"))
 
 
 def save_tensors(path: Path, model: str, tensors: Mapping[str, Tensor], header: object) -> None:
-    """Write weights as safetensors, with a JSON header in the same file."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.write_bytes(save(plain, {f"barwright-{model}": json.dumps(header, sort_keys=True)}))
+    """Write tensors in the safetensors format, with a JSON header in the same file."""
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.write_bytes(save(stored, {f"barwright-{model}": json.dumps(header, sort_keys=True)}))
 
 
 def load_tensors(model: str, path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Read what `save_tensors` wrote.
+    """Read the tensors and the header that `save_tensors` wrote.
 
     Raises
     ------
     AdapterError
-        If the file is missing, cut short, or not of this model.
+        If the file is missing, cut short, or a file of another model.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -149,6 +209,6 @@ def load_tensors(model: str, path: Path) -> tuple[dict[str, Tensor], Any]:
 
 
 def damaged(model: str, path: Path, error: Exception) -> AdapterError:
-    """Build the one-line error for a file that is no such model, or not a whole one."""
-    what = " ".join(str(error).split())
-    return AdapterError(f"{path.name} holds no {model} model: {what}; download or train it again")
+    """Return the error for a file that is not a complete model; its text has one line."""
+    reason = " ".join(str(error).split())
+    return AdapterError(f"{path.name} is not a {model} model: {reason}; download or train it again")

@@ -1,8 +1,7 @@
-"""A market to act in: one environment by the book, and many copies of it stepping at once."""
+"""A market as a reinforcement learning environment: one copy, or many that step together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,26 +11,34 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from adapters.policy import POSITIONS
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-#: What an action means: short, flat, long.
-POSITIONS = np.array([-1, 0, 1])
 
 
 @dataclass(frozen=True, eq=False)
 class Market:
-    """Rows to trade over.
+    """Rows that a policy trades.
 
     Attributes
     ----------
     features : float32 array of shape (n, f)
-        Known at the close of each row's bar; standardised already.
+        Standardised features, known at the close of each row's bar.
     forward_return : float64 array of shape (n,)
-        What a position taken at the row earns, open to open.
+        Return of a long position that is taken at the row, from open to open.
     position : int64 array of shape (n,)
-        Bar positions. Before a jump the position is closed, and closing costs.
+        Bar positions. The position held is closed before a jump, at the usual cost.
     cost : float
-        Share of the traded notional that a change of position costs, per side.
+        Cost per side of a change of position, as a share of the traded notional.
+
+    Examples
+    --------
+    Three rows: hold long for two bars, then reverse to short. The reversal trades two units.
+
+    >>> market = Market(np.zeros((3, 1)), np.array([0.01, 0.02, 0.03]), np.arange(3), cost=0.001)
+    >>> market.reward(np.arange(3), np.array([1, 1, -1]), np.array([0, 1, 1])).round(6)
+    array([ 0.009,  0.02 , -0.032])
     """
 
     features: npt.NDArray[np.float32]
@@ -44,17 +51,20 @@ class Market:
 
     @property
     def before_jump(self) -> npt.NDArray[np.bool_]:
-        """Rows whose next row is not the next bar, of shape (n,); the last row is none of them."""
+        """Whether a jump follows the row, of shape (n,); False for the last row."""
         return np.append(np.diff(self.position) != 1, False)
 
     def reward(self, at: IntArray, target: IntArray, held: IntArray) -> FloatArray:
-        """Net return of holding `target` at rows `at` after `held`: what `net_returns` gives."""
+        """Return the net return of each row `at` for the position `target` after `held`.
+
+        The result equals `net_returns` of the project's metrics. All arrays have shape (m,).
+        """
         traded = np.abs(target - held) + np.abs(target) * self.before_jump[at]
         return np.asarray(target * self.forward_return[at] - self.cost * traded)
 
     def observe(self, at: IntArray, held: IntArray) -> npt.NDArray[np.float32]:
-        """Features of rows `at` and the position held, of shape (m, f + 1)."""
-        rows = self.features[np.minimum(at, len(self) - 1)]
+        """Return the features of rows `at`, then the position held, of shape (m, f + 1)."""
+        rows = self.features[np.minimum(at, len(self) - 1)]  # (m, f)
         return np.concatenate([rows, held[:, None].astype(np.float32)], axis=1)
 
 
@@ -64,21 +74,22 @@ def _spaces(n_features: int) -> tuple[Any, Any]:
 
 
 class TradingEnv(gym.Env[npt.NDArray[np.float32], np.int64]):
-    """One pass over a market; the reference that the vectorised one is held to.
+    """One market environment; the tests compare `VectorTradingEnv` with it.
 
     Parameters
     ----------
     market : Market
     episode_bars : int, optional
-        Bars of an episode, from a random start; by default one pass from first row to last.
+        Bars of an episode, from a random start. By default an episode is one pass from the first
+        row to the last.
 
     Notes
     -----
     Actions 0, 1, 2 are short, flat, long. The reward is the net return of the bar that follows.
-    The end of data, or of an episode, is a truncation: nothing in the market ends there.
+    The end of the rows or of an episode is a truncation and not a terminal state.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - gymnasium declares it so
+    metadata = {"render_modes": []}  # noqa: RUF012 - gymnasium declares it without ClassVar
 
     def __init__(self, market: Market, *, episode_bars: int | None = None) -> None:
         self.market = market
@@ -90,7 +101,11 @@ class TradingEnv(gym.Env[npt.NDArray[np.float32], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Start flat: at ``options["start"]``, or at random, or at the first row."""
+        """Start an episode without a position.
+
+        It starts at row ``options["start"]`` if given. Otherwise it starts at a random row if
+        `episode_bars` is set, and at the first row if not.
+        """
         super().reset(seed=seed)
         n = len(self.market)
         start = (options or {}).get("start")
@@ -103,7 +118,7 @@ class TradingEnv(gym.Env[npt.NDArray[np.float32], np.int64]):
     def step(
         self, action: np.int64 | int
     ) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Take a position for the next bar."""
+        """Take a position at the current row and move to the next row."""
         at = np.array([self._at])
         target = int(POSITIONS[int(action)])
         reward = self.market.reward(at, np.array([target]), np.array([self._held]))[0]
@@ -111,7 +126,7 @@ class TradingEnv(gym.Env[npt.NDArray[np.float32], np.int64]):
         self._held = 0 if leaving else target
         self._at += 1
         self._left -= 1
-        # A jump ends a training episode; a full pass goes on behind it, flat.
+        # A jump ends an episode of `episode_bars`; a full pass continues after it without position.
         over = self._left <= 0 or self._at >= len(self.market)
         truncated = over or (leaving and self.episode_bars is not None)
         return self._observe(), float(reward), False, truncated, {"position": target}
@@ -122,17 +137,24 @@ class TradingEnv(gym.Env[npt.NDArray[np.float32], np.int64]):
 
 
 class VectorTradingEnv(VecEnv):
-    """Many `TradingEnv` with random starts, stepped by a few NumPy operations.
+    """Many copies of `TradingEnv` with random starts; a few NumPy operations step all of them.
 
     Parameters
     ----------
     market : Market
     n_envs : int
+        Number of copies.
     episode_bars : int
+        Bars of an episode.
     reward_scale : float, default 1.0
-        Rewards are multiplied by it: a learner wants them near size one.
+        Factor of the rewards. A learner is most stable with rewards of a size near one.
     seed : int, default 0
-        Of the random starts.
+        Seed of the random starts.
+
+    Attributes
+    ----------
+    at, held, left : int64 arrays of shape (n_envs,)
+        Row, position held, and remaining bars of the episode of each copy.
     """
 
     def __init__(
@@ -147,37 +169,37 @@ class VectorTradingEnv(VecEnv):
         super().__init__(n_envs, *_spaces(market.features.shape[1]))
         self.market, self.episode_bars, self.reward_scale = market, episode_bars, reward_scale
         self._rng = np.random.default_rng(seed)
-        self._leaving = market.before_jump
+        self._before_jump = market.before_jump
         self.at = np.zeros(n_envs, dtype=np.int64)
         self.held = np.zeros(n_envs, dtype=np.int64)
         self.left = np.zeros(n_envs, dtype=np.int64)
         self._actions = np.zeros(n_envs, dtype=np.int64)
 
     def reset(self) -> VecEnvObs:
-        """Start everywhere at random, flat."""
+        """Start all copies at random rows without a position."""
         self._restart(np.ones(self.num_envs, dtype=bool))
         return self.market.observe(self.at, self.held)
 
     def step_async(self, actions: npt.NDArray[np.int64]) -> None:
-        """Remember the actions."""
+        """Store the actions for `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step all copies; those that are over start again, as SB3 expects."""
-        target = POSITIONS[self._actions]
-        reward = self.market.reward(self.at, target, self.held) * self.reward_scale
-        leaving = self._leaving[self.at]
+        """Step all copies; copies whose episode ends start again, as stable-baselines3 requires."""
+        target = POSITIONS[self._actions]  # (n_envs,)
+        reward = self.market.reward(self.at, target, self.held) * self.reward_scale  # (n_envs,)
+        leaving = self._before_jump[self.at]  # (n_envs,)
         self.held = np.where(leaving, 0, target)
         self.at += 1
         self.left -= 1
-        over = (self.left <= 0) | (self.at >= len(self.market)) | leaving
+        over = (self.left <= 0) | (self.at >= len(self.market)) | leaving  # (n_envs,)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if over.any():
-            last = self.market.observe(self.at[over], self.held[over])
+            last = self.market.observe(self.at[over], self.held[over])  # (ended, f + 1)
             for row, i in enumerate(np.flatnonzero(over)):
                 infos[i] = {"terminal_observation": last[row], "TimeLimit.truncated": True}
             self._restart(over)
-        observed = self.market.observe(self.at, self.held)
+        observed = self.market.observe(self.at, self.held)  # (n_envs, f + 1)
         return observed, reward.astype(np.float32), over, infos
 
     def _restart(self, which: npt.NDArray[np.bool_]) -> None:
@@ -186,31 +208,24 @@ class VectorTradingEnv(VecEnv):
         self.left[which] = self.episode_bars
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the environment holds no resources."""
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return the same attribute for each copy."""
+        """Return the attribute once for each copy."""
         return [getattr(self, attr_name, None) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refuse: copies have no attributes of their own."""
+        """Raise NotImplementedError: copies have no attributes of their own."""
         raise NotImplementedError("copies of a VectorTradingEnv have no attributes of their own")
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
-        """Refuse: copies have no methods of their own."""
+        """Raise NotImplementedError: copies have no methods of their own."""
         raise NotImplementedError("copies of a VectorTradingEnv have no methods of their own")
 
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """Tell that no copy is wrapped."""
+        """Return False for each copy."""
         return [False for _ in self._get_indices(indices)]
-
-
-def full_pass(market: Market, actions: Sequence[int] | IntArray) -> FloatArray:
-    """Rewards of one pass over a market with these actions, of shape (n,)."""
-    env = TradingEnv(market)
-    env.reset()
-    return np.array([env.step(int(action))[1] for action in actions])

@@ -11,7 +11,7 @@ import torch
 from adapters.base import Batch
 from adapters.gru_training import Rows, Settings, train_network
 from adapters.recurrent import RecurrentNetwork
-from adapters.torch_tools import Standardiser, deterministic
+from adapters.torch_tools import Standardiser
 
 SETTINGS = Settings("classification", 4, 16, 8, 0.01, 0.0, 1.0, 3, 2, 3, 1)
 
@@ -64,21 +64,19 @@ def test_a_fit_ends_after_the_given_number_of_updates(with_valid: bool) -> None:
     assert history.updates == 3
 
 
-def test_checks_are_made_at_even_distances_and_after_the_last_batch() -> None:
-    """303 rows of context in chunks of 13 counted rows: 24 chunks, 3 batches an epoch."""
-    train, valid = rows(306), rows(120, 1, start=400)
+@pytest.mark.parametrize("checks", [1, 2, 3, 4])
+def test_checks_divide_an_epoch_evenly_and_one_follows_its_last_batch(checks: int) -> None:
+    """Chunks of one window: 56 of them are 7 batches an epoch."""
+    train, valid = rows(59), rows(50, 1, start=100)
     standardiser = Standardiser.of(train.X)
-    fitting, checked = (network_rows(standardiser, b.X, b) for b in (train, valid))
+    fitted, checked = (network_rows(standardiser, b.X, b) for b in (train, valid))
+    settings = dataclasses.replace(SETTINGS, chunk=4, checks_per_epoch=checks, patience=100)
     texts: list[str] = []
-    for checks, expected in ((1, 3), (2, 6), (3, 9)):
-        settings = dataclasses.replace(SETTINGS, checks_per_epoch=checks, patience=100)
-        with deterministic(0):
-            network = RecurrentNetwork(3, 8, 0.0)
-            history = train_network(network, fitting, checked, settings, texts.append)
-        assert history.updates in (9, 10, 11, 12)
-        assert len(history.train_loss) == expected
-        assert len(history.valid_loss) == 1 + expected
-    assert len(texts) == 3 + 6 + 9
+    history = train_network(RecurrentNetwork(3, 8, 0.0), fitted, checked, settings, texts.append)
+    assert history.updates == 3 * 7
+    assert len(history.train_loss) == len(texts) == 3 * checks
+    assert len(history.valid_loss) == 1 + 3 * checks
+    assert [text.split(",")[0] for text in texts[::checks]] == [f"epoch {k}/3" for k in (1, 2, 3)]
 
 
 def test_the_loss_counts_each_row_by_its_weight_and_padded_rows_not_at_all() -> None:

@@ -80,17 +80,17 @@ def test_rounds_cover_the_timesteps_and_each_has_one_text_and_one_value() -> Non
     assert texts[-1] == "round 8/8"
 
 
-def test_patience_ends_the_fit_and_the_best_round_is_kept() -> None:
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_patience_ends_the_fit_and_the_best_round_is_kept(patience: int) -> None:
     valid = market(100, 1)
-    curve, _, _ = fit(SETTINGS, valid)
-    best = int(np.argmax(curve)) + 1
-    assert best < len(curve), "the last round must not be the best one for this test"
-    stopped, _, kept = fit(dataclasses.replace(SETTINGS, patience=len(curve) - best), valid)
-    assert stopped == curve
-    # A fit that ends with the best round has the same weights at its end.
-    steps = best * SETTINGS.round_steps
-    _, _, expected = fit(dataclasses.replace(SETTINGS, timesteps=steps), None)
-    assert all(torch.equal(kept[name], expected[name]) for name in expected)
-    misses = np.flatnonzero(np.array(curve) <= np.maximum.accumulate([-np.inf, *curve[:-1]]))
-    shorter, _, _ = fit(dataclasses.replace(SETTINGS, patience=1), valid)
-    assert len(shorter) == misses[0] + 1
+    whole, _, _ = fit(SETTINGS, valid)
+    rounds = range(1, len(whole) + 1)
+    best = {number: int(np.argmax(whole[:number])) + 1 for number in rounds}
+    last = next(number for number in rounds if number - best[number] >= patience)
+    assert last < len(whole), "the fit must end early in this test"
+    curve, _, weights = fit(dataclasses.replace(SETTINGS, patience=patience), valid)
+    assert curve == whole[:last]
+    # A fit of `best` rounds without validation ends with the same weights.
+    timesteps = best[last] * SETTINGS.round_steps
+    _, _, expected = fit(dataclasses.replace(SETTINGS, timesteps=timesteps), None)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)

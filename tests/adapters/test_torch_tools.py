@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -48,36 +50,36 @@ def test_device_name_is_the_device_of_the_fit(monkeypatch: pytest.MonkeyPatch) -
     assert [device_name(device) for device in ("cpu", "auto", "cuda")] == ["cpu", "a GPU", "a GPU"]
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_deterministic_seeds_torch_and_restores_its_settings(fails: bool) -> None:
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
-    draws = []
-    for _ in range(2):
-        try:
-            with deterministic(7):
-                assert torch.get_num_threads() == 1
-                assert torch.are_deterministic_algorithms_enabled()
-                draws.append(torch.rand(5))
-                if fails:
-                    raise RuntimeError
-        except RuntimeError:
-            assert fails
-        assert torch.get_num_threads() == threads
-        assert not torch.are_deterministic_algorithms_enabled()
-        assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(*draws)
-
-
-def test_one_thread_restores_the_number_of_threads() -> None:
+@pytest.fixture
+def three_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    try:
-        with one_thread():
-            assert torch.get_num_threads() == 1
-            assert torch.is_inference_mode_enabled()
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("fails", [False, True])
+def test_deterministic_seeds_torch_and_restores_its_settings(fails: bool) -> None:
+    state = torch.get_rng_state()
+    with suppress(ZeroDivisionError), deterministic(7):
+        assert torch.get_num_threads() == 1
+        assert torch.are_deterministic_algorithms_enabled()
+        drawn = torch.rand(5)
+        if fails:
+            raise ZeroDivisionError
+    assert torch.equal(drawn, torch.rand(5, generator=torch.Generator().manual_seed(7)))
+    assert torch.get_num_threads() == 3
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_one_thread_restores_the_number_of_threads() -> None:
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        assert torch.is_inference_mode_enabled()
+    assert torch.get_num_threads() == 3
 
 
 def test_the_standardiser_centres_scales_and_clips() -> None:
