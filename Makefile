@@ -1,5 +1,5 @@
-# Every target does its own set-up, in .venv, and does it again only when pyproject.toml or
-# constraints.txt changed.
+# Every target runs the set-up that it needs, in .venv. It repeats the set-up only if pyproject.toml
+# or constraints.txt changed.
 #   make train SYMBOLS=EURUSD,GBPUSD SOURCE=data/bars INTERVAL=1h
 #   make setup PYTHON=python3.12        another interpreter (after `make clean`)
 
@@ -10,20 +10,22 @@ MODELS   ?= gru,lightgbm,ppo
 SOURCE   ?= sample
 INTERVAL ?= 1h
 UI_PORT  ?= 5000
-# Tests start servers and train models: a few at a time, whatever the machine. A file's tests share
-# what they train; the slow files come before the many quick ones.
+# Tests start servers and train models, so only three run at a time on any machine. The tests of a
+# file share trained models, so a file stays on one worker. Files start in the order of collection:
+# pytest-xdist would start those with many quick tests first, and the slow ones last.
 PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-# One store for `mlflow run`, for what it starts, and for `make ui`.
+# One store for `mlflow run`, for its commands, and for `make ui`.
 MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 export MLFLOW_TRACKING_URI
-# `mlflow run --env-manager local` starts `python`: the first one on PATH must be ours.
+# `mlflow run --env-manager local` starts the first `python` on PATH: it must be the one of .venv.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-# Where it is set, every command compiles this project's modules again: a fifth of its start-up.
+# If this variable is set, every command compiles the modules again: a fifth of its start-up time.
 unexport PYTHONDONTWRITEBYTECODE
 
-# pip compiles one file after the other, the libraries' own tests too: half of the set-up's time.
+# pip compiles all files in sequence, also the tests of the libraries: half of the set-up time. So it
+# does not compile, and `compileall` does it in parallel.
 INSTALL   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile -c constraints.txt
 COMPILE   = $(VENV)/bin/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib >/dev/null || true
 INSTALLED = $(VENV)/.installed
@@ -35,18 +37,18 @@ DEVELOPED = $(VENV)/.installed-dev
 
 help:
 	@echo "make train        train SYMBOLS ($(SYMBOLS)) with MODELS ($(MODELS)) from SOURCE ($(SOURCE)), INTERVAL ($(INTERVAL))"
-	@echo "make test         run the tests; PYTEST_ARGS are handed on"
-	@echo "make quick        the tests that need no server and no command of their own: two minutes"
-	@echo "make check        all that CI runs: format, lint, types, imports, environment files, tests"
-	@echo "make bench        run the benchmarks; BENCH_ARGS are handed on"
-	@echo "make ui           the MLflow UI at http://127.0.0.1:$(UI_PORT), on $(MLFLOW_TRACKING_URI)"
-	@echo "make setup        only the set-up, dev tools included"
+	@echo "make test         run all tests; PYTEST_ARGS are passed to pytest"
+	@echo "make quick        run the tests that need no server and no command: two minutes"
+	@echo "make check        run the steps of CI: format, lint, types, imports, environment files, tests"
+	@echo "make bench        run the benchmarks; BENCH_ARGS are passed to them"
+	@echo "make ui           start the MLflow UI at http://127.0.0.1:$(UI_PORT), on $(MLFLOW_TRACKING_URI)"
+	@echo "make setup        run the set-up only, with the dev tools"
 	@echo "make constraints  renew constraints.txt and the environment files"
 	@echo "make clean        remove .venv and the caches; data, models and mlflow.db stay"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
-	  echo "Barwright needs Python 3.11, 3.12 or 3.13; PYTHON=$(PYTHON) is: $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.11 ..." >&2; \
+	  echo "Barwright needs Python 3.11, 3.12 or 3.13; PYTHON=$(PYTHON) is: $$($(PYTHON) --version 2>&1). Give another one: make PYTHON=python3.11 ..." >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
@@ -69,11 +71,11 @@ train: $(INSTALLED)
 test: $(DEVELOPED)
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
-# What needs a server, a browser, an MLflow store or a whole command is left out.
+# Tests that need a server, a browser, an MLflow store or a whole command are left out.
 quick: $(DEVELOPED)
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not server and not slow" $(QUICK_ARGS)
 
-# The tests come last: their closing line is the verdict.
+# The tests run last, so the last line of the output is their result.
 check: $(DEVELOPED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -87,7 +89,7 @@ bench: $(DEVELOPED)
 
 ui: $(INSTALLED)
 	@case "$(MLFLOW_TRACKING_URI)" in \
-	  http://*|https://*) echo "MLFLOW_TRACKING_URI is a server with its own UI: $(MLFLOW_TRACKING_URI)" ;; \
+	  http://*|https://*) echo "MLFLOW_TRACKING_URI is a server that has a UI: $(MLFLOW_TRACKING_URI)" ;; \
 	  *) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec $(VENV)/bin/mlflow server --host 127.0.0.1 --port $(UI_PORT) --workers 1 \
 	       --backend-store-uri "$(MLFLOW_TRACKING_URI)" ;; \
 	esac

@@ -1,14 +1,14 @@
 """The root of Barwright's errors.
 
-Every error that a user can mend is one of these; its text is one sentence for the user: the
-argument, the rule, the value that broke it, and the way out. The command line prints that sentence
+A user can mend every error of this tree. Its text is one sentence for the user: the argument, the
+rule, the value that breaks the rule, and the way out. The command line prints that sentence
 without a traceback.
 
     BarwrightError            (a ValueError)
     +-- InputError            features/errors.py: bars, features or labels that cannot be used
     +-- AdapterError          adapters/base.py: a model that cannot be fitted, used or loaded
     +-- TrainerError          trainer/errors.py: everything else
-        +-- UsageError        an option that breaks its rule: exit status 2
+        +-- UsageError        trainer/errors.py: an option that breaks its rule; exit status 2
 """
 
 

@@ -1,4 +1,4 @@
-"""The consumer: load a registered model as data, prove it, decide on bars, print the decisions."""
+"""The consumer of a registered model: print its decisions on the last bars of a source."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import math
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from barwright import BarwrightError
+
 if TYPE_CHECKING:
     import pandas as pd
 
+    from trainer.serving.contract import Contract
+    from trainer.serving.trading_model import TradingModel
+    from trainer.tracking.model_uri import Resolved
 
 _HELP = """Print a registered model's decisions.
 
@@ -23,6 +29,7 @@ executed. Its digests, format and golden decisions are checked before it may dec
 \b
   python trader.py --model models:/lightgbm-EURUSD@latest --source sample --last 5
 """
+_POSITIONS = {-1: "short", 0: "flat", 1: "long"}
 
 
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,10 +49,10 @@ executed. Its digests, format and golden decisions are checked before it may dec
     default=1,
     show_default=True,
     type=click.IntRange(1, 1_000_000),
-    help="Decide the last so many bars.",
+    help="Number of bars to decide, counted from the last one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object.")
-@click.option("--debug", is_flag=True, help="Show where errors come from.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 def trade(
     model_uri: str,
     source: str,
@@ -55,23 +62,59 @@ def trade(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Print a registered model's decisions; the help text for people is `_HELP`."""
-    from adapters.base import AdapterError
-    from features.errors import InputError
-    from trainer.errors import TrainerError
-
+    """Run the command; `_HELP` is its help text."""
     try:
-        decided, facts = decide(model_uri, source, last=last, symbol=symbol, interval=interval)
-    except (InputError, AdapterError, TrainerError) as error:
+        decisions = decide(model_uri, source, last=last, symbol=symbol, interval=interval)
+    except BarwrightError as error:
         if debug:
             traceback.print_exception(error)
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     if as_json:
-        rows = [_plain(row) for row in decided.to_dict("records")]
-        click.echo(json.dumps({**facts, "decisions": rows}))
+        click.echo(json.dumps(decisions.to_json()))
     else:
-        _print_table(decided, facts)
+        _print_table(decisions)
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Decisions of a model on the last bars of a source.
+
+    Attributes
+    ----------
+    model : str
+        Model URI as it was requested.
+    version : str
+        Version that decided.
+    symbol, interval : str
+        Symbol and length of the bars.
+    status, status_reason : str or None
+        Verdict on the version and its reason, as the registry stores them; None for a model that
+        is not registered.
+    understood : str
+        How the source read the bars.
+    bars_late : int
+        Bars that have closed since the last decided one.
+    frame : pandas.DataFrame
+        timestamp (UTC bar OPEN time), score, probability, position; see `TradingModel.decide`.
+    """
+
+    model: str
+    version: str
+    symbol: str
+    interval: str
+    status: str | None
+    status_reason: str | None
+    understood: str
+    bars_late: int
+    frame: pd.DataFrame
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decisions as JSON values; an undefined number is null."""
+        from trainer.serving.manifest import decision_to_json
+
+        facts = {name: value for name, value in vars(self).items() if name != "frame"}
+        return {**facts, "decisions": [*map(decision_to_json, self.frame.to_dict("records"))]}
 
 
 def decide(
@@ -81,7 +124,7 @@ def decide(
     last: int = 1,
     symbol: str | None = None,
     interval: str | None = None,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> Decisions:
     """Load a model and decide the last bars of a source.
 
     Parameters
@@ -91,34 +134,51 @@ def decide(
     source : str
         Folder of bars, or ``sample``.
     last : int, default 1
-        Bars to decide.
+        Number of bars to decide.
     symbol, interval : str, optional
-        What the caller believes the model decides on; another than the model's is refused.
-
-    Returns
-    -------
-    decided : pandas.DataFrame
-        timestamp (UTC bar OPEN time), score, probability, position.
-    facts : dict
-        Which model (uri, version, symbol, interval), what training said of it (status, reason;
-        None for what is not registered), how the bars were understood, and how many bars have
-        closed since the last one that was decided.
+        Symbol and bar length that the caller expects; those of the model by default.
 
     Raises
     ------
     InputError, TrainerError
-        If the model cannot be loaded or proven, or the bars are not the ones it was made for.
+        If the model cannot be loaded or verified, was made for other bars than the caller expects,
+        or the bars cannot be used.
     """
-    # As for training: what is traded is nobody else's business.
+    # MLflow's telemetry is off unless the user sets it: what is traded is confidential.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import pandas as pd
 
     from features.interval import Interval
     from features.sources import open_source
+    from trainer.tracking.tag_names import STATUS, STATUS_REASON
+
+    model, resolved = _load(model_uri)
+    contract = model.contract
+    _check_expected(model_uri, contract, symbol, interval)
+    raw = open_source(source).read(contract.symbol, contract.interval)
+    now = pd.Timestamp.now("UTC")
+    frame = model.decide(raw.frame, last=last, now=now)
+    step = pd.Timedelta(Interval.parse(contract.interval).ns)
+    return Decisions(
+        model=model_uri,
+        version=resolved.version,
+        symbol=contract.symbol,
+        interval=contract.interval,
+        status=resolved.tags.get(STATUS),
+        status_reason=resolved.tags.get(STATUS_REASON),
+        understood=raw.understood,
+        bars_late=int((now - frame["timestamp"].iloc[-1]) / step) - 1,
+        frame=frame,
+    )
+
+
+def _load(model_uri: str) -> tuple[TradingModel, Resolved]:
+    """Pin a model URI to a version, and load that version as data."""
     from trainer.errors import TrainerError
     from trainer.flavor import load_model
     from trainer.serving.manifest import MANIFEST_TAG
-    from trainer.tracking.store import STORE_ERRORS, open_store, shown
+    from trainer.tracking.model_uri import resolve
+    from trainer.tracking.store import STORE_ERRORS, open_store, redacted
 
     if not model_uri.startswith(("models:/", "runs:/", "file:", "/")):
         raise TrainerError(
@@ -126,110 +186,76 @@ def decide(
             f"models:/{model_uri}@latest"
         )
     uri, _ = open_store()
-    try:
-        resolved, version, tags = resolve(model_uri)
-        model = load_model(resolved, manifest_sha256=tags.get(MANIFEST_TAG))
-    except (*STORE_ERRORS, ImportError) as error:
+
+    def not_loaded(error: Exception) -> TrainerError:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise TrainerError(
-            f"{model_uri} cannot be loaded from {shown(uri)}: {reason}; train it first, give a "
-            "version or alias that is there, or set MLFLOW_TRACKING_URI"
-        ) from error
-    contract = model.contract
-    for name, given, own in (
+        return TrainerError(
+            f"{model_uri} cannot be loaded from {redacted(uri)}: {reason}; train it first, give a "
+            "version or alias that exists, or set MLFLOW_TRACKING_URI"
+        )
+
+    try:
+        resolved = resolve(model_uri)
+    except (TrainerError, *STORE_ERRORS, ImportError) as error:
+        raise not_loaded(error) from error
+    try:
+        model = load_model(resolved.uri, manifest_sha256=resolved.tags.get(MANIFEST_TAG))
+    except (*STORE_ERRORS, ImportError) as error:
+        raise not_loaded(error) from error
+    return model, resolved
+
+
+def _check_expected(
+    model_uri: str, contract: Contract, symbol: str | None, interval: str | None
+) -> None:
+    """Raise if the model was made for another symbol or interval than the caller expects."""
+    from trainer.errors import TrainerError
+
+    for name, expected, own in (
         ("symbol", symbol, contract.symbol),
         ("interval", interval, contract.interval),
     ):
-        if given is not None and given != own:
+        if expected is not None and expected != own:
             raise TrainerError(
                 f"{model_uri} decides on {contract.symbol} at {contract.interval}, not on "
-                f"{name} {given!r}; load the model of that {name}"
+                f"{name} {expected!r}; load the model of that {name}"
             )
-    raw = open_source(source).read(contract.symbol, contract.interval)
-    now = pd.Timestamp.now("UTC")
-    decided = model.decide(raw.frame, last=last, now=now)
-    step = pd.Timedelta(Interval.parse(contract.interval).ns)
-    facts = {
-        "model": model_uri,
-        "version": version,
-        "symbol": contract.symbol,
-        "interval": contract.interval,
-        "status": tags.get("status"),
-        "status_reason": tags.get("status_reason"),
-        "understood": raw.understood,
-        "bars_late": int((now - decided["timestamp"].iloc[-1]) / step) - 1,
-    }
-    return decided, facts
 
 
-def resolve(model_uri: str) -> tuple[str, str, dict[str, str]]:
-    """Pin an alias to the version it names now, so that what is printed is what was loaded.
-
-    Returns
-    -------
-    uri, version : str
-    tags : dict of str to str
-        What the registry says of the version; empty for what is not registered.
-    """
-    from mlflow import MlflowClient
-
-    path = model_uri.removeprefix("models:/")
-    if not model_uri.startswith("models:/") or ("@" not in path and "/" not in path):
-        return model_uri, model_uri.rpartition("/")[2], {}
-    client = MlflowClient()
-    name, at, alias = path.partition("@")
-    if at or path.endswith("/latest"):
-        name = name.removesuffix("/latest")
-        found = client.get_model_version_by_alias(name, alias or "latest")
-    else:
-        name, _, number = path.rpartition("/")
-        found = client.get_model_version(name, number)
-    return f"models:/{name}/{found.version}", str(found.version), dict(found.tags)
-
-
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """JSON values of one decision; NaN becomes null."""
-    return {
-        "timestamp": row["timestamp"].isoformat(),
-        **{
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in row.items()
-            if name != "timestamp"
-        },
-    }
-
-
-def _print_table(decided: pd.DataFrame, facts: dict[str, Any]) -> None:
+def _print_table(decisions: Decisions) -> None:
+    """Print one row for each bar, and what the user must know about model and bars."""
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{facts['model']} (version {facts['version']}), {facts['symbol']} {facts['interval']}"
-    table = Table(title=title, title_justify="left")
+    table = Table(
+        title=f"{decisions.model} (version {decisions.version}), "
+        f"{decisions.symbol} {decisions.interval}",
+        title_justify="left",
+    )
     for heading in ("bar opened (UTC)", "score", "probability", "position from next open"):
         table.add_column(heading, justify="right", no_wrap=True)
-    words = {-1: "short", 0: "flat", 1: "long"}
-    rows = decided.to_dict("records")
+    rows = decisions.frame.to_dict("records")
     for row in rows:
         table.add_row(
             f"{row['timestamp']:%Y-%m-%d %H:%M}",
             f"{row['score']:.4f}",
             f"{row['probability']:.4f}",
-            words[row["position"]],
+            _POSITIONS[row["position"]],
         )
     console = Console()
     console.print(table)
     if any(math.isnan(row["score"]) for row in rows):
         console.print("nan: no decision, the features are undefined or span a gap; flat.")
-    if facts["status"] in ("flat", "unproven"):
+    if decisions.status in ("flat", "unproven"):
         console.print(
-            f"[yellow]{facts['status']}[/yellow]: {facts['status_reason']} (said when it was "
+            f"[yellow]{decisions.status}[/yellow]: {decisions.status_reason} (said when it was "
             "trained).",
             highlight=False,
         )
-    console.print(facts["understood"], highlight=False, markup=False)
-    if facts["bars_late"] > 0:
+    console.print(decisions.understood, highlight=False, markup=False)
+    if decisions.bars_late > 0:
         console.print(
-            f"[yellow]old bars[/yellow]: {facts['bars_late']:,} bar lengths have passed since the "
+            f"[yellow]old bars[/yellow]: {decisions.bars_late:,} bar lengths have passed since the "
             "last of them closed; these decisions are history."
         )
 

@@ -1,1 +1,1 @@
-"""What Barwright costs, measured against bare libraries: ``python -m benchmarks [NAME ...]``."""
+"""Benchmarks of Barwright against bare libraries: ``python -m benchmarks [NAME ...]``."""

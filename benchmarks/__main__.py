@@ -1,4 +1,4 @@
-"""Command line of the benchmarks; the modules are imported once one thread has been set."""
+"""Command line of the benchmarks: it sets one thread per library before it imports them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ NAMES = (
     "mismatches", "noise",
 )  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-#: What models earn, not how fast anything is; takes an hour on all real bars, so only when named.
+#: Studies measure what models earn, not speed. One takes an hour on all real bars, so it runs only
+#: when it is named.
 STUDIES = ("validation_study",)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", nargs=-1, metavar="[NAME ...]", type=click.Choice(NAMES + STUDIES))
-@click.option("--quick", is_flag=True, help="Small sizes: shows that it runs, not how fast.")
-@click.option("--runs", type=click.IntRange(1), help="Timed rounds, instead of each one's own.")
+@click.option("--quick", is_flag=True, help="Small sizes: a test that it runs.")
+@click.option("--runs", type=click.IntRange(1), help="Timed rounds; each benchmark has a default.")
 @click.option("--source", default="", help="Real bars: a folder with BTCUSDT_1h, or `sample`.")
 @click.option("--walks", default=20, type=click.IntRange(1, 99), help="Random walks of `noise`.")
 @click.option("--symbols", default="", help="Studies: symbols, comma-separated.")
 @click.option("--models", default="", help="Studies: models, comma-separated.")
-@click.option("--fit-cache-folder", default="", help="Studies: fits are read and kept here.")
+@click.option("--fit-cache-folder", default="", help="Studies: folder of the fit cache.")
 @click.option("--max-workers", type=click.IntRange(1), default=1, help="Studies: processes.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write results here.")
 def main(
     names: tuple[str, ...],
     quick: bool,
@@ -42,40 +43,40 @@ def main(
     max_workers: int,
     json_path: Path | None,
 ) -> None:
-    """Measure NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, caching ...
+    """Run the benchmarks NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, ...
 
-    Without a name: all of them. Only when named: validation_study, results with and without each
-    improvement, on walk-forwards of the same models. Exit status 1 if noise earned what only skill
-    may.
+    Without a name, all of them run, except the study validation_study. It compares walk-forwards
+    of the same models with and without each part of the procedure. Exit status 1 if a check of
+    `noise` fails.
     """
     for variable in _THREADS:
         os.environ[variable] = "1"
     from rich.console import Console
 
-    from benchmarks.measure import Options, machine
+    from benchmarks.measure import BenchmarkResult, Options, machine
 
     console = Console(width=110, highlight=False)
     about = machine()
     for key, value in about.items():
         console.print(f"{key}: {value}")
     if quick:
-        console.print("--quick: small sizes, the times mean nothing")
+        console.print("--quick: small sizes, the times are not valid")
     options = Options(
-        quick, runs, source, walks, _listed(symbols), _listed(models), fit_cache_folder, max_workers
+        quick, runs, source, walks, _split(symbols), _split(models), fit_cache_folder, max_workers
     )
-    reports = []
+    results = []
     for name in names or NAMES:
-        report = import_module(f"benchmarks.{name}").run(options)
-        report.show(console)
-        reports.append(report.to_json())
+        result: BenchmarkResult = import_module(f"benchmarks.{name}").run(options)
+        result.print_to(console)
+        results.append(result.to_json())
     if json_path:
-        results = {"machine": about, "quick": quick, "benchmarks": reports}
-        json_path.write_text(json.dumps(results, indent=1) + "\n")
-    if any(report["failures"] for report in reports):
+        content = {"machine": about, "quick": quick, "benchmarks": results}
+        json_path.write_text(json.dumps(content, indent=1) + "\n")
+    if any(result["failures"] for result in results):
         sys.exit(1)
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

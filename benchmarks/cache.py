@@ -1,4 +1,4 @@
-"""Building a dataset with its features in the cache, against computing them."""
+"""Time to build a dataset with features from the cache, against features that are computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.inputs import HOUR, synthetic_folder
-from benchmarks.measure import Options, Report, Target, interleaved, ratios
+from benchmarks.measure import BenchmarkResult, Options, Target, interleaved, ratios
 from features.bars import Bars, validate_bars
 from features.cache import FeatureCache
 from features.dataset import DatasetBuilder
@@ -21,7 +21,7 @@ from features.probe import probe
 SYMBOL = "SYNTHETIC"
 
 
-def run(options: Options) -> Report:
+def run(options: Options) -> BenchmarkResult:
     n = options.pick(1_000_000, 5_000)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -30,7 +30,7 @@ def run(options: Options) -> Report:
         cached = DatasetBuilder(source, HOUR, features, cache=FeatureCache(folder / "kept"))
         emptied = replace(cached, cache=FeatureCache(folder / "emptied"))
         off = replace(cached, cache=None)
-        report = Report(
+        result = BenchmarkResult(
             "cache",
             f"DatasetBuilder.build from a parquet file of {n:,} SYNTHETIC bars x "
             f"{len(features.columns)} features: read from the cache, computed and stored "
@@ -38,9 +38,9 @@ def run(options: Options) -> Report:
         )
         times = interleaved(
             {
-                "stored": lambda: _expect(emptied, "computed"),
-                "read": lambda: _expect(cached, "read"),
-                "off": lambda: _expect(off, "off"),
+                "stored": lambda: _build(emptied, "computed"),
+                "read": lambda: _build(cached, "read"),
+                "off": lambda: _build(off, "off"),
             },
             rounds=options.repeats(7),
             prepare={
@@ -48,29 +48,30 @@ def run(options: Options) -> Report:
                 "read": lambda: cached.build(SYMBOL),
             },
         )
-        report.add_times("whole build", times)
-        report.add_ratios("whole build", times, [("stored", "read"), ("off", "read")])
+        result.add_times("whole build", times)
+        result.add_ratios("whole build", times, [("stored", "read"), ("off", "read")])
         ratio = statistics.median(ratios(times["stored"].wall, times["read"].wall))
-        report.targets.append(Target("computed and stored / read", ratio, 15, True, "x"))
-        _parts(report, cached, options.repeats(7))
-    return report
+        result.targets.append(Target("computed and stored / read", ratio, 15, True, "x"))
+        _add_parts(result, cached, options.repeats(7))
+    return result
 
 
-def _expect(builder: DatasetBuilder, outcome: str) -> object:
-    built = builder.build(SYMBOL)
-    if built.meta.cache != outcome:
-        raise RuntimeError(f"the cache says {built.meta.cache!r}, not {outcome!r}")
-    return built
+def _build(builder: DatasetBuilder, origin: str) -> object:
+    """Build the dataset and check where its features come from."""
+    data = builder.build(SYMBOL)
+    if data.meta.cache != origin:
+        raise RuntimeError(f"the features must have the origin {origin!r}, got {data.meta.cache!r}")
+    return data
 
 
-def _parts(report: Report, builder: DatasetBuilder, rounds: int) -> None:
-    """Say what a build consists of: what a cache can save, and what it cannot."""
+def _add_parts(result: BenchmarkResult, builder: DatasetBuilder, rounds: int) -> None:
+    """Time the parts of a build: those that a cache can save, and those that it cannot."""
     raw = builder.source.read(SYMBOL, "1h").frame
     bars = _validate(raw)
     signature = builder.features.signature
     matrix = builder.features.compute(bars)
     labels = make_labels(builder.label, bars.open, bars.high, bars.low, bars.close)
-    kept = labels.end < len(bars)
+    complete = labels.end < len(bars)
 
     def fetch() -> Matrix:
         assert builder.cache is not None
@@ -85,21 +86,21 @@ def _parts(report: Report, builder: DatasetBuilder, rounds: int) -> None:
         "features: read from cache": fetch,
         "labels and weights": lambda: (
             make_labels(builder.label, bars.open, bars.high, bars.low, bars.close),
-            average_uniqueness(kept.nonzero()[0], labels.end[kept]),
+            average_uniqueness(complete.nonzero()[0], labels.end[complete]),
         ),
         "copy of the matrix": lambda: matrix.copy("F"),
     }
     times = interleaved(parts, rounds=rounds)
-    report.add_times("its parts", times)
+    result.add_times("its parts", times)
     pairs = [
         ("features: compute", "features: read from cache"),
         ("features: compute", "copy of the matrix"),
     ]
-    report.add_ratios("what a cache can save", times, pairs)
-    report.notes.append(
-        "A cache that is read with its SHA-256 checked can save the computing and the probe only; "
-        "the bars are read, proven and hashed either way (the hash is the key). The copy is the "
-        "bound for anything that hands out a matrix of its own."
+    result.add_ratios("what a cache can save", times, pairs)
+    result.notes.append(
+        "A cache that checks the SHA-256 of what it reads saves only the computing and the probe. "
+        "The bars are read, validated and hashed in both cases, because the hash is the key. The "
+        "time of the copy is the bound for every function that returns a matrix of its own."
     )
 
 

@@ -1,4 +1,4 @@
-"""Time that the caches save when a standard training command is run again."""
+"""Time that the caches save when a standard training command runs again."""
 
 from __future__ import annotations
 
@@ -9,95 +9,112 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.command import CommandLine
 from benchmarks.inputs import real_source
-from benchmarks.measure import Options, Report, Target, Times
+from benchmarks.measure import BenchmarkResult, Options, Target, Times
 
-_ROOT = Path(__file__).resolve().parent.parent
-#: What `barwright train` trains when it is not told otherwise.
+#: Models that `barwright train` trains by default.
 _MODELS = "gru,lightgbm,ppo"
+_COLD, _FEATURES, _BOTH = "nothing cached", "features cached", "features and fits cached"
 
 
-def run(options: Options) -> Report:
-    source, symbol, which = real_source("sample" if options.quick else options.source)
-    extra = ["--n-splits", "2", "--wf-splits", "2"] if options.quick else []
-    if options.quick:
-        extra += ["--params", "lightgbm.num_boost_round=5,gru.max_epochs=1,ppo.timesteps=2000"]
-    fits = 3 * (9 if options.quick else 36)
-    names = ("nothing cached", "features cached", "features and fits cached")
+def run(options: Options) -> BenchmarkResult:
+    source, symbol, description = real_source("sample" if options.quick else options.source)
+    with tempfile.TemporaryDirectory() as temporary:
+        measured = _measure(Path(temporary), ["--symbols", symbol, "--source", source], options)
+    result = BenchmarkResult(
+        "caching",
+        f"{description} `barwright train` with its defaults ({_MODELS}), one symbol: the whole "
+        "command, from start to exit. In each round with empty cache folders, then again without "
+        "the fit cache, then again with both. MLflow's database exists before.",
+        data={"peak_bytes": measured.peaks, "fit_cache_bytes": measured.fit_cache_bytes},
+    )
+    times = measured.times
+    result.add_times("whole command", times)
+    result.add_ratios("whole command", times, [(_FEATURES, _COLD), (_BOTH, _COLD)])
+    rows = [[name, f"{max(peaks) / 1e6:.0f}"] for name, peaks in measured.peaks.items()]
+    result.add_table("peak resident memory of the largest process", ["", "MB"], rows)
+    saved = _saved_percent(times[_BOTH], times[_COLD])
+    result.targets.append(Target("time that a rerun saves", saved, 50, True, " %"))
+    saved_by_features = _saved_percent(times[_FEATURES], times[_COLD])
+    result.notes.append(f"Saved by the cached features: {saved_by_features:.1f} %.")
+    size = measured.fit_cache_bytes / 1e6
+    result.notes.append(f"{measured.n_fits} fits take {size:.1f} MB in the cache's folder.")
+    return result
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Times and peak bytes of the largest process, by what was cached; one value a round."""
+
+    times: dict[str, Times]
+    peaks: dict[str, list[int]]
+    n_fits: int
+    fit_cache_bytes: int
+
+
+def _measure(folder: Path, arguments: list[str], options: Options) -> _Measured:
+    """Run the command in rounds: nothing cached, features cached, features and fits cached."""
+    few_fits = ["--n-splits", "2", "--wf-splits", "2"]
+    short_fits = ["--params", "lightgbm.num_boost_round=5,gru.max_epochs=1,ppo.timesteps=2000"]
+    quick = [*few_fits, *short_fits] if options.quick else []
+    n_fits = 3 * (9 if options.quick else 36)
+    names = (_COLD, _FEATURES, _BOTH)
     times = {name: Times() for name in names}
     peaks: dict[str, list[int]] = {name: [] for name in names}
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        train = _Train(folder, ["--symbols", symbol, "--source", source])
-        # MLflow makes its database here: nobody's time.
-        train("lightgbm", "--fit-cache", "off", "--n-splits", "2", "--wf-splits", "2")
-        for _ in range(options.repeats(3)):
-            shutil.rmtree(folder / "data")
-            commands = {
-                "nothing cached": (0, ()),
-                "features cached": (0, ("--fit-cache", "off")),
-                "features and fits cached": (fits, ()),
-            }
-            for name, (read, more) in commands.items():
-                out, wall, cpu, peak = train(_MODELS, *extra, *more)
-                if (f"{fits:,} of {fits:,} fits read" in out) != bool(read):
-                    raise RuntimeError(f"{name}: the caches were not used as meant:\n{out}")
-                times[name].wall.append(wall)
-                times[name].cpu.append(cpu)
-                peaks[name].append(peak)
-        held = sum(path.stat().st_size for path in (folder / "data" / "fits").iterdir())
-    report = Report(
-        "caching",
-        f"{which} `barwright train` with its defaults ({_MODELS}), one symbol: the whole command, "
-        "from start to exit. In each round with empty cache folders, then again without the fit "
-        "cache, then again with both. MLflow's database is there each time.",
-        data={"peak_bytes": peaks, "fit_cache_bytes": held},
-    )
-    report.add_times("whole command", times)
-    report.add_ratios("whole command", times, [(names[1], names[0]), (names[2], names[0])])
-    rows = [[name, f"{max(found) / 1e6:.0f}"] for name, found in peaks.items()]
-    report.add_table("peak resident memory of the largest process", ["", "MB"], rows)
-    for name, what in ((names[2], "time that a rerun saves"), (names[1], "by features alone")):
-        pairs = zip(times[name].wall, times[names[0]].wall, strict=True)
-        saved = 100 * (1 - statistics.median(warm / cold for warm, cold in pairs))
-        if name == names[2]:
-            report.targets.append(Target(what, saved, 50, True, " %"))
-        else:
-            report.notes.append(f"Saved {what}: {saved:.1f} %.")
-    report.notes.append(f"{fits} fits take {held / 1e6:.1f} MB in the cache's folder.")
-    return report
+    command_line = CommandLine(folder)
+    # This command creates MLflow's database, whose time belongs to none of the rounds.
+    _train(command_line, "lightgbm", *arguments, "--fit-cache", "off", *few_fits)
+    for _ in range(options.repeats(3)):
+        shutil.rmtree(folder / "data")
+        for name in names:
+            without_fits = ["--fit-cache", "off"] if name == _FEATURES else []
+            used = _train(command_line, _MODELS, *arguments, *quick, *without_fits)
+            if (f"{n_fits:,} of {n_fits:,} fits read" in used.output) != (name == _BOTH):
+                raise RuntimeError(f"{name}: the caches were not used as intended:\n{used.output}")
+            times[name].wall.append(used.wall)
+            times[name].cpu.append(used.cpu)
+            peaks[name].append(used.peak)
+    size = sum(path.stat().st_size for path in (folder / "data" / "fits").iterdir())
+    return _Measured(times, peaks, n_fits, size)
 
 
-class _Train:
-    """Runs the command in one folder."""
+@dataclass(frozen=True)
+class _Used:
+    """Output, wall and CPU seconds of a command, and the peak bytes of its largest process."""
 
-    def __init__(self, folder: Path, arguments: list[str]) -> None:
-        self.folder, self.arguments = folder, arguments
-        uri = f"sqlite:///{folder / 'mlflow.db'}"
-        self.environment = {**os.environ, "PYTHONPATH": str(_ROOT), "MLFLOW_TRACKING_URI": uri}
-        self.environment.pop("MLFLOW_RUN_ID", None)
+    output: str
+    wall: float
+    cpu: float
+    peak: int
 
-    def __call__(self, models: str, *more: str) -> tuple[str, float, float, int]:
-        """Return what it printed, wall and CPU seconds, and the peak of its largest process."""
-        command = [sys.executable, "-m", "trainer", "train", "--models", models, *self.arguments]
-        with (self.folder / "printed").open("w+") as printed:
-            started = time.perf_counter()
-            process = subprocess.Popen(
-                [*command, *more],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-            )
-            # Not `wait`: this one tells what the process and all that it waited for have used.
-            _, status, used = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-            printed.seek(0)
-            out = printed.read()
-        if process.returncode:
-            raise RuntimeError(f"the training command failed:\n{out}")
-        unit = 1 if sys.platform == "darwin" else 1024
-        return out, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * unit
+
+def _train(command_line: CommandLine, models: str, *arguments: str) -> _Used:
+    with (command_line.folder / "printed").open("w+") as printed:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command_line.words("train", "--models", models, *arguments),
+            cwd=command_line.folder,
+            env=command_line.environment,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        )
+        # `wait4`, not `wait`: it returns the resources that the process and its children used.
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        output = printed.read()
+    if process.returncode:
+        raise RuntimeError(f"the training command failed:\n{output}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _Used(output, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
+
+
+def _saved_percent(warm: Times, cold: Times) -> float:
+    """Return the median share of the wall time that was saved within a round, in percent."""
+    pairs = zip(warm.wall, cold.wall, strict=True)
+    return 100 * (1 - statistics.median(a / b for a, b in pairs))

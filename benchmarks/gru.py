@@ -1,4 +1,7 @@
-"""GRU training on chunks against one window a sample: speed, and log-loss out of fold."""
+"""GRU training on chunks of rows against training on one window per sample.
+
+Both schemes are compared by speed and by log-loss out of fold.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from adapters.base import Batch
@@ -15,37 +19,44 @@ from adapters.gru_training import Rows, Settings, train_network
 from adapters.recurrent import RecurrentNetwork, window_ends
 from adapters.torch_tools import Standardiser, deterministic, one_thread
 from benchmarks.inputs import real_builder, real_source
-from benchmarks.measure import Options, Report, Target
+from benchmarks.measure import BenchmarkResult, Options, Target
 from trainer.procedure.procedure import TAIL_FRACTION
 from trainer.procedure.sample import Sample
 from trainer.procedure.splits import PurgedKFold, purged_tail
 from trainer.statistics.performance import base_rate_log_loss, log_loss
 
-#: The sizes that the target is stated for.
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+#: Sizes for which the target is stated.
 FEATURES, LOOKBACK, HIDDEN = 60, 64, 64
-#: One window a sample learns best from many small draws; 256 was the best of 64, 256, 1,024.
-_WINDOWS = {"batch": 256}
+#: Windows in one update. With 256 the log-loss was lower than with 64 and with 1,024.
+_WINDOW_BATCH = 256
+_CHUNKS, _EQUAL_TIME, _EQUAL_EPOCHS = "chunks", "windows, equal time", "windows, equal epochs"
 
 
-def run(options: Options) -> Report:
-    report = Report(
+def run(options: Options) -> BenchmarkResult:
+    result = BenchmarkResult(
         "gru",
         "Training on chunks with a burn-in, as the adapter does, against one window a sample. Both "
         "are the same network, loss, optimiser and early stopping; one thread.",
     )
-    _speed(report, options)
-    _quality(report, options)
-    return report
+    _compare_speed(result, options)
+    _compare_quality(result, options)
+    return result
 
 
-def _speed(report: Report, options: Options) -> None:
+# --- speed -----------------------------------------------------------------------------------
+
+
+def _compare_speed(result: BenchmarkResult, options: Options) -> None:
+    """Compare samples per CPU second on SYNTHETIC rows."""
     n = options.pick(60_000, 2_000)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, FEATURES)).astype(np.float32)
     y = (rng.random(n) < 0.5).astype(float)
-    rows = _rows(Standardiser.of(X), Batch(X, y, np.ones(n), np.arange(n)))
+    rows = _network_rows(Standardiser.of(X), Batch(X, y, np.ones(n), np.arange(n)))
     large = _settings(1, lookback=LOOKBACK)
-    rates = _rates(
+    rates = _measure_rates(
         rows,
         HIDDEN,
         {
@@ -54,36 +65,36 @@ def _speed(report: Report, options: Options) -> None:
         },
         options,
     )
-    _add_rates(report, f"{FEATURES} features, {LOOKBACK} steps, hidden {HIDDEN}", rates)
+    _add_rates(result, f"{FEATURES} features, {LOOKBACK} steps, hidden {HIDDEN}", rates)
     fast = statistics.median(rates["chunks"])
-    report.targets.append(Target("training, samples a CPU second", fast, 60_000, True))
+    result.targets.append(Target("training, samples a CPU second", fast, 60_000, True))
     ratio = fast / statistics.median(rates["windows"])
-    report.notes.append(f"chunks / windows: {ratio:.1f}x samples a CPU second")
+    result.notes.append(f"chunks / windows: {ratio:.1f}x samples a CPU second")
     standard, hidden = _settings(1), int(GRUAdapter.defaults["hidden"])
-    rates = _rates(rows, hidden, {"chunks": standard}, options)
+    rates = _measure_rates(rows, hidden, {"chunks": standard}, options)
     what = f"{FEATURES} features, {standard.lookback} steps, hidden {hidden}: the defaults"
-    _add_rates(report, what, rates)
+    _add_rates(result, what, rates)
     pairs = zip(rates["scoring"], rates["chunks"], strict=True)
     quicker = statistics.median(scoring / training for scoring, training in pairs)
-    report.targets.append(Target("scoring / training, defaults", quicker, 1, True, "x"))
+    result.targets.append(Target("scoring / training, defaults", quicker, 1, True, "x"))
 
 
-def _rates(
+def _measure_rates(
     rows: Rows, hidden: int, schemes: dict[str, Settings], options: Options
 ) -> dict[str, list[float]]:
-    """Samples a CPU second: trained by each scheme, and scored."""
+    """Return samples per CPU second of training by each scheme, and of scoring."""
     n, lookback = len(rows.position), next(iter(schemes.values())).lookback
     rates: dict[str, list[float]] = {name: [] for name in (*schemes, "scoring")}
     for _ in range(options.repeats(5)):
         for name, settings in schemes.items():
-            # A window a sample is slow: fewer updates say as much.
+            # One window a sample is slow, and fewer updates give the same rate.
             few = replace(settings, max_updates=options.pick(40 if name == "windows" else 200, 2))
             network = RecurrentNetwork(FEATURES, hidden, 0.1)
             started = time.process_time()
             with deterministic(0):
                 history = train_network(network, rows, None, few, lambda _: None)
-            counted = min(n, history.updates * settings.batch * (settings.chunk - lookback + 1))
-            rates[name].append(counted / (time.process_time() - started))
+            n_samples = min(n, history.updates * settings.batch * (settings.chunk - lookback + 1))
+            rates[name].append(n_samples / (time.process_time() - started))
         started = time.process_time()
         with one_thread():
             network.score_windows(rows.x, torch.arange(lookback - 1, n), lookback)
@@ -91,70 +102,55 @@ def _rates(
     return rates
 
 
-def _add_rates(report: Report, what: str, rates: dict[str, list[float]]) -> None:
-    report.add_table(
-        f"samples a CPU second, SYNTHETIC rows: {what}",
-        ["", "min", "median", "max"],
-        [
-            [name, *(f"{f(values):,.0f}" for f in (min, statistics.median, max))]
-            for name, values in rates.items()
-        ],
-    )
+def _add_rates(result: BenchmarkResult, what: str, rates: dict[str, list[float]]) -> None:
+    result.add_spreads(f"samples a CPU second, SYNTHETIC rows: {what}", rates, ",.0f")
+
+
+# --- quality ---------------------------------------------------------------------------------
 
 
 @dataclass
 class _Scheme:
+    """One scheme of training, with its results over the folds.
+
+    Attributes
+    ----------
+    chunk, batch : int
+        Rows of a chunk, and chunks in one update. A chunk of `lookback` rows is one window.
+    scores : float64 array of shape (n,)
+        Out-of-fold scores; NaN for rows that were not tested.
+    seconds : float
+        CPU seconds of all fits.
+    """
+
     chunk: int
     batch: int
-    scores: np.ndarray
+    scores: FloatArray
     seconds: float = 0.0
 
 
-def _quality(report: Report, options: Options) -> None:
-    source, symbol, which = real_source("sample" if options.quick else options.source)
+def _compare_quality(result: BenchmarkResult, options: Options) -> None:
+    """Compare the log-loss of the schemes on real bars, out of fold."""
+    source, symbol, description = real_source("sample" if options.quick else options.source)
     sample = Sample.of(real_builder(source).build(symbol))
     adapter = GRUAdapter(task="classification")
-    lookback = adapter.lookback
-    blank = np.full(len(sample), np.nan)
     chunk, batch = int(adapter.params["chunk"]), int(adapter.params["batch"])
+    blank = np.full(len(sample), np.nan)
     schemes = {
-        "chunks": _Scheme(chunk, batch, blank.copy()),
-        "windows, equal time": _Scheme(lookback, _WINDOWS["batch"], blank.copy()),
-        "windows, equal epochs": _Scheme(lookback, _WINDOWS["batch"], blank.copy()),
+        _CHUNKS: _Scheme(chunk, batch, blank.copy()),
+        _EQUAL_TIME: _Scheme(adapter.lookback, _WINDOW_BATCH, blank.copy()),
+        _EQUAL_EPOCHS: _Scheme(adapter.lookback, _WINDOW_BATCH, blank.copy()),
     }
     epochs = 1 if options.quick else int(adapter.params["max_epochs"])
-    splitter = PurgedKFold(5, embargo=100, lookback=lookback, t0=sample.bar, t1=sample.label_end)
-    for rows, test in list(splitter.split())[: options.pick(5, 1)]:
-        train, tail = purged_tail(sample.bar[rows], sample.label_end[rows], TAIL_FRACTION)
-        fitted, watched = sample.batch(rows[train]), sample.batch(rows[tail])
-        keep = Standardiser.of(fitted.X)
-        budget = 0.0
-        for name, scheme in schemes.items():
-            settings = replace(_settings(epochs), chunk=scheme.chunk, batch=scheme.batch)
-            if name == "windows, equal time":
-                settings = replace(
-                    settings, max_updates=_affordable(keep, fitted, settings, budget)
-                )
-            started = time.process_time()
-            with deterministic(1):
-                network = RecurrentNetwork(
-                    fitted.X.shape[1],
-                    int(adapter.params["hidden"]),
-                    float(adapter.params["dropout"]),
-                )
-                rate = float(np.average(fitted.y, weights=fitted.weight))
-                torch.nn.init.constant_(network.head.bias, float(np.log(rate / (1 - rate))))
-                train_network(
-                    network, _rows(keep, fitted), _rows(keep, watched), settings, lambda _: None
-                )
-            spent = time.process_time() - started
-            scheme.seconds += spent
-            budget = budget or spent
-            scheme.scores[test] = _score(network, keep, sample, test, lookback)
-    tested = np.isfinite(schemes["chunks"].scores)
+    splitter = PurgedKFold(
+        5, embargo=100, lookback=adapter.lookback, t0=sample.bar, t1=sample.label_end
+    )
+    for train, test in list(splitter.split())[: options.pick(5, 1)]:
+        _score_fold(sample, train, test, schemes, _settings(epochs))
+    tested = np.isfinite(schemes[_CHUNKS].scores)
     outcome = sample.outcome[tested]
-    report.add_table(
-        f"{which} 12-bar direction, purged folds, out of fold, default hyperparameters",
+    result.add_table(
+        f"{description} 12-bar direction, purged folds, out of fold, default hyperparameters",
         ["", "CPU seconds", "log-loss"],
         [
             [name, f"{s.seconds:.1f}", f"{log_loss(s.scores[tested], outcome):.5f}"]
@@ -163,12 +159,64 @@ def _quality(report: Report, options: Options) -> None:
         + [["base rate", "", f"{base_rate_log_loss(outcome):.5f}"]],
     )
     losses = [log_loss(s.scores[tested], outcome) for s in schemes.values()]
-    report.targets.append(
+    result.targets.append(
         Target("log-loss, chunks less the better of windows", losses[0] - min(losses[1:]), 0, False)
     )
 
 
+def _score_fold(
+    sample: Sample,
+    train: IntArray,
+    test: IntArray,
+    schemes: dict[str, _Scheme],
+    defaults: Settings,
+) -> None:
+    """Fit one fold by each scheme, and write its scores and seconds into the scheme.
+
+    The first scheme is the chunks; its seconds are the budget of the windows at equal time.
+    """
+    fit_rows, tail_rows = purged_tail(sample.bar[train], sample.label_end[train], TAIL_FRACTION)
+    fit_batch, tail_batch = sample.batch(train[fit_rows]), sample.batch(train[tail_rows])
+    standardise = Standardiser.of(fit_batch.X)
+    budget = 0.0
+    for name, scheme in schemes.items():
+        settings = replace(defaults, chunk=scheme.chunk, batch=scheme.batch)
+        if name == _EQUAL_TIME:
+            settings = replace(
+                settings, max_updates=_affordable(standardise, fit_batch, settings, budget)
+            )
+        started = time.process_time()
+        network = _fit_network(standardise, fit_batch, tail_batch, settings)
+        spent = time.process_time() - started
+        scheme.seconds += spent
+        budget = budget or spent
+        scheme.scores[test] = _score(network, standardise, sample, test, settings.lookback)
+
+
+def _fit_network(
+    standardise: Standardiser, fit_batch: Batch, tail_batch: Batch, settings: Settings
+) -> RecurrentNetwork:
+    """Fit a network with the default hyperparameters, as the adapter does."""
+    params = GRUAdapter.defaults
+    with deterministic(1):
+        network = RecurrentNetwork(
+            fit_batch.X.shape[1], int(params["hidden"]), float(params["dropout"])
+        )
+        # The first scores are the base rate.
+        rate = float(np.average(fit_batch.y, weights=fit_batch.weight))
+        torch.nn.init.constant_(network.head.bias, float(np.log(rate / (1 - rate))))
+        train_network(
+            network,
+            _network_rows(standardise, fit_batch),
+            _network_rows(standardise, tail_batch),
+            settings,
+            lambda _: None,
+        )
+    return network
+
+
 def _settings(epochs: int, lookback: int | None = None) -> Settings:
+    """Return the default settings with these epochs."""
     p = GRUAdapter.defaults
     return Settings(
         task="classification",
@@ -185,29 +233,37 @@ def _settings(epochs: int, lookback: int | None = None) -> Settings:
     )
 
 
-def _rows(keep: Standardiser, batch: Batch) -> Rows:
+def _network_rows(standardise: Standardiser, batch: Batch) -> Rows:
+    """Return standardised rows in the form that the network reads."""
     y, weight = batch.y.astype(np.float32), batch.weight.astype(np.float32)
-    return Rows(keep(batch.X), torch.from_numpy(y), torch.from_numpy(weight), batch.position)
+    return Rows(standardise(batch.X), torch.from_numpy(y), torch.from_numpy(weight), batch.position)
 
 
-def _affordable(keep: Standardiser, batch: Batch, settings: Settings, seconds: float) -> int:
-    """Updates of one window a sample that fit into the time the chunks took."""
+def _affordable(standardise: Standardiser, batch: Batch, settings: Settings, seconds: float) -> int:
+    """Return the number of updates on windows that take these CPU seconds."""
     network = RecurrentNetwork(batch.X.shape[1], int(GRUAdapter.defaults["hidden"]), 0.1)
-    rows = _rows(keep, batch)
+    rows = _network_rows(standardise, batch)
     with deterministic(0):
-        for tried in (5, 60):  # the first ones also warm torch up
-            few = replace(settings, max_updates=tried)
+        for n_updates in (5, 60):  # the first five updates warm PyTorch up
+            few = replace(settings, max_updates=n_updates)
             started = time.process_time()
             train_network(network, rows, None, few, lambda _: None)
-    return max(1, int(seconds / ((time.process_time() - started) / tried)))
+    return max(1, int(seconds / ((time.process_time() - started) / n_updates)))
 
 
 def _score(
-    network: RecurrentNetwork, keep: Standardiser, sample: Sample, test: np.ndarray, lookback: int
-) -> np.ndarray:
+    network: RecurrentNetwork,
+    standardise: Standardiser,
+    sample: Sample,
+    test: IntArray,
+    lookback: int,
+) -> FloatArray:
+    """Return the scores of the test rows; NaN for a row without a complete window."""
     ends = np.intersect1d(window_ends(sample.bar, lookback), test)
-    scores = np.full(len(sample), np.nan)
+    scores = np.full(len(sample), np.nan)  # (n,)
     with one_thread():
-        output = network.eval().score_windows(keep(sample.X), torch.from_numpy(ends), lookback)
+        output = network.eval().score_windows(
+            standardise(sample.X), torch.from_numpy(ends), lookback
+        )
     scores[ends] = torch.sigmoid(output.double()).numpy()
     return np.asarray(scores[test])

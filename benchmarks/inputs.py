@@ -1,4 +1,4 @@
-"""Bars to measure on: synthetic ones of any length, and real ones."""
+"""Bars for the benchmarks: synthetic bars of any length, and real bars."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from features.interval import Interval
 from features.sources import FolderSource, open_source
 
 HOUR = Interval.parse("1h")
-#: Real bars of a working copy that has them beside it; the sample's otherwise.
+#: Folder of real bars beside a working copy; without it, the bars of the sample are used.
 REAL = "../shared/data"
 
 
 def synthetic_frame(n: int, seed: int = 0) -> pd.DataFrame:
-    """SYNTHETIC hourly bars: a random walk of log prices with invented wicks and volumes."""
+    """Return SYNTHETIC hourly bars: a random walk of log prices with random wicks and volumes."""
     rng = np.random.default_rng(seed)
     step = rng.normal(0.0, 0.004, n)
-    # Pulled back to 100 a little: a million free steps would leave the range of prices.
+    # The walk ends at its start (100): a million free steps would leave the range of prices.
     walk = np.cumsum(step)
     close = 100.0 * np.exp(walk - np.linspace(0.0, walk[-1], n))
     open_ = np.concatenate([[100.0], close[:-1]]) * np.exp(rng.normal(0.0, 0.001, n))
@@ -40,28 +40,30 @@ def synthetic_frame(n: int, seed: int = 0) -> pd.DataFrame:
 
 
 def synthetic_bars(n: int) -> Bars:
-    """Make `synthetic_frame` and validate it."""
+    """Return validated bars of `synthetic_frame`."""
     return validate_bars(synthetic_frame(n), symbol="SYNTHETIC", interval=HOUR)
 
 
 def synthetic_folder(folder: Path, n: int) -> FolderSource:
-    """Write `synthetic_frame` as parquet, and return the source that reads it."""
+    """Write `synthetic_frame` as parquet and return the source that reads it."""
     folder.mkdir(parents=True, exist_ok=True)
     synthetic_frame(n).to_parquet(folder / "SYNTHETIC_1h.parquet")
     return FolderSource(folder)
 
 
-def real_source(asked: str) -> tuple[str, str, str]:
-    """Source, symbol, and a sentence that says which bars these are."""
-    folder = Path(asked or REAL)
-    if asked != "sample" and (folder / "BTCUSDT_1h.parquet").is_file():
+def real_source(option: str) -> tuple[str, str, str]:
+    """Return source, symbol, and a sentence that describes the bars, for the option `--source`."""
+    folder = Path(option or REAL)
+    if option != "sample" and (folder / "BTCUSDT_1h.parquet").is_file():
         return str(folder.resolve()), "BTCUSDT", "Real bars: BTCUSDT, hourly."
-    if asked not in ("", "sample"):
-        raise SystemExit(f"`--source` must hold BTCUSDT_1h.parquet or be `sample`, got {asked!r}")
+    if option not in ("", "sample"):
+        raise SystemExit(
+            f"`--source` must be a folder with BTCUSDT_1h.parquet, or `sample`, got {option!r}"
+        )
     return "sample", "EURUSD", "Real bars: EURUSD, hourly, the sample of gym-anytrading."
 
 
 def real_builder(source: str) -> DatasetBuilder:
-    """Builder of a standard run's dataset, without a cache."""
+    """Return the dataset builder of a standard run, without a cache."""
     features = FeatureSet.build(interval=HOUR)
     return DatasetBuilder(open_source(source), HOUR, features)

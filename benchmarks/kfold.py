@@ -1,4 +1,4 @@
-"""The purged K-fold of the procedure, against `lightgbm.train` on the same rows."""
+"""Time of the purged K-fold of the procedure, against `lightgbm.train` on the same rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from adapters.lgbm import LightGBMAdapter
 from benchmarks.inputs import real_builder, real_source
-from benchmarks.measure import Options, Report, Target, interleaved, ratios
+from benchmarks.measure import BenchmarkResult, Options, Target, interleaved, ratios
 from trainer.procedure.procedure import TAIL_FRACTION, Procedure
 from trainer.procedure.sample import Sample, score_rows
 from trainer.procedure.splits import purged_tail
@@ -20,8 +20,8 @@ from trainer.statistics.costs import Costs, Terms
 Scores = npt.NDArray[np.float64]
 
 
-def run(options: Options) -> Report:
-    source, symbol, which = real_source("sample" if options.quick else options.source)
+def run(options: Options) -> BenchmarkResult:
+    source, symbol, description = real_source("sample" if options.quick else options.source)
     data = real_builder(source).build(symbol)
     params: dict[str, Any] = {"num_boost_round": 5} if options.quick else {}
     procedure = Procedure(
@@ -38,17 +38,17 @@ def run(options: Options) -> Report:
     times = interleaved(
         {"ours": lambda: _ours(sample, procedure), "bare": bare.scores}, rounds=options.repeats(5)
     )
-    report = Report(
+    result = BenchmarkResult(
         "kfold",
-        f"{which} {len(sample):,} rows x {sample.X.shape[1]} features, 5 purged folds, fits and "
-        "out-of-fold scores. Bare: lightgbm.train and predict on the same folds, early-stopping "
-        "tails, weights and parameters. Both give the same scores, bit for bit.",
+        f"{description} {len(sample):,} rows x {sample.X.shape[1]} features, 5 purged folds, fits "
+        "and out-of-fold scores. Bare: lightgbm.train and predict on the same folds, with the same "
+        "early-stopping rows, weights and parameters. Both give the same scores, bit for bit.",
     )
-    report.add_times("five folds", times)
-    report.add_ratios("five folds", times, [("ours", "bare")])
+    result.add_times("five folds", times)
+    result.add_ratios("five folds", times, [("ours", "bare")])
     ratio = statistics.median(ratios(times["ours"].wall, times["bare"].wall))
-    report.targets.append(Target("ours / bare", ratio, 1.10, False, "x"))
-    return report
+    result.targets.append(Target("ours / bare", ratio, 1.10, False, "x"))
+    return result
 
 
 def _ours(sample: Sample, procedure: Procedure) -> Scores:
@@ -59,10 +59,11 @@ def _ours(sample: Sample, procedure: Procedure) -> Scores:
 
 
 class _Bare:
-    """What one would write with LightGBM alone, given the folds."""
+    """The same folds with LightGBM alone."""
 
     def __init__(self, sample: Sample, procedure: Procedure) -> None:
-        self.X = np.ascontiguousarray(sample.X)  # as NumPy users have it
+        # Row-major order, as users of NumPy have it.
+        self.X = np.ascontiguousarray(sample.X)
         self.y, self.weight = sample.y, sample.weight
         self.folds = []
         for rows, test in procedure.folds(sample):

@@ -12,8 +12,8 @@ import pandas as pd
 
 import adapters
 from benchmarks.inputs import HOUR, real_builder, real_source
-from benchmarks.measure import Options, Report, Target
-from features.bars import validate_bars
+from benchmarks.measure import BenchmarkResult, Options, Target
+from features.bars import Bars, validate_bars
 from features.dataset import Dataset, DatasetBuilder
 from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.procedure import TAIL_FRACTION
@@ -24,72 +24,83 @@ from trainer.serving.threshold import Threshold
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.costs import Costs
 
-#: What takes long to fit and does not change how long a decision takes.
-BRIEF: Mapping[str, dict[str, Any]] = {
+#: Hyperparameters of a short fit. They do not change the time of a decision.
+SHORT_FIT: Mapping[str, dict[str, Any]] = {
     "lightgbm": {},
     "gru": {"max_epochs": 1},
     "ppo": {"timesteps": 8_192},
 }
 _COSTS = Costs(10.0, 5.0)
+#: Percentiles of the table.
+_PERCENTILES = (50, 90, 99, 100)
 
 
-def run(options: Options) -> Report:
-    source, symbol, which = real_source("sample" if options.quick else options.source)
+def run(options: Options) -> BenchmarkResult:
+    source, symbol, description = real_source("sample" if options.quick else options.source)
     builder = real_builder(source)
     data = builder.build(symbol)
     frame = data.meta.bars.to_frame()
     calls = options.pick(2_000, 20)
-    report = Report(
+    result = BenchmarkResult(
         "latency",
-        f"{which} TradingModel.decide(latest bars, last=1), {calls:,} calls one after another, in "
-        "process: a table of the latest bars for each new bar, as a live trader holds them. "
-        "LightGBM is fitted with its defaults; GRU and PPO have theirs but are fitted briefly, "
-        "which does not change what a decision costs.",
+        f"{description} TradingModel.decide(latest bars, last=1), {calls:,} calls one after "
+        "another, in process: each call gets a table of the latest bars, as a live trader has it. "
+        "LightGBM is fitted with its defaults. GRU and PPO have their defaults, but their fits are "
+        "short, which does not change the time of a decision.",
     )
-    for name in BRIEF:
-        _measure(report, brief_model(name, options, builder, data), frame, calls)
-    return report
+    for name in SHORT_FIT:
+        _measure(result, short_fit_model(name, options, builder, data), frame, calls)
+    return result
 
 
-def _measure(report: Report, model: TradingModel, frame: pd.DataFrame, calls: int) -> None:
-    contract, need = model.contract, model.required_bars
+def _measure(result: BenchmarkResult, model: TradingModel, frame: pd.DataFrame, calls: int) -> None:
+    """Time the decision of a model and its parts on the last bars."""
+    name, need = model.contract.model, model.required_bars
     stops = range(len(frame) - calls + 1, len(frame) + 1)
     frames = [frame.iloc[stop - need : stop].reset_index(drop=True) for stop in stops]
+    parts = _time_parts(model, frames)
+    result.data.setdefault("seconds", {})[name] = {
+        part: sorted(values) for part, values in parts.items()
+    }
+    result.add_table(
+        f"{name}, {need} bars: milliseconds a call",
+        ["", *(f"p{q}" for q in _PERCENTILES)],
+        [
+            [part, *(f"{np.percentile(values, q) * 1e3:.3f}" for q in _PERCENTILES)]
+            for part, values in parts.items()
+        ],
+    )
+    p99 = float(np.percentile(parts["decide (all of it)"], 99)) * 1e3
+    result.targets.append(Target(f"p99 of a decision, {name}", p99, 3, False, " ms"))
 
-    def validate(bars: pd.DataFrame) -> Any:
+
+def _time_parts(model: TradingModel, frames: list[pd.DataFrame]) -> dict[str, list[float]]:
+    """Return the seconds of each call, for the whole decision and for its parts."""
+    contract = model.contract
+
+    def validate(bars: pd.DataFrame) -> Bars:
         return validate_bars(
             bars, symbol=contract.symbol, interval=HOUR, calendar=contract.calendar
         )
 
-    whole, whole_cpu = _timed(frames, lambda bars: model.decide(bars, last=1))
-    proven = [validate(f) for f in frames]
+    wall, cpu = _time_calls(frames, lambda bars: model.decide(bars, last=1))
+    valid = [validate(f) for f in frames]
     lookback = model.adapter.lookback
-    rows = [model.features.compute(bars)[-lookback:].copy() for bars in proven]
-    parts = {
-        "decide (all of it)": whole,
-        "decide, CPU time": whole_cpu,
-        "of it: validate_bars": _timed(frames, validate)[0],
-        "of it: features": _timed(proven, model.features.compute)[0],
-        "of it: the model": _timed(rows, model.adapter.predict)[0],
+    rows = [model.features.compute(bars)[-lookback:].copy() for bars in valid]
+    return {
+        "decide (all of it)": wall,
+        "decide, CPU time": cpu,
+        "of it: validate_bars": _time_calls(frames, validate)[0],
+        "of it: features": _time_calls(valid, model.features.compute)[0],
+        "of it: the model": _time_calls(rows, model.adapter.predict)[0],
     }
-    report.data.setdefault("seconds", {})[contract.model] = {
-        name: sorted(values) for name, values in parts.items()
-    }
-    quantiles = (50, 90, 99, 100)
-    report.add_table(
-        f"{contract.model}, {need} bars: milliseconds a call",
-        ["", *(f"p{q}" for q in quantiles)],
-        [
-            [name, *(f"{np.percentile(values, q) * 1e3:.3f}" for q in quantiles)]
-            for name, values in parts.items()
-        ],
-    )
-    p99 = float(np.percentile(whole, 99)) * 1e3
-    report.targets.append(Target(f"p99 of a decision, {contract.model}", p99, 3, False, " ms"))
 
 
-def _timed(inputs: list[Any], call: Callable[[Any], object]) -> tuple[list[float], list[float]]:
-    """Wall and CPU seconds of each call."""
+def _time_calls(
+    inputs: list[Any], call: Callable[[Any], object]
+) -> tuple[list[float], list[float]]:
+    """Return wall and CPU seconds of each call."""
+    # The first calls are not timed: they allocate memory and fill caches.
     for item in inputs[:20]:
         call(item)
     wall, cpu = [], []
@@ -101,12 +112,12 @@ def _timed(inputs: list[Any], call: Callable[[Any], object]) -> tuple[list[float
     return wall, cpu
 
 
-def brief_model(
+def short_fit_model(
     name: str, options: Options, builder: DatasetBuilder, data: Dataset
 ) -> TradingModel:
-    """Fit one model on all rows; its calibrator and threshold only have to be there."""
+    """Return a model of a short fit on all rows, with an arbitrary calibrator and threshold."""
     quick = options.quick and name == "lightgbm"
-    params = {"num_boost_round": 5} if quick else BRIEF[name]
+    params = {"num_boost_round": 5} if quick else SHORT_FIT[name]
     sample = Sample.of(data)
     train, tail = purged_tail(sample.bar, sample.label_end, TAIL_FRACTION)
     cost = _COSTS.share

@@ -1,4 +1,4 @@
-"""How everything here is measured: interleaved runs, peak memory of a fresh process, tables."""
+"""Tools of every benchmark: interleaved runs, peak memory of a fresh process, and its result."""
 
 from __future__ import annotations
 
@@ -19,29 +19,33 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-#: Libraries whose versions decide the figures.
+#: Libraries on whose versions the results depend.
 LIBRARIES = ("numpy", "pandas", "pyarrow", "TA-Lib", "lightgbm", "mlflow")
+#: Column headings of `spread`.
+SPREAD_HEAD = ("min", "median", "max")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks of every benchmark."""
+    """Options of the command line, for every benchmark."""
 
     quick: bool = False
     runs: int | None = None
     source: str = ""
-    #: Of `noise` alone.
+    #: Used by `noise` only.
     walks: int = 20
-    #: Of the studies alone.
+    #: These four are used by the studies only.
     symbols: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     fit_cache_folder: str = ""
     max_workers: int = 1
 
     def pick(self, full: int, quick: int) -> int:
+        """Return the size for this run."""
         return quick if self.quick else full
 
     def repeats(self, full: int) -> int:
+        """Return the number of timed rounds."""
         return self.runs or (2 if self.quick else full)
 
 
@@ -55,7 +59,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Target:
-    """A figure and the bound that DESIGN.md sets for it."""
+    """A metric with the bound that it should satisfy."""
 
     what: str
     value: float
@@ -65,37 +69,52 @@ class Target:
 
     @property
     def met(self) -> bool:
+        """Whether the value satisfies the bound."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
     def __str__(self) -> str:
         sense = ">=" if self.at_least else "<="
         verdict = "met" if self.met else "NOT met"
-        figures = f"{self.value:.3g}{self.unit} (target {sense} {self.bound:g}{self.unit})"
-        return f"{self.what}: {figures}: {verdict}"
+        values = f"{self.value:.3g}{self.unit} (target {sense} {self.bound:g}{self.unit})"
+        return f"{self.what}: {values}: {verdict}"
 
 
 @dataclass
-class Report:
-    """What one benchmark found: for people as tables, for machines as plain values."""
+class BenchmarkResult:
+    """The result of one benchmark: tables and notes to print, plain values for JSON.
+
+    Attributes
+    ----------
+    name, about : str
+        Name of the benchmark, and a description of what it measures.
+    tables : list of (str, list of str, list of list of str)
+        Title, column headings and rows of each table.
+    targets : list of Target
+    notes : list of str
+    failures : list of str
+        Results that are wrong on every machine: with one of them the command ends with status 1.
+    data : dict
+        Other plain values for the JSON file.
+    """
 
     name: str
     about: str
     tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    #: What must not be, whatever the machine: the command ends with status 1.
     failures: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
 
     def add_table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Add a table."""
         self.tables.append((title, list(head), [list(row) for row in rows]))
 
     def add_times(self, title: str, times: Mapping[str, Times]) -> None:
-        """Table of min, median and max of each candidate's wall time, and of its CPU time."""
+        """Add a table of each candidate's wall time and median CPU time."""
         rows = [
-            [name, *_spread(t.wall), f"{statistics.median(t.cpu):.4g}"] for name, t in times.items()
+            [name, *spread(t.wall), f"{statistics.median(t.cpu):.4g}"] for name, t in times.items()
         ]
-        self.add_table(title, ["seconds", "min", "median", "max", "CPU median"], rows)
+        self.add_table(title, ["seconds", *SPREAD_HEAD, "CPU median"], rows)
         self.data.setdefault("seconds", {})[title] = {
             name: {"wall": t.wall, "cpu": t.cpu} for name, t in times.items()
         }
@@ -103,18 +122,35 @@ class Report:
     def add_ratios(
         self, title: str, times: Mapping[str, Times], pairs: Sequence[tuple[str, str]]
     ) -> None:
-        """Table of the ratios within each round: a busy machine slows both sides of a round."""
+        """Add a table of ratios within each round: a busy machine slows both sides of a round."""
         rows = [
             [
                 f"{a} / {b}",
-                *_spread(ratios(times[a].wall, times[b].wall)),
+                *spread(ratios(times[a].wall, times[b].wall)),
                 f"{statistics.median(ratios(times[a].cpu, times[b].cpu)):.4g}",
             ]
             for a, b in pairs
         ]
-        self.add_table(title, ["ratio", "min", "median", "max", "CPU median"], rows)
+        self.add_table(title, ["ratio", *SPREAD_HEAD, "CPU median"], rows)
 
-    def show(self, console: Console) -> None:
+    def add_spreads(self, title: str, values: Mapping[str, Sequence[float]], form: str) -> None:
+        """Add a table of the smallest, median and largest value of each name.
+
+        Parameters
+        ----------
+        title : str
+        values : mapping of str to sequence of float
+        form : str
+            Format specification of the values, as for `format`.
+        """
+        self.add_table(
+            title,
+            ["", *SPREAD_HEAD],
+            [[name, *spread(of_name, form)] for name, of_name in values.items()],
+        )
+
+    def print_to(self, console: Console) -> None:
+        """Print everything but `data`."""
         console.rule(f"[bold]{self.name}")
         console.print(self.about)
         for title, head, rows in self.tables:
@@ -132,6 +168,7 @@ class Report:
             console.print(f"[red]FAILED: {failure}")
 
     def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
         return {
             "name": self.name,
             "about": self.about,
@@ -149,9 +186,16 @@ def interleaved(
     rounds: int,
     prepare: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Times]:
-    """Run A B A B ... in this process; `prepare` runs before a candidate and is not timed.
+    """Time the candidates in turn (A B A B ...) in this process.
 
-    One round of every candidate goes before, untimed: imports and first allocations are nobody's.
+    Parameters
+    ----------
+    candidates : mapping of str to callable
+    rounds : int
+        Timed rounds. One round before them is not timed: it contains imports and first
+        allocations.
+    prepare : mapping of str to callable, optional
+        Called before a candidate; not timed.
     """
     times = {name: Times() for name in candidates}
     for number in range(rounds + 1):
@@ -170,15 +214,15 @@ def interleaved(
 
 
 def ratios(a: Sequence[float], b: Sequence[float]) -> list[float]:
-    """Quotients pair by pair."""
+    """Return the quotients of pairs."""
     return [x / y for x, y in zip(a, b, strict=True)]
 
 
 def peak_rss(function: Callable[..., object], *arguments: object) -> int:
-    """Peak resident bytes of a fresh process that imports and calls `function`.
+    """Return the peak resident bytes of a fresh process that imports and calls `function`.
 
-    Forked from a small server process: a child spawned from this one would start with this
-    process's own peak in its `ru_maxrss`.
+    The process is forked from a small server process: the `ru_maxrss` of a process that is spawned
+    from this one would start with the peak of this process.
     """
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -192,7 +236,7 @@ def _peak_of(function: Callable[..., object], *arguments: object) -> int:
 
 
 def machine() -> dict[str, str]:
-    """CPU, system and versions that the figures hold for."""
+    """Return the CPU, the system and the library versions of this machine."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -205,5 +249,6 @@ def machine() -> dict[str, str]:
     }
 
 
-def _spread(values: Sequence[float]) -> list[str]:
-    return [f"{f(values):.4g}" for f in (min, statistics.median, max)]
+def spread(values: Sequence[float], form: str = ".4g") -> list[str]:
+    """Return the smallest, median and largest value as text; `SPREAD_HEAD` are the headings."""
+    return [format(f(values), form) for f in (min, statistics.median, max)]

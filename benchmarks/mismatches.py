@@ -1,11 +1,10 @@
-"""Features and decisions in training against those served, on every path that a caller can take."""
+"""Features and decisions of training against those of serving, on every path of a caller."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -13,81 +12,111 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.inputs import real_builder, real_source
-from benchmarks.latency import BRIEF, brief_model
-from benchmarks.measure import Options, Report, Target
+from benchmarks.latency import SHORT_FIT, short_fit_model
+from benchmarks.measure import BenchmarkResult, Options, Target
 from features.cache import FeatureCache
-from features.dataset import Dataset
+from features.dataset import Dataset, DatasetBuilder
 from trainer.flavor import save_model
 from trainer.procedure.sample import Sample, score_rows
 from trainer.serving.trading_model import TradingModel
 
-#: Agreement asked of scores, as at every load of a model.
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+#: Largest difference of a score that counts as equal, as at every load of a model.
 _TOLERANCE = 1e-6
 
 
-def run(options: Options) -> Report:
-    source, symbol, which = real_source("sample" if options.quick else options.source)
+def run(options: Options) -> BenchmarkResult:
+    source, symbol, description = real_source("sample" if options.quick else options.source)
     builder = real_builder(source)
     data = builder.build(symbol)
-    report = Report(
+    result = BenchmarkResult(
         "mismatches",
-        f"{which} What a model was trained on against what it is served: features read from the "
-        "cache and computed from a model's own bars; decisions of training's rows, of the saved "
-        "model on all bars at once, of the saved model bar by bar with no more bars than it needs, "
-        "and of MLflow's pyfunc.",
+        f"{description} The rows of training against what a caller gets. Features: read from the "
+        "cache, and computed from the bars that a model needs. Decisions: of the saved model on "
+        "all bars at once, of the saved model bar by bar with no more bars than it needs, and of "
+        "MLflow's pyfunc.",
     )
     served = options.pick(2_000, 50)
-    _features(report, data, builder, symbol, served)
+    _compare_features(result, data, builder, symbol, served)
     wrong = 0
-    for name in BRIEF:
-        wrong += _decisions(report, name, data, builder, served, options)
-    report.targets.append(Target("decisions that differ, all models and paths", wrong, 0, False))
-    return report
+    for name in SHORT_FIT:
+        model = short_fit_model(name, options, builder, data)
+        wrong += _compare_decisions(result, model, data, served)
+    result.targets.append(Target("decisions that differ, all models and paths", wrong, 0, False))
+    return result
 
 
-def _features(report: Report, data: Dataset, builder: Any, symbol: str, served: int) -> None:
+def _compare_features(
+    result: BenchmarkResult, data: Dataset, builder: DatasetBuilder, symbol: str, served: int
+) -> None:
+    """Compare the features of training with the cached ones and with those of few bars."""
     with tempfile.TemporaryDirectory() as folder:
         cached = replace(builder, cache=FeatureCache(Path(folder)))
         cached.build(symbol)
         again = cached.build(symbol)
-    read = int((again.X != data.X).sum())
+    wrong_in_cache = int((again.X != data.X).sum())
     bars, features = data.meta.bars, builder.features
-    rows = data.meta.bar[-served:]
     memory = features.memory
-    alone = np.array(
-        [features.compute(bars.slice(bar - memory, bar + 1))[-1] for bar in rows], dtype=np.float32
-    )
+    recomputed = np.array(
+        [
+            features.compute(bars.slice(bar - memory, bar + 1))[-1]
+            for bar in data.meta.bar[-served:]
+        ],
+        dtype=np.float32,
+    )  # (served, f)
     trained = data.X[-served:]
     size = np.maximum(np.sqrt(np.mean(trained.astype(float) ** 2, axis=0)), np.abs(trained))
-    apart = np.abs(alone - trained) / np.where(size > 0, size, 1)
-    live = int((apart > 1e-5).sum())
-    signatures = int(again.meta.signature != data.meta.signature)
-    report.add_table(
+    difference = np.abs(recomputed - trained) / np.where(size > 0, size, 1)
+    wrong_live = int((difference > 1e-5).sum())
+    wrong_signatures = int(again.meta.signature != data.meta.signature)
+    result.add_table(
         "features",
         ["path", "values", "differ", "largest difference, in units of the feature"],
         [
-            ["read from the cache", f"{data.X.size:,}", f"{read:,}", "0"],
+            ["read from the cache", f"{data.X.size:,}", f"{wrong_in_cache:,}", "0"],
             [
-                "from the declared memory alone",
-                f"{alone.size:,}",
-                f"{live:,}",
-                f"{apart.max():.1e}",
+                "from the declared memory",
+                f"{recomputed.size:,}",
+                f"{wrong_live:,}",
+                f"{difference.max():.1e}",
             ],
         ],
     )
-    found = read + live + signatures
-    report.targets.append(Target("features that differ, signatures too", found, 0, False))
+    wrong = wrong_in_cache + wrong_live + wrong_signatures
+    result.targets.append(Target("features that differ, signatures too", wrong, 0, False))
 
 
-def _decisions(
-    report: Report, name: str, data: Dataset, builder: Any, served: int, options: Options
+def _compare_decisions(
+    result: BenchmarkResult, model: TradingModel, data: Dataset, served: int
 ) -> int:
-    model = brief_model(name, options, builder, data)
+    """Compare decisions on the last rows; return how many differ."""
     sample = Sample.of(data)
     rows = np.arange(len(sample) - served, len(sample))
     score = score_rows(model.adapter, sample, rows)
-    wanted = model.threshold.positions(model.calibrator.transform(score))
+    position = model.threshold.positions(model.calibrator.transform(score))
     times = data.timestamps[rows]
+    table, wrong = [], 0
+    for path, decisions in _decide_on_every_path(model, data, data.meta.bar[rows]).items():
+        by_time = decisions.set_index(
+            pd.DatetimeIndex(pd.to_datetime(decisions["timestamp"], utc=True))
+        ).loc[times]
+        n_differ = int((by_time["position"].to_numpy() != position).sum())
+        largest = _largest_difference(by_time["score"].to_numpy(dtype=float), score)
+        wrong += n_differ + (largest > _TOLERANCE)
+        table.append([path, f"{len(rows):,}", f"{n_differ:,}", f"{largest:.1e}"])
+    result.add_table(
+        f"{model.contract.model}: decisions against those of training's own rows",
+        ["path", "bars", "positions that differ", "largest difference of a score"],
+        table,
+    )
+    return wrong
+
+
+def _decide_on_every_path(
+    model: TradingModel, data: Dataset, bars: IntArray
+) -> dict[str, pd.DataFrame]:
+    """Return the decisions of the saved model by path; each covers at least these bars."""
     frame = data.meta.bars.to_frame()
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
@@ -95,33 +124,15 @@ def _decisions(
         loaded = TradingModel.load(saved)
         save_model(saved, Path(folder) / "pyfunc", requirements=("numpy",))
         pyfunc = mlflow.pyfunc.load_model(str(Path(folder) / "pyfunc"), suppress_warnings=True)
-        last = len(frame) - int(data.meta.bar[rows[0]])
-        paths = {
+        last = len(frame) - int(bars[0])
+        return {
             "saved model, all bars at once": loaded.decide(frame),
-            "saved model, bar by bar": _bar_by_bar(loaded, frame, data.meta.bar[rows]),
+            "saved model, bar by bar": _decide_bar_by_bar(loaded, frame, bars),
             "MLflow pyfunc": pyfunc.predict(frame, params={"last": last}),
         }
-    table, wrong = [], 0
-    for path, decided in paths.items():
-        decided = decided.set_index(
-            pd.DatetimeIndex(pd.to_datetime(decided["timestamp"], utc=True))
-        )
-        found = decided.loc[times]
-        differ = int((found["position"].to_numpy() != wanted).sum())
-        apart = _largest(found["score"].to_numpy(dtype=float), score)
-        wrong += differ + (apart > _TOLERANCE)
-        table.append([path, f"{len(rows):,}", f"{differ:,}", f"{apart:.1e}"])
-    report.add_table(
-        f"{name}: decisions against those of training's own rows",
-        ["path", "bars", "positions that differ", "largest difference of a score"],
-        table,
-    )
-    return wrong
 
 
-def _bar_by_bar(
-    model: TradingModel, frame: pd.DataFrame, bars: npt.NDArray[np.int64]
-) -> pd.DataFrame:
+def _decide_bar_by_bar(model: TradingModel, frame: pd.DataFrame, bars: IntArray) -> pd.DataFrame:
     need = model.required_bars
     return pd.concat(
         [model.decide(frame.iloc[bar + 1 - need : bar + 1], last=1) for bar in bars],
@@ -129,7 +140,8 @@ def _bar_by_bar(
     )
 
 
-def _largest(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+def _largest_difference(first: FloatArray, second: FloatArray) -> float:
+    """Return the largest difference of two arrays; infinity if one has a NaN of its own."""
     known = np.isfinite(first) & np.isfinite(second)
     if (np.isfinite(first) != np.isfinite(second)).any():
         return float("inf")

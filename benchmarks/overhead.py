@@ -1,37 +1,49 @@
-"""Share of a standard training command that is not fitting models."""
+"""Share of a standard training command that is not spent on fits."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from benchmarks.command import CommandLine
 from benchmarks.inputs import real_source
-from benchmarks.measure import Options, Report, Target
+from benchmarks.measure import BenchmarkResult, Options, Target
+from trainer.tracking.tag_names import COMMAND, KIND
 
-_ROOT = Path(__file__).resolve().parent.parent
-
-
-#: Trained by default, and the one whose fits are shortest: the hardest case for everything else.
+#: Models that are trained by default, and the one with the shortest fits: its command spends the
+#: largest share on everything else.
 _DEFAULTS, _SHORTEST = "gru,lightgbm,ppo", "lightgbm"
+_QUICK_PARAMS = {
+    "gru": "gru.max_epochs=1",
+    "lightgbm": "lightgbm.num_boost_round=5",
+    "ppo": "ppo.timesteps=2000",
+}
 
 
 @dataclass(frozen=True)
 class _Command:
-    """Wall seconds of one training command."""
+    """Wall seconds of one training command.
 
-    #: Until the first task begins, while tasks run, and after the last one has ended.
+    Attributes
+    ----------
+    before, during, after : float
+        Until the first job begins, while jobs run, and after the last one has ended.
+    jobs : dict of str to dict of str to float
+        Seconds of each job by phase: ``whole`` is all of it, ``fits`` are part of other phases.
+    parts : dict of str to float
+        Parts of `before` and `after`.
+    """
+
     before: float
     during: float
     after: float
-    #: Of each task: its own wall seconds by phase; ``fits`` are within the others.
-    tasks: dict[str, dict[str, float]]
-    #: Parts of `before` and `after`.
+    jobs: dict[str, dict[str, float]]
     parts: dict[str, float]
 
     @property
@@ -40,134 +52,150 @@ class _Command:
 
     @property
     def fitting(self) -> float:
-        """Wall seconds that were spent on fits; where tasks ran side by side, their share."""
-        busy = sum(task["whole"] for task in self.tasks.values())
-        return self.during * sum(task["fits"] for task in self.tasks.values()) / busy
+        """Wall seconds of the fits; where jobs ran side by side, their share."""
+        busy = sum(job["whole"] for job in self.jobs.values())
+        return self.during * sum(job["fits"] for job in self.jobs.values()) / busy
 
     @property
     def not_fitting(self) -> float:
+        """Share of the wall seconds that is not spent on fits, in percent."""
         return 100 * (1 - self.fitting / self.whole)
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "before": self.before,
+            "during": self.during,
+            "after": self.after,
+            "tasks": self.jobs,
+            "parts": self.parts,
+        }
 
-def run(options: Options) -> Report:
-    source, symbol, which = real_source("sample" if options.quick else options.source)
-    extra = ["--n-splits", "2", "--wf-splits", "2"] if options.quick else []
-    quick = ["--params", "lightgbm.num_boost_round=5"]
+
+def run(options: Options) -> BenchmarkResult:
+    source, symbol, description = real_source("sample" if options.quick else options.source)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        few = [*extra, *(quick if options.quick else [])]
-        first = _train(folder, source, symbol, _SHORTEST, few)
-        second = _train(folder, source, symbol, _SHORTEST, few)
-        if options.quick:
-            quick = ["--params", "lightgbm.num_boost_round=5,gru.max_epochs=1,ppo.timesteps=2000"]
-        defaults = _train(folder, source, symbol, _DEFAULTS, [*extra, *quick * options.quick])
-    report = Report(
+        data = ["--symbols", symbol, "--source", source]
+        first = _train(folder, _SHORTEST, data, options.quick)
+        second = _train(folder, _SHORTEST, data, options.quick)
+        defaults = _train(folder, _DEFAULTS, data, options.quick)
+    result = BenchmarkResult(
         "overhead",
-        f"{which} `barwright train`, one symbol, as a user starts it: the whole command, from "
-        f"start to exit. Once with its defaults ({_DEFAULTS}), and with {_SHORTEST} alone, whose "
-        "fits are the shortest: first run, in a new folder, where MLflow makes its database and "
-        "features are computed; second run, where both are there.",
-        data={"first": vars(first), "second": vars(second), "defaults": vars(defaults)},
+        f"{description} `barwright train`, one symbol, as a user starts it: the whole command, "
+        f"from start to exit. Once with its defaults ({_DEFAULTS}), and twice with {_SHORTEST} "
+        "only, which has the shortest fits: the first run is in a new folder, where MLflow makes "
+        "its database and features are computed; the second run reuses both.",
+        data={
+            "first": first.to_json(),
+            "second": second.to_json(),
+            "defaults": defaults.to_json(),
+        },
     )
-    phases = [_phases(first), _phases(second)]
+    _add_phases(result, first, second)
+    _add_jobs(result, defaults)
+    for name, command in (
+        ("defaults", defaults),
+        (f"{_SHORTEST} only, first run", first),
+        (f"{_SHORTEST} only, second run", second),
+    ):
+        share = command.not_fitting
+        result.targets.append(Target(f"not fitting, {name}", share, 15, False, " %"))
+    return result
+
+
+def _add_phases(result: BenchmarkResult, first: _Command, second: _Command) -> None:
+    """Add the phases of both commands with one job."""
+    seconds = _phases(first)
     rows = [
-        [name, f"{phases[0][name]:.2f}", f"{took:.2f}", f"{took / second.whole:.1%}"]
-        for name, took in phases[1].items()
+        [name, f"{seconds[name]:.2f}", f"{again:.2f}", f"{again / second.whole:.1%}"]
+        for name, again in _phases(second).items()
     ]
-    report.add_table(
-        f"{_SHORTEST} alone: wall seconds", ["phase", "first", "second", "of second"], rows
+    result.add_table(
+        f"{_SHORTEST} only: wall seconds", ["phase", "first", "second", "of second"], rows
     )
-    report.add_table(
+
+
+def _add_jobs(result: BenchmarkResult, command: _Command) -> None:
+    """Add the jobs of the command with the default models."""
+    result.add_table(
         "defaults: wall seconds",
         ["", "whole", "fits"],
         [
-            ["before the first task", f"{defaults.before:.2f}", "-"],
+            ["before the first job", f"{command.before:.2f}", "-"],
             *(
-                [name, f"{task['whole']:.2f}", f"{task['fits']:.2f}"]
-                for name, task in defaults.tasks.items()
+                [name, f"{job['whole']:.2f}", f"{job['fits']:.2f}"]
+                for name, job in command.jobs.items()
             ),
-            ["after the last task", f"{defaults.after:.2f}", "-"],
-            ["whole command", f"{defaults.whole:.2f}", f"{defaults.fitting:.2f}"],
+            ["after the last job", f"{command.after:.2f}", "-"],
+            ["whole command", f"{command.whole:.2f}", f"{command.fitting:.2f}"],
         ],
     )
-    for name, command in (
-        ("defaults", defaults),
-        (f"{_SHORTEST} alone, first run", first),
-        (f"{_SHORTEST} alone, second run", second),
-    ):
-        share = command.not_fitting
-        report.targets.append(Target(f"not fitting, {name}", share, 15, False, " %"))
-    return report
 
 
 def _phases(command: _Command) -> dict[str, float]:
-    """Seconds of a command with one task, in the order of time."""
-    (task,) = command.tasks.values()
-    procedure = task["walk_forward"] + task["production"]
-    named = {name: task[name] for name in ("data", "import", "save")}
+    """Return the seconds of a command with one job, in the order of time."""
+    (job,) = command.jobs.values()
+    procedure = job["walk_forward"] + job["production"]
+    own_row = {name: job[name] for name in ("data", "import", "save")}
     return {
         "imports, MLflow store": command.parts["store"],
         "worker starts": command.before - command.parts["store"],
-        "data": named["data"],
-        "import of the model library": named["import"],
-        "fits": task["fits"],
-        "scores, calibration, thresholds, metrics": procedure - task["fits"],
-        "save": named["save"],
-        "rest of the worker": task["whole"] - procedure - sum(named.values()),
+        "data": own_row["data"],
+        "import of the model library": own_row["import"],
+        "fits": job["fits"],
+        "scores, calibration, thresholds, metrics": procedure - job["fits"],
+        "save": own_row["save"],
+        "rest of the worker": job["whole"] - procedure - sum(own_row.values()),
         "log, verify in a fresh process, register": command.parts["register"],
         "table, shut-down": command.after - command.parts["register"],
         "whole command": command.whole,
     }
 
 
-def _train(folder: Path, source: str, symbol: str, models: str, extra: list[str]) -> _Command:
-    """Run the command in `folder`, and read from MLflow how long everything took."""
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "MLFLOW_TRACKING_URI": uri}
-    environment.pop("MLFLOW_RUN_ID", None)
-    command = ["-m", "trainer", "train", "--models", models, "--symbols", symbol]
-    # Every fit is made: what reading them saves is measured by `caching`.
-    command += ["--source", source, "--fit-cache", "off", *extra]
+def _train(folder: Path, models: str, data: list[str], quick: bool) -> _Command:
+    """Run the command in `folder`, and read the times of its jobs from MLflow."""
+    command_line = CommandLine(folder)
+    # Without the fit cache every fit is made; `caching` measures what the cache saves.
+    arguments = ["--models", models, *data, "--fit-cache", "off"]
+    if quick:
+        few = ",".join(_QUICK_PARAMS[model] for model in models.split(","))
+        arguments += ["--n-splits", "2", "--wf-splits", "2", "--params", few]
     started = time.time()
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command_line.run("train", *arguments)
     ended = time.time()
-    if done.returncode:
-        raise RuntimeError(f"the training command failed:\n{done.stdout}\n{done.stderr}")
-    parent, children, registered = _logged(uri)
-    begun = min(child.info.start_time for child in children) / 1e3
-    finished = max(child.info.end_time for child in children) / 1e3
-    tasks = {
-        child.info.run_name: {
-            "whole": (child.info.end_time - child.info.start_time) / 1e3,
-            **{
-                name.removeprefix("seconds/"): value
-                for name, value in child.data.metrics.items()
-                if name.startswith("seconds/")
-            },
-        }
-        for child in children
+    parent, children, registered = _logged(command_line.uri)
+    first = min(child.info.start_time for child in children) / 1e3
+    last = max(child.info.end_time for child in children) / 1e3
+    return _Command(
+        before=first - started,
+        during=last - first,
+        after=ended - last,
+        jobs={child.info.run_name: _seconds(child) for child in children},
+        parts={"store": parent.info.start_time / 1e3 - started, "register": registered - last},
+    )
+
+
+def _seconds(child: Run) -> dict[str, float]:
+    """Return the seconds of a job as a whole and by phase."""
+    prefix = "seconds/"
+    return {
+        "whole": (child.info.end_time - child.info.start_time) / 1e3,
+        **{
+            name.removeprefix(prefix): value
+            for name, value in child.data.metrics.items()
+            if name.startswith(prefix)
+        },
     }
-    parts = {"store": parent.info.start_time / 1e3 - started, "register": registered - finished}
-    return _Command(begun - started, finished - begun, ended - finished, tasks, parts)
 
 
-def _logged(uri: str) -> tuple[Any, list[Any], float]:
-    """Latest command run, its candidates, and when the last version of them was registered."""
-    from mlflow import MlflowClient
-
+def _logged(uri: str) -> tuple[Run, list[Run], float]:
+    """Return the latest run of a command, its candidates, and the time of the last registration."""
     client = MlflowClient(uri, uri)
     experiments = [e.experiment_id for e in client.search_experiments()]
     newest = ["attributes.start_time DESC"]
-    (parent,) = client.search_runs(experiments, "tags.kind = 'command'", 1, 1, newest)
+    (parent,) = client.search_runs(experiments, f"tags.{KIND} = '{COMMAND}'", 1, 1, newest)
     children = client.search_runs(
         experiments, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     )
     versions = client.search_model_versions()
-    return parent, children, max(version.creation_timestamp for version in versions) / 1e3
+    return parent, list(children), max(v.creation_timestamp for v in versions) / 1e3

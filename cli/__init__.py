@@ -1,1 +1,1 @@
-"""The command line: every command, and what it prints."""
+"""The command line: every command, with what it prints."""

@@ -1,103 +1,86 @@
-"""The command line: `barwright`, or `python -m trainer`."""
+"""The group of all commands: `barwright`, or `python -m trainer`."""
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
+from typing import NamedTuple, cast
 
 import click
 
-import trader
-from cli.audit import COMMANDS
-from cli.options import config_options
-from cli.terminal import fail, printing, wide_console
-from trainer.config import TrainConfig
-from trainer.errors import TrainerError
 
-_TRAIN_HELP = """Train models and register those that are sound.
+class Entry(NamedTuple):
+    """A command: where its function is, and its line in the help of the group."""
 
-Each model is trained for each symbol by one procedure (purged K-fold, calibration, threshold
-after costs), measured walk-forward, saved, loaded back in a fresh process, and only then
-registered as {model}-{symbol}. A symbol that fails does not stop the others.
+    path: str
+    summary: str
 
-\b
-  barwright train --symbols EURUSD --source sample
-  barwright train --symbols GOOGL --source sample --interval 1d
-  barwright train --symbols BTCUSDT,ETHUSDT --source path/to/bars --fee-bps 5
 
-Runs go to MLFLOW_TRACKING_URI, or to sqlite:///mlflow.db in this folder.
+#: Every command. It is imported when it is asked for: the libraries of all commands together take
+#: seconds to import, and `--help` needs none of them.
+COMMANDS = {
+    "audit": Entry("cli.audit:audit", "Check the laws that every feature must satisfy."),
+    "compare": Entry(
+        "cli.compare:compare", "Rank the candidates of symbols, with their registered versions."
+    ),
+    "history": Entry("cli.registry:history", "List every move of a model's aliases, oldest first."),
+    "promote": Entry("cli.registry:promote", "Move an alias to a version that passes the gate."),
+    "report": Entry(
+        "cli.registry:report", "Write the report of a version: one HTML page with its evidence."
+    ),
+    "rollback": Entry("cli.registry:rollback", "Serve an older version again under @latest."),
+    "trade": Entry("trader:trade", "Print a registered model's decisions."),
+    "train": Entry("cli.train:train", "Train models and register those that pass verification."),
+}
 
-Exit status: 0 all registered, 1 some or all failed, 2 wrong usage.
-"""
+
+class _Group(click.Group):
+    """A group whose commands are those of `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; return None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name].path.partition(":")
+        return cast(click.Command, getattr(import_module(module), function))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one line a command; the method of click imports every command for that."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in sorted(COMMANDS)])
 
 
 def _version() -> str:
     try:
         return metadata.version("barwright")
-    except metadata.PackageNotFoundError:  # run from a checkout, as `mlflow run` does
+    except metadata.PackageNotFoundError:  # started from a checkout, as `mlflow run` does
         return "(not installed: run from its folder)"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(_version(), prog_name="barwright")
 def cli() -> None:
     """Turn price bars into trading decisions that can be trusted."""
 
 
-@cli.command(help=_TRAIN_HELP)
-@config_options(*TrainConfig.model_fields)
-@click.option("--debug", is_flag=True, help="Show where errors come from.")
-def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
-    """Train models; the help text for people is `_TRAIN_HELP`."""
-    # MLproject hands an empty text on where a parameter was not given.
-    given = {
-        name: ",".join(filter(None, value)) if isinstance(value, tuple) else value
-        for name, value in values.items()
-    }
-    given = {name: value for name, value in given.items() if value}
-    try:
-        config = TrainConfig.parse(given)
-    except TrainerError as error:
-        fail(error, status=2, debug=debug)
-    # Behind the checks: these imports take seconds, and a typing mistake should not.
-    from trainer.jobs.local_cluster import Engine
-
-    console = wide_console()
-    try:
-        with Engine(config) as engine:
-            # MLflow is imported while the workers start.
-            from cli.train_view import ProgressView, print_summary
-            from trainer.jobs.train import train as run
-
-            with ProgressView(console, config) as view:
-                summary = run(config, engine, listen=view.listen, finished=view.finished)
-    except TrainerError as error:
-        fail(error, status=1, debug=debug)
-    with printing(debug):
-        print_summary(console, summary, config)
-    if debug:
-        for result in summary.results:
-            if result.outcome.details:
-                click.echo(result.outcome.details, err=True)
-    gc.freeze()  # nothing to collect for a process that ends; looking takes a second
-    sys.exit(1 if summary.failed else 0)
-
-
-cli.add_command(trader.trade, "trade")
-for name, command in COMMANDS.items():
-    cli.add_command(command, name)
-
-
 def main() -> None:
-    """Entry point of the `barwright` script."""
-    # What is traded is nobody else's business; who wants MLflow's telemetry can switch it on.
+    """Run the command line."""
+    # MLflow sends telemetry by default. What is traded is private, so it is off unless the user
+    # switches it on.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # A server that went away is asked for seconds, not for minutes, before its run is given up.
+    # MLflow repeats a request to a server that does not answer for minutes; three times take
+    # seconds, and then the run fails with a message.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    # `kill` ends a command as Ctrl-C does: temporary files and workers go with it.
+    # SIGTERM ends a command as Ctrl-C does: temporary files and workers are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cli(prog_name="barwright")
 

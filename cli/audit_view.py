@@ -1,4 +1,4 @@
-"""What a person sees of an audit: progress, a verdict for each feature, and what to do next."""
+"""Output of the command `audit`: its progress, the verdict on each feature, and the next step."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from features.audit import Breach, Finding, Listen
 from features.laws import Law
+from trainer.text import number_text
 
-#: What usually is wrong with a feature that breaks a law, and what to do about it.
+#: The usual cause why a feature breaks a law, and its repair.
 _ADVICE = {
     Law.PREFIX: "leave out what looks ahead: shift(-n), center=True, bfill, a mean, deviation or "
     "rank of the whole series, a higher-timeframe bar that has not closed",
-    Law.START: "declare a longer `memory`, or forget the past: rolling windows in place of sums "
-    "and means since the beginning",
+    Law.START: "declare a longer `memory`, or use rolling windows in place of sums and means since "
+    "the first bar",
     Law.LEVEL: "use ratios, log returns or rolling z-scores in place of prices and volumes",
 }
 _ADVICE[Law.FUTURE] = _ADVICE[Law.PREFIX]
@@ -35,13 +43,12 @@ class Audited:
     Attributes
     ----------
     symbol : str
-        Whose bars.
     bars : int
-        How many.
+        Number of bars.
     understood : str
-        How the source was read.
+        How the source read the bars.
     findings : tuple of Finding
-        One a feature.
+        One for each feature.
     """
 
     symbol: str
@@ -57,7 +64,7 @@ class Audited:
 
 @contextmanager
 def progress_bar(console: Console, symbol: str) -> Iterator[Listen]:
-    """Show how far the audit of one symbol has come, on a terminal."""
+    """Draw the progress of the audit of one symbol, if the console is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(
         *columns,
@@ -66,12 +73,12 @@ def progress_bar(console: Console, symbol: str) -> Iterator[Listen]:
         transient=True,
         disable=not console.is_terminal,
     ) as progress:
-        lines: dict[str, Any] = {}
+        lines: dict[str, TaskID] = {}
 
         def listen(phase: str, done: int, total: int) -> None:
             if phase not in lines:
                 lines[phase] = progress.add_task(f"{symbol}, {phase}", total=total)
-            # Every row is too often to be drawn.
+            # Drawing every row would take longer than checking it.
             if done % 64 == 0 or done == total:
                 progress.update(lines[phase], completed=done)
 
@@ -79,7 +86,7 @@ def progress_bar(console: Console, symbol: str) -> Iterator[Listen]:
 
 
 def print_verdicts(console: Console, audited: Sequence[Audited], *, build: str) -> None:
-    """Print a verdict a feature, what was checked, and what to do next.
+    """Print the verdict on each feature, what was checked, and the next step.
 
     Parameters
     ----------
@@ -94,26 +101,40 @@ def print_verdicts(console: Console, audited: Sequence[Audited], *, build: str) 
     for one in audited:
         console.print(f"{one.symbol}: {one.understood}.", markup=False, soft_wrap=one_line)
         console.print(f"{one.symbol}: {_checked(one)}.", markup=False, soft_wrap=one_line)
-    count = len(audited[0].findings)
     symbols = ", ".join(one.symbol for one in audited)
     broken = list(dict.fromkeys(f.feature for one in audited for f in one.broken))
-    if not broken:
-        console.print(f"All {count} features keep all laws on {symbols}.", soft_wrap=one_line)
-        console.print(f"Next:\n  {build}", markup=False, soft_wrap=True)
+    if broken:
+        _print_broken(console, audited, broken, symbols)
         return
+    count = len(audited[0].findings)
+    console.print(f"All {count} features satisfy all laws on {symbols}.", soft_wrap=one_line)
+    console.print(f"Next:\n  {build}", markup=False, soft_wrap=True)
+
+
+def _print_broken(
+    console: Console, audited: Sequence[Audited], broken: Sequence[str], symbols: str
+) -> None:
+    """Print the features that break a law, and how to repair them."""
+    one_line = not console.is_terminal
     console.print(
-        "difference: the largest, in units of the feature's root mean square; undefined: there is "
-        "a value in one case only.",
+        "difference: the largest one, in units of the feature's root mean square; undefined: only "
+        "one of the two values exists.",
         soft_wrap=one_line,
     )
     verb = "breaks" if len(broken) == 1 else "break"
     console.print(
-        f"[red]{len(broken)} of {count} features {verb} a law[/red] on {symbols}: "
-        f"{escape(', '.join(broken))}. A build looks at a few rows only, and refuses a feature "
-        "that breaks a law there.",
+        f"[red]{len(broken)} of {len(audited[0].findings)} features {verb} a law[/red] on "
+        f"{symbols}: {escape(', '.join(broken))}. Building a dataset checks a few rows only; it "
+        "refuses a feature that breaks a law in one of them.",
         soft_wrap=one_line,
     )
     console.print("Next, repair them, or leave them out with --features:")
+    for text, names in _advice(audited).items():
+        console.print(f"  {', '.join(names)}: {text}.", markup=False, soft_wrap=one_line)
+
+
+def _advice(audited: Sequence[Audited]) -> dict[str, list[str]]:
+    """Return each advice that applies, with the features that it applies to."""
     advice: dict[str, list[str]] = {}
     for one in audited:
         for finding in one.broken:
@@ -121,12 +142,14 @@ def print_verdicts(console: Console, audited: Sequence[Audited], *, build: str) 
                 names = advice.setdefault(_ADVICE[breach.law], [])
                 if finding.feature not in names:
                     names.append(finding.feature)
-    for text, names in advice.items():
-        console.print(f"  {', '.join(names)}: {text}.", markup=False, soft_wrap=one_line)
+    return advice
 
 
-def as_json(audited: Sequence[Audited], failed: Mapping[str, str]) -> dict[str, Any]:
-    """Plain values of an audit, and why a symbol has none; an infinite difference is null."""
+def to_json(audited: Sequence[Audited], failed: Mapping[str, str]) -> dict[str, Any]:
+    """Return JSON values of the audits and, by symbol, the errors of those that failed.
+
+    An infinite difference is null.
+    """
     return {
         "ok": not failed and not any(one.broken for one in audited),
         "failed": dict(failed),
@@ -135,23 +158,24 @@ def as_json(audited: Sequence[Audited], failed: Mapping[str, str]) -> dict[str, 
                 "symbol": one.symbol,
                 "bars": one.bars,
                 "understood": one.understood,
-                "features": [
-                    {
-                        "feature": finding.feature,
-                        "memory": finding.memory,
-                        "ok": not finding.breaches,
-                        "checked": {law.value: count for law, count in finding.checked.items()},
-                        "broken": [_plain(breach) for breach in finding.breaches],
-                    }
-                    for finding in one.findings
-                ],
+                "features": [_finding_to_json(finding) for finding in one.findings],
             }
             for one in audited
         ],
     }
 
 
-def _plain(breach: Breach) -> dict[str, Any]:
+def _finding_to_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "feature": finding.feature,
+        "memory": finding.memory,
+        "ok": not finding.breaches,
+        "checked": {law.value: count for law, count in finding.checked.items()},
+        "broken": [_breach_to_json(breach) for breach in finding.breaches],
+    }
+
+
+def _breach_to_json(breach: Breach) -> dict[str, Any]:
     return {
         "law": breach.law.value,
         "what": breach.law.breach,
@@ -184,13 +208,13 @@ def _table(audited: Sequence[Audited]) -> Table:
                 *([symbol] if several else []),
                 f"{breach.first:%Y-%m-%d %H:%M}",
                 f"{breach.rows:,}",
-                f"{breach.largest:.2g}" if math.isfinite(breach.largest) else "undefined",
+                number_text(breach.largest, ".2g"),
             )
     return table
 
 
 def _checked(one: Audited) -> str:
-    """Say at how many bars each law was checked."""
+    """Return at how many bars each law was checked, in words."""
     ends, levels = (_span(one, law) for law in (Law.FUTURE, Law.LEVEL))
     return (
         f"of {one.bars:,} bars, computed from their own memory at {_span(one, Law.START)}, later "

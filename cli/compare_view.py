@@ -1,4 +1,4 @@
-"""What a person sees of a comparison: a table a symbol, what may not be ranked, the link."""
+"""Output of the command `compare`: a table for each symbol, notes on its contracts, and a link."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.table import widest
-from trainer.tracking.candidates import Candidate, Version
+from trainer.text import number_text
+from trainer.tracking.candidates import Candidate, CandidateVersion
 from trainer.tracking.ranking import Comparison, Ranking, Row
 
-#: Digests are told apart by their first characters, and said in words.
+#: Fields of a contract that are digests, with the words that stand for them. Only their first
+#: characters are printed.
 _DIGESTS = {
     "feature_signature": "features",
     "data_digest": "bars",
@@ -23,7 +25,7 @@ _DIGESTS = {
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
-    """Print each symbol's table, what its marks mean, and the link to its charts."""
+    """Print the table of each symbol, its notes, and the link to its charts."""
     for ranking in comparison.rankings:
         console.print(_table(ranking, console))
         for line in _notes(ranking):
@@ -32,7 +34,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(f"Charts: {ranking.link}\n", highlight=False, markup=False, soft_wrap=True)
     if not comparison.uri.startswith("http"):
         console.print(
-            "Links open while this runs: mlflow server --backend-store-uri "
+            "Links open while this command runs: mlflow server --backend-store-uri "
             f"{comparison.uri} --workers 1",
             highlight=False,
             markup=False,
@@ -59,7 +61,7 @@ def _table(ranking: Ranking, console: Console) -> Table:
                 escape(", ".join(map(_version, candidate.versions)) or "-"),
                 escape(candidate.status or "-"),
                 _short(candidate.run_id),
-                *(read(candidate) for _, read in _COLUMNS[:count]),
+                *(cell(candidate) for _, cell in _COLUMNS[:count]),
             )
         return table
 
@@ -72,7 +74,7 @@ def _mark(row: Row) -> str:
     return "-" if row.place is None else str(row.place)
 
 
-def _version(version: Version) -> str:
+def _version(version: CandidateVersion) -> str:
     names = (name if name == "latest" else f"@{name}" for name in version.aliases)
     return " ".join((str(version.number), *names))
 
@@ -81,78 +83,77 @@ def _short(identity: str) -> str:
     return identity[:8]
 
 
-def _figure(name: str, form: str) -> Callable[[Candidate], str]:
-    def read(candidate: Candidate) -> str:
-        value = candidate.metrics.get(name)
-        return "-" if value is None else format(value, form)
+def _metric(name: str, form: str) -> Callable[[Candidate], str]:
+    def cell(candidate: Candidate) -> str:
+        return number_text(candidate.metrics.get(name), form, undefined="-")
 
-    return read
+    return cell
 
 
-def _interval(candidate: Candidate) -> str:
-    lower, upper = (candidate.metrics.get(f"wf_net_sharpe_{end}") for end in ("lower", "upper"))
+def _confidence_interval(candidate: Candidate) -> str:
+    lower, upper = (candidate.metrics.get(f"net_sharpe_{end}") for end in ("lower", "upper"))
     return "-" if lower is None or upper is None else f"{lower:.2f} to {upper:.2f}"
 
 
-def _gain(candidate: Candidate) -> str:
-    """Log-loss minus the base rate's: below 0 the probabilities knew something."""
+def _log_loss_difference(candidate: Candidate) -> str:
+    """Return the log-loss less that of the base rate: below 0 the probabilities are better."""
     own, base = (
-        candidate.metrics.get(f"wf_{n}", math.nan) for n in ("log_loss", "base_rate_log_loss")
+        candidate.metrics.get(name, math.nan) for name in ("log_loss", "base_rate_log_loss")
     )
-    return "-" if math.isnan(own - base) else f"{own - base:+.4f}"
+    return number_text(own - base, "+.4f", undefined="-")
 
 
-#: Heading, and how a candidate's cell reads; the last ones go first where there is no room.
+#: Heading, and the text of a candidate's cell. The last columns are left out first.
 _COLUMNS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (
-    ("net\nSharpe", _figure("wf_net_sharpe", ".2f")),
-    ("95 %\ninterval", _interval),
-    ("DSR", _figure("wf_dsr", ".2f")),
-    ("PBO", _figure("wf_pbo", ".2f")),
-    ("trades", _figure("wf_n_trades", ".0f")),
-    ("net\nreturn", _figure("wf_net_return", "+.1%")),
-    ("gross\nSharpe", _figure("wf_gross_sharpe", ".2f")),
-    ("hold\nSharpe", _figure("wf_buy_hold_sharpe", ".2f")),
-    ("log-loss\n- base", _gain),
+    ("net\nSharpe", _metric("net_sharpe", ".2f")),
+    ("95 %\ninterval", _confidence_interval),
+    ("DSR", _metric("dsr", ".2f")),
+    ("PBO", _metric("pbo", ".2f")),
+    ("trades", _metric("n_trades", ".0f")),
+    ("net\nreturn", _metric("net_return", "+.1%")),
+    ("gross\nSharpe", _metric("gross_sharpe", ".2f")),
+    ("hold\nSharpe", _metric("buy_hold_sharpe", ".2f")),
+    ("log-loss\n- base", _log_loss_difference),
     ("started\n(UTC)", lambda candidate: f"{candidate.started:%Y-%m-%d %H:%M}"),
 )
 
 
 def _notes(ranking: Ranking) -> list[str]:
-    """Say under which contract rows are ranked, and how the marked ones differ from it."""
-    said = (
-        f"{field} {_said(field, value)}"
+    """Return the contract of the ranked rows, and how the contracts of the other rows differ."""
+    settings = (
+        f"{field} {_value(field, value)}"
         for field, value in ranking.contract.items()
         if field not in _DIGESTS
     )
-    lines = [f"Ranked: {', '.join(said) or 'contract unknown'}."]
+    lines = [f"Ranked: {', '.join(settings) or 'contract unknown'}."]
     groups: dict[str, list[str]] = {}
     for row in ranking.rows:
         if row.differs:
-            groups.setdefault(_difference(row), []).append(_short(row.candidate.run_id))
+            groups.setdefault(_differences(row), []).append(_short(row.candidate.run_id))
     if groups:
         lines.append(
             "* Another contract: these Sharpe ratios may not be ranked against the others."
         )
-    for difference, runs in groups.items():
-        lines.append(f"  run{'s' * (len(runs) > 1)} {', '.join(runs)}: {difference}")
-    if any(math.isfinite(row.candidate.metrics.get("wf_dsr", math.nan)) for row in ranking.rows):
+    for differences, runs in groups.items():
+        lines.append(f"  run{'s' * (len(runs) > 1)} {', '.join(runs)}: {differences}")
+    if any(math.isfinite(row.candidate.metrics.get("dsr", math.nan)) for row in ranking.rows):
         lines.append(
-            "DSR and PBO: against the trials there were when each was trained; `barwright report` "
-            "and `promote` count them anew."
+            "DSR and PBO count the trials that existed when each candidate was trained; "
+            "`barwright report` and `promote` count them again."
         )
     if ranking.left_out:
         lines.append(f"{ranking.left_out} more without an alias; --all lists them.")
     return lines
 
 
-def _difference(row: Row) -> str:
+def _differences(row: Row) -> str:
     return "; ".join(
-        f"{_DIGESTS.get(field, field)} {_said(field, own)}, others {_said(field, common)}"
+        f"{_DIGESTS.get(field, field)} {_value(field, own)}, others {_value(field, common)}"
         for field, (own, common) in row.differs.items()
     )
 
 
-def _said(field: str, value: str | None) -> str:
+def _value(field: str, value: str | None) -> str:
     if value is None:
         return "unknown"
     return _short(value) if field in _DIGESTS else value.removesuffix(".0")

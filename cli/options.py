@@ -1,40 +1,74 @@
-"""Fields of `TrainConfig` as options of the command line: name, default, help are written once."""
+"""Fields of `TrainConfig` as command-line options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import click
 from pydantic_core import PydanticUndefined
 
-from trainer.config import TrainConfig, option_name
+from trainer.config import Effect, TrainConfig, option_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def config_options(*names: str) -> Callable[[Command], Command]:
-    """Give a command one option for each of these fields: their rules live in `TrainConfig`."""
+    """Return a decorator that adds one option for each of these fields to a command.
 
-    def give(command: Command) -> Command:
+    Name, default and help text come from `TrainConfig`; it also checks the values.
+    """
+
+    def add(command: Command) -> Command:
+        # Decorators of click are applied from the last option to the first.
         for name in reversed(names):
-            field = TrainConfig.model_fields[name]
-            default = None if field.default is PydanticUndefined else option_text(field.default)
-            if field.default_factory is not None:
-                default = ""
-            several = name == "params"
-            command = click.option(
-                *([option_name(name), "--param"] if several else [option_name(name)]),
-                name,
-                multiple=several,
-                default=() if several else default,
-                show_default=bool(default),
-                metavar=_metavar(field.annotation),
-                help=field.description,
-            )(command)
+            command = _option(name)(command)
         return command
 
-    return give
+    return add
+
+
+def _option(name: str) -> Callable[[Command], Command]:
+    field = TrainConfig.model_fields[name]
+    default = None if field.default is PydanticUndefined else option_text(field.default)
+    if field.default_factory is not None:
+        default = ""
+    several = name == "params"
+    return click.option(
+        *([option_name(name), "--param"] if several else [option_name(name)]),
+        name,
+        multiple=several,
+        default=() if several else default,
+        show_default=bool(default),
+        metavar=_metavar(field.annotation),
+        help=field.description,
+    )
+
+
+class TrainCommand(click.Command):
+    """A command whose help lists the options that change a model before all others."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in two sections."""
+        sections: dict[str, list[tuple[str, str]]] = {
+            "Options that change a model": [],
+            "Options that leave every model as it is": [],
+        }
+        of_model, others = sections.values()
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                name = str(param.name)
+                (of_model if _changes_a_model(name) else others).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def _changes_a_model(name: str) -> bool:
+    if name not in TrainConfig.model_fields:  # --debug and --help
+        return False
+    return TrainConfig.effect_of(name) is not Effect.RUN
 
 
 def _metavar(annotation: object) -> str:
@@ -45,9 +79,21 @@ def _metavar(annotation: object) -> str:
 
 
 def option_text(value: object) -> str:
-    """Write a field's value as the command line takes it."""
+    """Return the value of a field as the command line takes it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
         return ",".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def given_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str, str]:
+    """Return the values of the options that were given.
+
+    An empty text is no value: MLproject passes one for every parameter that was not given.
+    """
+    texts = {
+        name: ",".join(filter(None, value)) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }
+    return {name: text for name, text in texts.items() if text}

@@ -1,4 +1,4 @@
-"""Tables that leave columns out, rather than cut their text, where a terminal is narrow."""
+"""Tables that leave out columns where a terminal is narrow."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from rich.console import Console
 from rich.table import Table
 
 
+def wide_console(width: int = 120) -> Console:
+    """Return the console of the standard output; `width` characters wide if it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
+
+
 def widest(console: Console, build: Callable[[int], Table], most: int, least: int = 2) -> Table:
-    """Return the table with as many of its droppable columns as the console has room for.
+    """Return a table with as many optional columns as the console has room for.
 
     Parameters
     ----------
     console : rich.console.Console
     build : callable
-        Makes the table with the first so many of its droppable columns.
+        ``build(count)`` returns the table with the first `count` optional columns.
     most : int
-        Droppable columns that there are.
+        Number of optional columns.
     least : int, default 2
-        With these it is returned even if the console is too narrow.
+        Number of optional columns that are kept even if the console is too narrow.
     """
     unbounded = console.options.update(max_width=10_000)
     for count in range(most, least, -1):

@@ -1,4 +1,4 @@
-"""What commands share: where tables go, and how errors end a command."""
+"""Errors at the edge of a command: one line on the terminal and an exit status."""
 
 from __future__ import annotations
 
@@ -7,63 +7,55 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from barwright import BarwrightError
+from trainer.errors import UsageError
 
 
 @contextmanager
-def told(debug: bool) -> Iterator[None]:
-    """Turn errors that the user can mend into one line, and exit status 1; 2 for wrong usage."""
-    from adapters.base import AdapterError
-    from features.errors import InputError
-    from trainer.errors import TrainerError, UsageError
-    from trainer.tracking.store import DEFAULT_URI, STORE_ERRORS, store_error
+def exit_on_errors(debug: bool, *, status: int = 1) -> Iterator[None]:
+    """End the command with one line if an error is raised that the user can mend.
 
+    Parameters
+    ----------
+    debug : bool
+        Whether the traceback is printed, too.
+    status : int, default 1
+        Exit status; a `UsageError` always ends with 2.
+    """
     try:
         yield
-    except (InputError, AdapterError, TrainerError) as error:
-        fail(error, status=2 if isinstance(error, UsageError) else 1, debug=debug)
-    except (*STORE_ERRORS, ImportError) as error:
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-        fail(store_error(uri, error), status=1, debug=debug)
+    except BarwrightError as error:
+        fail(error, status=2 if isinstance(error, UsageError) else status, debug=debug)
 
 
 @contextmanager
 def printing(debug: bool) -> Iterator[None]:
-    """Turn output that cannot be written, to a full disk, into one line and exit status 1."""
+    """End the command with one line and exit status 1 if its output cannot be written."""
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # a reader such as `head` ended; click exits quietly
         raise
     except OSError as error:
-        # Or Python would try again at its end, and print a traceback.
+        # Python flushes the output once more at its end, which would print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        why = error.strerror or type(error).__name__
-        text = f"the output cannot be written: {why}; what it would have told is done all the same"
+        reason = error.strerror or type(error).__name__
+        text = f"the output cannot be written: {reason}; the work of the command itself is done"
         fail(OSError(text), status=1, debug=debug)
 
 
-def wide_console(width: int = 120) -> Console:
-    """Where tables are printed: without a terminal nothing says how wide a line may be."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=width)
-
-
 def fail(error: Exception, *, status: int, debug: bool) -> NoReturn:
-    """Print one error and leave with this exit status."""
-    say(error, debug=debug)
+    """Print an error and exit."""
+    print_error(error, debug=debug)
     sys.exit(status)
 
 
-def say(error: Exception, *, debug: bool) -> None:
-    """Print one error."""
+def print_error(error: Exception, *, debug: bool) -> None:
+    """Print an error on one line of the standard error; with `debug` after its traceback."""
     if debug:
         traceback.print_exception(error)
     click.echo(f"Error: {error}", err=True)

@@ -1,8 +1,7 @@
-"""What a person sees of a run: progress while it works, a table and the next step at its end."""
+"""Output of the command `train`: its progress, and at the end a table with the next steps."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +15,14 @@ from rich.table import Table
 
 from cli.table import widest
 from trainer.config import TrainConfig
-from trainer.job import Outcome
-from trainer.jobs.train import Result, Summary
-from trainer.registry.promotion import Decision
+from trainer.evidence.verdict import STATUSES
+from trainer.job import DataFacts, Job, JobResult, TrainedModel
+from trainer.jobs.train import Registration, Summary
+from trainer.text import number_text
 
 
 class ProgressView:
-    """One line a task on a terminal; one line an event elsewhere."""
+    """One line a job on a terminal; elsewhere one line for each job that ends."""
 
     def __init__(self, console: Console, config: TrainConfig) -> None:
         self._console = console
@@ -35,12 +35,10 @@ class ProgressView:
             console=console,
             disable=not console.is_terminal,
         )
+        names = [Job(symbol, model).name for symbol in config.symbols for model in config.models]
         self._lines = {
-            f"{model}-{symbol}": self._progress.add_task(
-                "", name=f"{model}-{symbol}", phase="waiting", total=None, start=False
-            )
-            for symbol in config.symbols
-            for model in config.models
+            name: self._progress.add_task("", name=name, phase="waiting", total=None, start=False)
+            for name in names
         }
 
     def __enter__(self) -> Self:
@@ -55,64 +53,69 @@ class ProgressView:
     ) -> None:
         self._progress.stop()
 
-    def listen(self, name: str, phase: str, done: int, total: int) -> None:
-        """Move a task's bar."""
+    def on_progress(self, name: str, phase: str, done: int, total: int) -> None:
+        """Draw the progress of a job."""
         line = self._lines[name]
         self._progress.start_task(line)
         self._progress.update(line, phase=phase, completed=done, total=total)
 
-    def finished(self, result: Result) -> None:
-        """Say how a task ended."""
-        name = result.outcome.task.name
-        took = result.outcome.ended - result.outcome.started
-        phase = "registered" if result.version else "failed"
-        self._progress.update(self._lines[name], phase=phase, completed=1, total=1)
-        self._progress.stop_task(self._lines[name])
+    def on_result(self, registration: Registration) -> None:
+        """Draw or print the end of a job."""
+        result, version = registration.result, registration.version
+        line = self._lines[result.job.name]
+        phase = "registered" if version else "failed"
+        self._progress.update(line, phase=phase, completed=1, total=1)
+        self._progress.stop_task(line)
         if not self._console.is_terminal:
-            ended = f"version {result.version}" if result.version else "failed"
-            self._console.print(f"{name}: {ended} after {took:.1f} s")
+            end = f"version {version}" if version else "failed"
+            seconds = result.ended - result.started
+            self._console.print(f"{result.job.name}: {end} after {seconds:.1f} s")
 
 
 def print_summary(console: Console, summary: Summary, config: TrainConfig) -> None:
-    """Print versions and headline figures, reasons of failures, and what to do next."""
-    # Into a file or pipe each sentence goes on one line, where it can be searched.
+    """Print versions with their metrics, errors, the data that was used, and the next steps."""
+    # In a file or a pipe each sentence is on one line, where a search finds it.
     one_line = not console.is_terminal
     console.print(_table(summary, console))
-    for result in summary.results:
-        if result.outcome.error:
-            text = f"[red]{result.outcome.task.name}[/red]: {escape(result.outcome.error)}"
+    for result in (registration.result for registration in summary.results):
+        if result.error:
+            text = f"[red]{result.job.name}[/red]: {escape(result.error)}"
             console.print(text, soft_wrap=one_line)
-    for line in (*_data_lines(summary), *_fits_line(summary, config)):
+    trained = [r.result.trained for r in summary.results if r.result.trained is not None]
+    for line in (*_data_lines(trained), *_fits_line(trained, config)):
         console.print(line, highlight=False, soft_wrap=one_line)
     registered = [r for r in summary.results if r.version is not None]
-    for result in registered:
-        for line in _explain(result):
+    for registration in registered:
+        for line in _explain(registration):
             console.print(line, soft_wrap=one_line)
     if registered:
-        # Rather one that trades: the others print `flat`.
-        first = min(registered, key=lambda r: _RANK[_status(r)])
-        trader = "python trader.py" if Path("trader.py").is_file() else "barwright trade"
-        console.print("Next:")
-        console.print(
-            f"  {trader} --model models:/{first.outcome.task.name}@latest "
-            f"--source {config.source} --last 5",
-            soft_wrap=True,
-        )
-        name = first.outcome.task.name
-        console.print(f"  barwright report models:/{name}@latest", soft_wrap=True)
-        if first.verdict is not None and first.verdict.status == "proven":
-            console.print(f"  barwright promote {name}", soft_wrap=True)
-        if not summary.tracking_uri.startswith("http"):
-            console.print(
-                f"  mlflow server --backend-store-uri {summary.tracking_uri} --workers 1",
-                soft_wrap=True,
-            )
-        # soft_wrap: a link that is broken over two lines cannot be opened.
-        console.print(f"  compare: {summary.compare_link}", soft_wrap=True, highlight=False)
+        _print_next_steps(console, summary, registered, config.source)
+
+
+def _print_next_steps(
+    console: Console, summary: Summary, registered: list[Registration], source: str
+) -> None:
+    """Print commands to go on with, for the version with the best status."""
+    best = min(registered, key=lambda registration: STATUSES.index(_status(registration)))
+    name = best.result.job.name
+    trader = "python trader.py" if Path("trader.py").is_file() else "barwright trade"
+    lines = [
+        f"{trader} --model models:/{name}@latest --source {source} --last 5",
+        f"barwright report models:/{name}@latest",
+    ]
+    if _status(best) == "proven":
+        lines.append(f"barwright promote {name}")
+    if not summary.tracking_uri.startswith("http"):
+        lines.append(f"mlflow server --backend-store-uri {summary.tracking_uri} --workers 1")
+    console.print("Next:")
+    # soft_wrap: a command or link that is broken over two lines cannot be copied or opened.
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True)
+    console.print(f"  compare: {summary.compare_link}", soft_wrap=True, highlight=False)
 
 
 def _table(summary: Summary, console: Console) -> Table:
-    """Results in as many columns as the console has room for; model and status always."""
+    """Return the results; metrics that have no room are left out, model and status never."""
 
     def build(count: int) -> Table:
         table = Table(title="Walk-forward, after costs", title_justify="left", box=SIMPLE_HEAD)
@@ -120,111 +123,82 @@ def _table(summary: Summary, console: Console) -> Table:
             table.add_column(heading, no_wrap=True)
         for heading, _ in _COLUMNS[:count]:
             table.add_column(heading, justify="right", no_wrap=True)
-        for result in summary.results:
-            outcome = result.outcome
+        for registration in summary.results:
+            status = _status(registration)
             table.add_row(
-                outcome.task.name,
-                result.version or "-",
-                _status(result),
-                *(read(outcome) for _, read in _COLUMNS[:count]),
+                registration.result.job.name,
+                registration.version or "-",
+                "[red]failed[/red]" if status == "failed" else status,
+                *(cell(registration.result) for _, cell in _COLUMNS[:count]),
             )
         return table
 
     return widest(console, build, len(_COLUMNS))
 
 
-def _figure(name: str, form: str) -> Callable[[Outcome], str]:
-    def read(outcome: Outcome) -> str:
-        value = math.nan if outcome.trained is None else outcome.trained.metrics[name]
-        return format(value, form) if math.isfinite(value) else "-"
+def _metric(name: str, form: str) -> Callable[[JobResult], str]:
+    def cell(result: JobResult) -> str:
+        value = None if result.trained is None else result.trained.headline.metrics[name]
+        return number_text(value, form, undefined="-")
 
-    return read
+    return cell
 
 
-#: Heading, and how a task's cell reads; the last ones go first where there is no room.
-_COLUMNS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
-    ("net\nSharpe", _figure("wf_net_sharpe", ".2f")),
-    ("trades", _figure("wf_n_trades", ".0f")),
-    ("net\nreturn", _figure("wf_net_return", "+.1%")),
-    ("gross\nSharpe", _figure("wf_gross_sharpe", ".2f")),
-    ("hold\nSharpe", _figure("wf_buy_hold_sharpe", ".2f")),
-    ("turnover", _figure("wf_turnover", ".0f")),
-    ("seconds", lambda outcome: f"{outcome.ended - outcome.started:.1f}"),
+#: Heading, and the text of a job's cell. The last columns are left out first.
+_COLUMNS: tuple[tuple[str, Callable[[JobResult], str]], ...] = (
+    ("net\nSharpe", _metric("net_sharpe", ".2f")),
+    ("trades", _metric("n_trades", ".0f")),
+    ("net\nreturn", _metric("net_return", "+.1%")),
+    ("gross\nSharpe", _metric("gross_sharpe", ".2f")),
+    ("hold\nSharpe", _metric("buy_hold_sharpe", ".2f")),
+    ("turnover", _metric("turnover", ".0f")),
+    ("seconds", lambda result: f"{result.ended - result.started:.1f}"),
 )
-_RANK = {"proven": 0, "unproven": 1, "flat": 2}
 
 
-def _status(result: Result) -> str:
-    return "[red]failed[/red]" if result.verdict is None else result.verdict.status
+def _status(registration: Registration) -> str:
+    return "failed" if registration.verdict is None else registration.verdict.status
 
 
-def _explain(result: Result) -> list[str]:
-    """Say why a version is flat or unproven, in the table it is a word; and what null runs say."""
-    trained, name, verdict = result.outcome.trained, result.outcome.task.name, result.verdict
+def _explain(registration: Registration) -> list[str]:
+    """Return why a version is flat or unproven, and its place among the null runs if any."""
+    trained, verdict = registration.result.trained, registration.verdict
     if trained is None or verdict is None:
         return []
+    name, metrics = registration.result.job.name, trained.headline.metrics
     lines = []
-    if verdict.status == "unproven":
-        lines.append(f"{name} is unproven: {verdict.reason}.")
-    if verdict.status == "flat":
-        traded = trained.metrics["wf_n_trades"] > 0
-        earlier = " (earlier blocks of the walk-forward did trade)" * traded
-        lines.append(f"{name} is flat: {verdict.reason}; it will not trade{earlier}.")
-    null = trained.metrics.get("wf_null_percentile", math.nan)
-    if math.isfinite(null):
-        runs = len(trained.evidence["null_net_sharpe"])
-        lines.append(f"{name} beats {null:.0f} % of {runs} null runs, where nothing can be found.")
+    if verdict.reason:
+        lines.append(f"{name} is {verdict.status}: {verdict.reason}.")
+    if verdict.status == "flat" and metrics["n_trades"] > 0:
+        lines.append(
+            f"{name} traded in its walk-forward; its production model, which `trade` uses, does "
+            "not trade."
+        )
+    percentile = number_text(metrics.get("null_percentile"), ".0f", undefined="")
+    if percentile:
+        runs = len(trained.evidence.null_net_sharpe)
+        lines.append(
+            f"{name} beats {percentile} % of {runs} null runs, whose bars contain nothing to find."
+        )
     return lines
 
 
-def print_decision(console: Console, decision: Decision) -> None:
-    """Print the gate's criteria and what became of the alias."""
-    name, alias, version = decision.name, decision.alias, decision.version
-    if decision.before == version:
-        console.print(f"@{alias} of {name} is version {version} already.")
-        return
-    table = Table(
-        title=f"{name} version {version}, for @{alias}", title_justify="left", box=SIMPLE_HEAD
+def _data_lines(trained: list[TrainedModel]) -> list[str]:
+    """Return for each symbol how its bars were read, and which rows were not used."""
+    return list({model.data.symbol: _data_line(model.data) for model in trained}.values())
+
+
+def _data_line(data: DataFacts) -> str:
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in data.dropped.items())
+    return escape(
+        f"{data.symbol}: {data.understood}. {data.rows:,} of {data.bars:,} bars used (dropped: "
+        f"{dropped or 'none'}); {data.gaps['gaps']} gaps, {data.gaps['missing_bars']} bars "
+        f"missing, longest {data.gaps['longest']}."
     )
-    for heading in ("", "criterion", "figure", "rule"):
-        table.add_column(heading)
-    for criterion in decision.criteria:
-        said = "passes" if criterion.passed else "[red]fails[/red]"
-        table.add_row(said, criterion.name, criterion.figure, criterion.rule)
-    console.print(table)
-    stays = f"stays version {decision.before}" if decision.before else "is still nobody"
-    was = f"; it was version {decision.before}" if decision.before else ""
-    if decision.moved:
-        how = ", forced" if decision.forced else ""
-        console.print(f"@{alias} of {name} is version {version} now{how}{was}.")
-    else:
-        failed = sum(not criterion.passed for criterion in decision.criteria)
-        console.print(
-            f"Refused: {failed} of {len(decision.criteria)} criteria failed; @{alias} of {name} "
-            f'{stays}. --force --reason "..." overrules the gate, and is written down.'
-        )
 
 
-def _data_lines(summary: Summary) -> list[str]:
-    """Say once a symbol how its bars were read, and which rows were not used."""
-    lines: dict[str, str] = {}
-    for result in summary.results:
-        if result.outcome.trained is None:
-            continue
-        data = result.outcome.trained.data
-        dropped = ", ".join(f"{count:,} {reason}" for reason, count in data["dropped"].items())
-        gaps = data["gaps"]
-        lines[data["symbol"]] = escape(
-            f"{data['symbol']}: {data['understood']}. {data['rows']:,} of {data['bars']:,} bars "
-            f"used (dropped: {dropped or 'none'}); {gaps['gaps']} gaps, {gaps['missing_bars']} "
-            f"bars missing, longest {gaps['longest']}."
-        )
-    return list(lines.values())
-
-
-def _fits_line(summary: Summary, config: TrainConfig) -> list[str]:
-    """Say how many fits were read, where any was: such a command takes seconds, not minutes."""
-    trained = [r.outcome.trained for r in summary.results if r.outcome.trained]
-    read = sum(model.data["fits_read"] for model in trained)
+def _fits_line(trained: list[TrainedModel], config: TrainConfig) -> list[str]:
+    """Return how many fits were read, if any: they explain a command that takes only seconds."""
+    read = sum(model.data.fits_read for model in trained)
     total = len(trained) * config.n_fits
     return [f"{read:,} of {total:,} fits read from the cache."] if read else []

@@ -1,7 +1,7 @@
-"""A real browser, driven: the system's Chromium under Playwright, with nothing left behind.
+"""The Chromium of the system under Playwright, with a temporary profile.
 
-Playwright's own downloads are not used. For tests of what people see, and for the screenshots of
-the documentation.
+Tests of pages and the screenshots of the documentation use it. Playwright's own browser downloads
+are not used.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Page, sync_playwright
 
-#: The browser asks the pages that it is sent to and nobody else.
+#: The browser sends requests only to the pages that it opens.
 FLAGS = (
-    "--no-sandbox",  # root, as in CI, has no sandbox; only pages on loopback are opened
+    # For root, as in CI, there is no sandbox. The browser opens only pages on loopback.
+    "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -23,7 +24,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-#: A busy machine with two cores draws ten charts in seconds, not in milliseconds.
+#: Longest wait for a page. A busy machine with two cores needs seconds for ten charts.
 PATIENCE_MS = 60_000
 
 
@@ -33,31 +34,42 @@ def find_chromium() -> str:
     Raises
     ------
     RuntimeError
-        If it is not installed; the text says how to install it.
+        If it is not installed; the text contains the command that installs it.
     """
     for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
+        path = shutil.which(name)
+        if path:
+            return path
     raise RuntimeError("Chromium was not found; on Debian: apt-get install chromium")
 
 
 @contextmanager
 def open_browser(width: int = 1400, height: int = 900) -> Iterator[Page]:
-    """Open an empty page of a new profile; leaving ends the browser and removes the profile.
+    """Open an empty page in a browser with a new profile; at the end remove the profile.
 
     Parameters
     ----------
     width, height : int
-        Of the page, in pixels.
+        Size of the page, in pixels.
+
+    Yields
+    ------
+    playwright.sync_api.Page
+
+    Raises
+    ------
+    RuntimeError
+        If Chromium is not installed.
     """
     chromium = find_chromium()
     with (
-        tempfile.TemporaryDirectory(prefix="barwright-browser-", ignore_cleanup_errors=True) as at,
+        tempfile.TemporaryDirectory(
+            prefix="barwright-browser-", ignore_cleanup_errors=True
+        ) as profile,
         sync_playwright() as playwright,
     ):
         context = playwright.chromium.launch_persistent_context(
-            at,
+            profile,
             executable_path=chromium,
             headless=True,
             args=list(FLAGS),
@@ -72,6 +84,6 @@ def open_browser(width: int = 1400, height: int = 900) -> Iterator[Page]:
 
 
 def close_assistant(page: Page, address: str) -> None:
-    """Close the panel that MLflow's UI opens at a profile's first visit; it stays closed."""
+    """Close the panel that MLflow's UI opens at the first visit of a profile."""
     page.goto(f"{address}/#/experiments")
     page.get_by_role("button", name="Close", exact=True).click()

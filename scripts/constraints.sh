@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Renew constraints.txt: install the newest releases that pyproject.toml allows, every extra
-# included, into a fresh environment, and write down what came. Run the tests before committing it.
+# Renew constraints.txt: install the newest releases that pyproject.toml allows, with every extra,
+# into a fresh environment, and write their versions. Run the tests before you commit the file.
 #   scripts/constraints.sh [PYTHON]     PYTHON: an interpreter of the version in python_env.yaml
-#   TORCH=torch==2.13.0 ...             which PyTorch to ask for (default: what pyproject allows)
+#   TORCH=torch==2.13.0 ...             the release of PyTorch (default: the newest that is allowed)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,15 +16,15 @@ $pip install --quiet --upgrade pip
 $pip install --quiet "${TORCH:-torch}" --editable ".[sample,deep,postgres,s3,dev]"
 $pip check
 
-# +cpu and the like name one build of a release: the pin is for the release. The GPU packages of
-# PyTorch's Linux wheel belong to that wheel, which pins them itself.
+# A suffix such as +cpu names one build of a release, and the pin is for the release. The GPU
+# packages are left out because PyTorch's Linux wheel pins them itself.
 {
   cat <<HEADER
-# The tested set: the exact version of every package, direct, transitive and dev, that the tests
-# ran with. Used as \`pip install -c constraints.txt ...\`, by python_env.yaml and conda.yaml, and
-# by docker/Dockerfile. A constraint installs nothing by itself.
-# Made by scripts/constraints.sh with Python $("$work/venv/bin/python" -c 'import platform; print(platform.python_version())'): a fresh environment, the newest releases
-# that pyproject.toml allows, all extras, frozen. To renew: run it again, then
+# The tested set: the exact version of every package (direct, transitive and dev) in the tests.
+# \`pip install -c constraints.txt ...\`, python_env.yaml, conda.yaml and docker/Dockerfile use it. A
+# constraint installs no package; it limits the version of one that is installed.
+# scripts/constraints.sh wrote this file with Python $("$work/venv/bin/python" -c 'import platform; print(platform.python_version())'): the newest releases that
+# pyproject.toml allows, with all extras, in a fresh environment. To renew it, run that script, then
 # scripts/sync_env.py, then \`make check\`, and commit the files together.
 HEADER
   $pip freeze --all --exclude-editable |

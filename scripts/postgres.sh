@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A throw-away PostgreSQL server on loopback, for tests and for trying things.
+# A temporary PostgreSQL server on loopback, for tests and experiments.
 #   scripts/postgres.sh start DIR     make a cluster, start it on a free port, print its SQLAlchemy URL
 #   scripts/postgres.sh url DIR       print the URL again
 #   scripts/postgres.sh stop DIR      stop the server and delete the cluster
-# DIR keeps the notes (url, pid, cluster, log). PostgreSQL refuses to run as root: then it runs as
-# `postgres`, or `nobody`, with its cluster in a folder of that user's own. Durability is off.
+# DIR contains the files url, pid, cluster and log. PostgreSQL does not run as root: for root the
+# server runs as user `postgres`, or `nobody`, and that user owns the cluster. Durability is off.
 set -euo pipefail
 
 fail() {
@@ -13,15 +13,15 @@ fail() {
 }
 
 find_bin() {
-  local found folder
+  local path folder
   for folder in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort --version-sort --reverse); do
     [ -x "$folder/initdb" ] && { echo "$folder"; return; }
   done
-  found=$(command -v initdb) || fail "PostgreSQL's initdb was not found; on Debian: apt-get install postgresql"
-  dirname "$(readlink -f "$found")"
+  path=$(command -v initdb) || fail "PostgreSQL's initdb was not found; on Debian: apt-get install postgresql"
+  dirname "$(readlink -f "$path")"
 }
 
-# Run a command as the user the server runs as: from / so that a private folder is no obstacle.
+# Run a command as the user of the server, in /, because that user may not read the present folder.
 as_server() {
   if [ "$(id -u)" -eq 0 ]; then
     (cd / && runuser -u "$server_user" -- "$@")
@@ -39,7 +39,7 @@ stop() {
   [ -f "$dir/cluster" ] || return 0
   cluster=$(cat "$dir/cluster")
   pid=$(head -n 1 "$cluster/data/postmaster.pid" 2>/dev/null || true)
-  # After a crash the number may belong to another process by now: its arguments tell.
+  # After a crash another process may have the number, so the arguments of the process are compared.
   if [ -n "$pid" ] && ps -p "$pid" -o args= 2>/dev/null | grep --quiet --fixed-strings "$cluster/data"; then
     kill -INT "$pid" # fast shutdown: drops the connections
     for _ in $(seq 100); do
@@ -76,7 +76,7 @@ start() {
     --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync >"$dir/log" 2>&1 ||
     { cat "$dir/log" >&2; stop "$dir"; fail "initdb failed"; }
 
-  # Another process may take the port between choosing and binding it: then try the next one.
+  # Another process may take the port before the server binds it: then try another port.
   for _ in 1 2 3 4 5; do
     port=$(free_port)
     if as_server "$bin/pg_ctl" start --silent --wait --timeout=30 --pgdata="$cluster/data" --log="$log" \

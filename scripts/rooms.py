@@ -1,8 +1,8 @@
-"""Prints the rooms of trainer, from top to bottom: the layers of the lint contract.
+"""Print the rooms of trainer from top to bottom, in the layers of the lint contract.
 
-Each room stands beside its sentence, which is the first line of its `__init__.py`.
+A line contains the layer, the room and its sentence, which is the first line of its `__init__.py`.
 
-python -m scripts.rooms
+    python -m scripts.rooms
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ _CONTRACT = "the rooms of trainer, from the jobs of a run down to the errors"
 
 
 def sentence(path: Path) -> str:
-    """First line of a module's docstring."""
+    """Return the first paragraph of a module's docstring, on one line."""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 
 def layers() -> list[list[str]]:
-    """Rooms of each layer, the highest first."""
+    """Return the rooms of each layer, the highest layer first."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contracts = {entry["name"]: entry for entry in config["tool"]["importlinter"]["contracts"]}
-    return [layer.split(" | ") for layer in contracts[_CONTRACT]["layers"]]
+    # Parentheses mark a layer that import-linter takes as optional.
+    return [
+        [room.strip("()") for room in layer.split(" | ")]
+        for layer in contracts[_CONTRACT]["layers"]
+    ]
 
 
 def main() -> None:
-    """Print one line a room."""
+    """Print one line for each room."""
     for number, rooms in enumerate(layers(), start=1):
         for room in rooms:
             folder = ROOT / "trainer" / room

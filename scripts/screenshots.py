@@ -1,9 +1,9 @@
-"""Draw the pictures of docs/comparing.md from a real run: train, serve, browse, save.
+"""Draw the pictures of docs/comparing.md from real runs.
 
     python -m scripts.screenshots [FOLDER]     docs/images by default
 
-Trains LightGBM on the sample's EURUSD bars three times, in a folder that is removed afterwards;
-takes about a minute.
+The script trains LightGBM three times on the EURUSD bars of the sample, in a folder that it removes
+at the end. It takes about a minute.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TRAIN = (
     "--symbols EURUSD --source sample --models lightgbm --horizon 3 --n-splits 3 --wf-splits 3 "
     "--slippage-bps 0"
 )
-#: Costs near nothing, or nothing is traded; the last one pays more than the others.
+#: Costs near 0: at the default costs nothing is traded. The last trial pays more than the others.
 _TRIALS = (
     "--fee-bps 0 --seed 7 --param lightgbm.num_leaves=7",
     "--fee-bps 0 --seed 1 --param lightgbm.num_leaves=15",
@@ -38,12 +38,12 @@ _TRIALS = (
 
 
 def main(target: Path) -> None:
-    """Make the pictures in `target`."""
+    """Write the pictures to `target`."""
     target.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=PATIENCE_MS)
     with (
         tempfile.TemporaryDirectory(prefix="barwright-screenshots-") as folder,
-        _server(Path(folder)) as address,
+        _mlflow_server(Path(folder)) as address,
     ):
         for trial in _TRIALS:
             _barwright(folder, address, "train", *_TRAIN.split(), *trial.split())
@@ -53,17 +53,17 @@ def main(target: Path) -> None:
             "from mlflow import MlflowClient; "
             "MlflowClient().set_registered_model_alias('lightgbm-EURUSD', 'challenger', '2')",
         )
-        printed = _barwright(folder, address, "compare", "--symbols", "EURUSD")
-        print(printed)
-        (link,) = re.findall(r"^Charts: (\S+)$", printed, re.MULTILINE)
+        output = _barwright(folder, address, "compare", "--symbols", "EURUSD")
+        print(output)
+        (link,) = re.findall(r"^Charts: (\S+)$", output, re.MULTILINE)
         with open_browser(1400, 700) as page:
             close_assistant(page, address)
-            _charts(page, link, target)
-            _run(page, target)
-            _version(page, address, target)
+            _draw_charts(page, link, target)
+            _draw_run(page, target)
+            _draw_version(page, address, target)
 
 
-def _charts(page: Page, link: str, target: Path) -> None:
+def _draw_charts(page: Page, link: str, target: Path) -> None:
     page.goto(link)
     expect(page.get_by_text("3 matching runs")).to_be_visible()
     search = page.get_by_placeholder("Search metric charts")
@@ -79,14 +79,14 @@ def _charts(page: Page, link: str, target: Path) -> None:
         page.screenshot(path=target / f"{name}.png")
 
 
-def _run(page: Page, target: Path) -> None:
+def _draw_run(page: Page, target: Path) -> None:
     page.get_by_role("link", name="lightgbm-EURUSD").first.click()
     expect(page.get_by_role("cell", name="Sharpe (annual)")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="wf_net_sharpe").first).to_be_visible()
     page.screenshot(path=target / "run.png")
 
 
-def _version(page: Page, address: str, target: Path) -> None:
+def _draw_version(page: Page, address: str, target: Path) -> None:
     page.goto(f"{address}/#/models/lightgbm-EURUSD/versions/2")
     expect(page.get_by_text("challenger")).to_be_visible()
     expect(page.get_by_role("cell", name="Sharpe (annual)")).to_be_visible()
@@ -123,7 +123,8 @@ def _command(folder: str, address: str, *arguments: str) -> str:
 
 
 @contextmanager
-def _server(folder: Path) -> Iterator[str]:
+def _mlflow_server(folder: Path) -> Iterator[str]:
+    """Run an MLflow server on a free port; yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,11 +1,11 @@
 """Write `python_env.yaml` and `conda.yaml` from `pyproject.toml` and `constraints.txt`.
 
 MLflow builds a project's environment from one of the two files. They name the core dependencies
-and the `sample` and `deep` extras at their tested versions; `-c constraints.txt` holds what those
-pull in.
+and the extras `sample` and `deep` at their tested versions. `-c constraints.txt` pins the packages
+that these need.
 
-    python scripts/sync_env.py            write both
-    python scripts/sync_env.py --check    exit 1 and say what differs, write nothing
+    python scripts/sync_env.py            write both files
+    python scripts/sync_env.py --check    print the differences and exit with 1; write nothing
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The interpreter of the tested set. `mlflow run .` asks pyenv or uv for exactly this one.
+# The interpreter of the tested set. `mlflow run .` requests exactly this one from pyenv or uv.
 PYTHON_VERSION = "3.11.7"
 EXTRAS = ("sample", "deep")
 HEADER = "# Written by scripts/sync_env.py from pyproject.toml and constraints.txt: do not edit.\n"
 
 
 def normalized(name: str) -> str:
-    """Return a distribution name in the one spelling the registries compare by (PEP 503)."""
+    """Return a distribution name in the spelling that registries compare (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -46,7 +46,7 @@ def tested_versions(constraints: str) -> dict[str, str]:
     Raises
     ------
     ValueError
-        If a line is anything but an exact pin.
+        If a line is not an exact pin.
     """
     versions = {}
     for number, line in enumerate(constraints.splitlines(), start=1):
@@ -61,7 +61,7 @@ def tested_versions(constraints: str) -> dict[str, str]:
 
 
 def pinned_requirements(pyproject: str, constraints: str) -> list[str]:
-    """Return the requirements a run needs, each at its tested version.
+    """Return the requirements of a run, each at its tested version.
 
     Parameters
     ----------
@@ -78,15 +78,15 @@ def pinned_requirements(pyproject: str, constraints: str) -> list[str]:
     Raises
     ------
     ValueError
-        If a dependency has no pin: renew the constraints.
+        If a dependency has no pin.
     """
     project = tomllib.loads(pyproject)["project"]
-    wanted = list(project["dependencies"])
+    requirements = list(project["dependencies"])
     for extra in EXTRAS:
-        wanted += project["optional-dependencies"][extra]
+        requirements += project["optional-dependencies"][extra]
     versions = tested_versions(constraints)
     pins = []
-    for requirement in wanted:
+    for requirement in requirements:
         match = re.match(r"[A-Za-z0-9][\w.-]*(\[[\w,-]+\])?", requirement)
         name = match[0] if match else requirement
         version = versions.get(normalized(name.partition("[")[0]))
@@ -105,47 +105,49 @@ def render(pyproject: str, constraints: str) -> dict[str, str]:
     pip = tested_versions(constraints)["pip"]
     minor = PYTHON_VERSION.rpartition(".")[0]
 
-    def listed(indent: str) -> str:
+    def items(indent: str) -> str:
         return "".join(f"{indent}- {line}\n" for line in ["-c constraints.txt", *pins])
 
     return {
         "python_env.yaml": (
             f'{HEADER}python: "{PYTHON_VERSION}"\n'
             f"build_dependencies:\n  - pip=={pip}\n"
-            f"dependencies:\n{listed('  ')}"
+            f"dependencies:\n{items('  ')}"
         ),
         "conda.yaml": (
             f"{HEADER}name: barwright\n"
             "channels:\n  - conda-forge\n  - nodefaults\n"
             f"dependencies:\n  - python={minor}\n  - pip\n"
-            f"  - pip:\n{listed('      ')}"
+            f"  - pip:\n{items('      ')}"
         ),
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the environment files; return the exit status."""
-    parser = argparse.ArgumentParser(description="Keep python_env.yaml and conda.yaml in step.")
-    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
+    parser = argparse.ArgumentParser(description="Write python_env.yaml and conda.yaml.")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if files differ"
+    )
     check = parser.parse_args(arguments).check
 
     files = render((ROOT / "pyproject.toml").read_text(), (ROOT / "constraints.txt").read_text())
     stale = False
     for name, text in files.items():
         path = ROOT / name
-        found = path.read_text() if path.exists() else ""
-        if found == text:
+        present = path.read_text() if path.exists() else ""
+        if present == text:
             continue
         if not check:
             path.write_text(text)
             continue
         stale = True
         difference = difflib.unified_diff(
-            found.splitlines(), text.splitlines(), name, f"{name} as it must be", lineterm=""
+            present.splitlines(), text.splitlines(), name, f"{name} as generated", lineterm=""
         )
         sys.stdout.write("\n".join(difference) + "\n")
     if stale:
-        sys.stdout.write("Run `python scripts/sync_env.py` and commit what it writes.\n")
+        sys.stdout.write("Run `python scripts/sync_env.py` and commit the two files.\n")
     return int(stale)
 
 

@@ -1,4 +1,4 @@
-"""A registry whose versions have made-up walk-forwards, for the tests of whatever judges them."""
+"""A registry of versions with synthetic walk-forwards, for the tests of what judges them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from mlflow import MlflowClient
 from features.bars import validate_bars
 from features.interval import Interval
 from features.labels import forward_return
+from trainer.evidence.evidence import Evidence
+from trainer.evidence.headline import Headline
 from trainer.evidence.record import RECORD_FILE, Record
-from trainer.evidence.significance import evidence as walk_forward_evidence
+from trainer.evidence.significance import significance
 from trainer.flavor import log_model
-from trainer.jobs.results import finite
 from trainer.serving.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.serving.threshold import Threshold
 from trainer.serving.trading_model import TradingModel
@@ -50,10 +51,10 @@ def synthetic_bars(n: int = 4_000, seed: int = 0) -> pd.DataFrame:
 
 @dataclass
 class RegistryStore:
-    """A real MLflow store with versions of lightgbm-SYNTH that were not trained for their figures.
+    """A real MLflow store with versions of lightgbm-SYNTH whose metrics need no training.
 
-    The model is the stored one of tests/data; its walk-forward is made up: positions that know
-    `skill` of each next return. So every figure of the gate can be had in a second.
+    The model is the stored one of tests/data. Its walk-forward is synthetic: its positions contain
+    `skill` of each next return, so that every metric of the gate can be produced in a second.
     """
 
     folder: Path
@@ -87,8 +88,8 @@ class RegistryStore:
 
     def run(self, record: Record, *, symbol: str = "SYNTH", **params: object) -> str:
         """Log a candidate run with this walk-forward."""
-        found = self.client.get_experiment_by_name("e")
-        experiment = found.experiment_id if found else self.client.create_experiment("e")
+        existing = self.client.get_experiment_by_name("e")
+        experiment = existing.experiment_id if existing else self.client.create_experiment("e")
         tags = {"kind": "candidate", "symbol": symbol, "model": "lightgbm"}
         run = self.client.create_run(experiment, tags=tags)
         run_id = str(run.info.run_id)
@@ -117,7 +118,7 @@ class RegistryStore:
         blocks: Sequence[Mapping[str, Any]] = (),
         **contract: Any,
     ) -> str:
-        """Register a version whose walk-forward this is; its training ended at bar `last`."""
+        """Register a version with this walk-forward; its training ended at bar `last`."""
         stored = TradingModel.load(_STORED)
         model = replace(
             stored,
@@ -129,41 +130,36 @@ class RegistryStore:
         known = np.isfinite(record.probability)
         metrics = {
             **performance(record.position, record.forward_return, terms),
-            **walk_forward_evidence(record.position, record.forward_return, terms),
+            **significance(record.position, record.forward_return, terms),
             **probability_metrics(record.probability[known], record.outcome[known]),
         }
-        said = {
-            "record_digest": record.digest,
-            "periods_per_year": 8_760.0,
-            "last": self.bars["timestamp"].iloc[last].isoformat(),
-            "flat_because": "" if threshold is not None else "no threshold paid",
-        }
+        own = Evidence(
+            record_digest=record.digest,
+            periods_per_year=8_760.0,
+            last=self.bars["timestamp"].iloc[last].isoformat(),
+            flat_because="" if threshold is not None else "no threshold paid",
+        )
         hour = Interval.parse("1h")
         with tempfile.TemporaryDirectory() as folder:
             model.save(
                 Path(folder),
                 bars=validate_bars(self.bars, symbol="SYNTH", interval=hour),
-                metrics=finite(
-                    {
-                        "metrics": {f"wf_{k}": float(v) for k, v in metrics.items()},
-                        "blocks": list(blocks),
-                    }
-                ),
+                metrics={**Headline(metrics).to_json(), "blocks": list(blocks)},
                 config={},
-                evidence=said if evidence is None else dict(evidence),
+                evidence=own.to_json() if evidence is None else dict(evidence),
             )
             digest = sha256(Path(folder) / MANIFEST)
             with mlflow.start_run(run_id=run_id):
                 info = log_model(Path(folder), self.name, requirements=("lightgbm",))
-        made = mlflow.register_model(
+        registered = mlflow.register_model(
             info.model_uri, self.name, tags={"run_id": run_id, MANIFEST_TAG: digest, "status": "x"}
         )
-        return str(made.version)
+        return str(registered.version)
 
 
 @contextmanager
 def opened(folder: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RegistryStore]:
-    """Work in a folder on this store, with bars of SYNTH beside it."""
+    """Open a store in a folder, which becomes the working directory and gets bars of SYNTH."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(folder)
     before = mlflow.get_tracking_uri()

@@ -1,8 +1,8 @@
-"""The benchmarks run and print; how fast anything is, is not looked at.
+"""The benchmarks run and print; their times are not tested.
 
-`caching`, `noise`, `overhead` and `validation_study` train by whole commands, minutes even with
---quick: run them by name. What they rest on is tested in test_validation_study, test_fit_cache and
-tests/service.
+`caching`, `noise`, `overhead` and `validation_study` take minutes even with --quick, because they
+train with whole commands or many procedures: run them by name. The code below them is tested in
+test_validation_study, test_fit_cache and tests/service.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         cwd=ROOT,
@@ -30,7 +30,7 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "shows"),
+    ("name", "text"),
     [
         ("features", "pandas / ours"),
         ("cache", "computed and stored / read"),
@@ -42,19 +42,19 @@ def _benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("mismatches", "decisions that differ, all models and paths: 0"),
     ],
 )
-def test_runs_and_prints(name: str, shows: str, tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    done = _benchmarks(name, "--quick", "--runs", "1", "--json", str(path))
+def test_a_benchmark_runs_and_prints(name: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    done = _run(name, "--quick", "--runs", "1", "--json", str(path))
     assert done.returncode == 0, done.stderr
-    assert shows in done.stdout
+    assert text in done.stdout
     for fact in ("cpu: ", "numpy ", "lightgbm ", "--quick: small sizes"):
         assert fact in done.stdout
-    (report,) = json.loads(path.read_text())["benchmarks"]
-    assert report["name"] == name
-    assert report["targets"]
+    (result,) = json.loads(path.read_text())["benchmarks"]
+    assert result["name"] == name
+    assert result["targets"]
 
 
 def test_an_unknown_name_is_refused() -> None:
-    done = _benchmarks("speed")
+    done = _run("speed")
     assert done.returncode == 2
     assert "'speed' is not one of" in done.stderr

@@ -1,4 +1,4 @@
-"""The project's own files agree: MLproject with the CLI, environments with pyproject, compose."""
+"""The project's own files agree with its code and with each other."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from scripts import sync_env
 ROOT = Path(__file__).resolve().parent.parent
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-# MLproject entry point -> command of the CLI: every entry point there is.
+# Every entry point of MLproject, with its command.
 COMMANDS = {name: {"main": "train"}.get(name, name) for name in MLPROJECT["entry_points"]}
-# What a project run has no use for: how a person wants to see it, and what a caller of `trade`
-# believes of the model, which knows its own symbol and interval.
+# Options without a parameter: a project run has no use for the form of the output, nor for the
+# symbol and interval of `trade`, which the model contains.
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
     "train": {"--debug", "--experiment", "--param"},
@@ -32,23 +32,30 @@ LEFT_OUT = {
     "audit": {"--debug", "--json"},
     "promote": {"--debug", "--json"},
     "rollback": {"--debug"},
+    "history": {"--debug", "--json"},
     "report": {"--debug"},
     "compare": {"--debug", "--json", "--all"},
 }
 
 
+def command_of(name: str) -> click.Command:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    return command
+
+
 def options_of(command: str) -> dict[str, click.Parameter]:
     return {
         option: parameter
-        for parameter in cli.commands[command].params
+        for parameter in command_of(command).params
         for option in (parameter.opts if isinstance(parameter, click.Option) else ())
         if option.startswith("--")
     }
 
 
 def arguments_of(command: str) -> list[str]:
-    """Names of what a command is given without an option: MLproject's have no default either."""
-    return [str(p.name) for p in cli.commands[command].params if isinstance(p, click.Argument)]
+    """Names of a command's arguments; the parameters of MLproject for them have no default."""
+    return [str(p.name) for p in command_of(command).params if isinstance(p, click.Argument)]
 
 
 def declared_options(entry_point: str) -> dict[str, dict[str, str]]:
@@ -59,9 +66,9 @@ def declared_options(entry_point: str) -> dict[str, dict[str, str]]:
 
 
 def default_of(command: str, option: str) -> str:
-    """Return the option's default as a string; none, or a required option, is the empty one."""
+    """Return the default of an option as a string; empty without a default."""
     parameter = options_of(command)[option]
-    default = parameter.get_default(click.Context(cli.commands[command]))
+    default = parameter.get_default(click.Context(command_of(command)))
     known = isinstance(default, str | int | float) and not isinstance(default, bool)
     return str(default) if known else ""
 
@@ -71,6 +78,10 @@ def flag(parameter: str) -> str:
 
 
 # --- MLproject and the command line ---------------------------------------------------------
+
+
+def test_every_command_is_an_entry_point() -> None:
+    assert sorted(COMMANDS.values()) == cli.list_commands(click.Context(cli))
 
 
 @pytest.mark.parametrize("entry_point", COMMANDS)
@@ -91,17 +102,17 @@ def test_every_option_is_a_parameter(entry_point: str) -> None:
 
 
 @pytest.mark.parametrize("entry_point", COMMANDS)
-def test_every_parameter_is_a_string_and_handed_on_once(entry_point: str) -> None:
+def test_every_parameter_is_a_string_and_passed_on_once(entry_point: str) -> None:
     entry = MLPROJECT["entry_points"][entry_point]
     words = shlex.split(entry["command"])
     assert words[:4] == ["python", "-m", "trainer", COMMANDS[entry_point]]
     arguments = arguments_of(COMMANDS[entry_point])
     begin = 4 + len(arguments)
     assert words[4:begin] == [f"{{{name}}}" for name in arguments]
-    handed_on = dict(zip(words[begin::2], words[begin + 1 :: 2], strict=True))
-    assert handed_on == {flag(name): f"{{{name}}}" for name in declared_options(entry_point)}
+    passed_on = dict(zip(words[begin::2], words[begin + 1 :: 2], strict=True))
+    assert passed_on == {flag(name): f"{{{name}}}" for name in declared_options(entry_point)}
     for name, spec in entry["parameters"].items():
-        # Unquoted, YAML reads `on` as true and 10 as a number.
+        # YAML reads an unquoted `on` as true and an unquoted 10 as a number.
         assert spec["type"] == "string", name
         assert isinstance(spec.get("default", ""), str), name
 
@@ -110,7 +121,7 @@ def test_every_parameter_is_a_string_and_handed_on_once(entry_point: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["python_env.yaml", "conda.yaml"])
-def test_environment_file_is_what_pyproject_and_constraints_say(name: str) -> None:
+def test_environment_file_follows_pyproject_and_constraints(name: str) -> None:
     expected = sync_env.render(
         (ROOT / "pyproject.toml").read_text(), (ROOT / "constraints.txt").read_text()
     )
@@ -132,7 +143,7 @@ def test_constraints_pin_every_requirement_of_every_extra() -> None:
         assert sync_env.normalized(re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0]) in pins, line
 
 
-def test_constraints_name_no_place() -> None:
+def test_constraints_contain_no_path_and_no_address() -> None:
     text = (ROOT / "constraints.txt").read_text()
     assert not re.search(r"@|://|^-|\+", re.sub(r"#.*", "", text), re.MULTILINE)
 
@@ -156,7 +167,7 @@ def test_a_dependency_without_a_pin_is_refused() -> None:
         sync_env.pinned_requirements(pyproject, "pip==1\n")
 
 
-def test_check_tells_a_changed_file_from_an_equal_one(tmp_path: Path) -> None:
+def test_check_fails_for_a_changed_file_only(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     for name in (
         "pyproject.toml",
@@ -219,7 +230,7 @@ def test_compose_and_the_example_env_name_the_same_variables() -> None:
 def test_no_secret_is_in_the_files() -> None:
     for name, value in example().items():
         if re.search("PASSWORD|SECRET|TOKEN", name):
-            assert value == "", f"{name} must be empty in .env.example, so that it must be chosen"
+            assert value == "", f"{name} must be empty in .env.example, so that a user chooses it"
     for service, spec in services():
         for name, value in spec.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|ACCESS_KEY|_STORE_URI", name):
@@ -235,7 +246,7 @@ def test_every_port_is_bound_to_this_machine() -> None:
 
 def test_every_server_has_a_health_check_and_keeps_its_data_in_a_named_volume() -> None:
     for service, spec in services():
-        if "profiles" in spec:  # runs to its end: only the trainer
+        if "profiles" in spec:  # only the trainer, which is no server
             assert service == "trainer"
             continue
         assert spec["healthcheck"]["test"], service
@@ -266,3 +277,32 @@ def test_images_carry_exact_tags() -> None:
     for service, spec in services():
         assert re.search(r":[\w.-]*\d", spec["image"]), service
         assert not spec["image"].endswith(":latest"), service
+
+
+# --- pages -----------------------------------------------------------------------------------
+
+
+def test_the_tests_that_validation_names_exist() -> None:
+    page = (ROOT / "docs" / "validation.md").read_text()
+    section = page[page.index("## No leakage") : page.index("## Every symbol and model")]
+    files = [ROOT / name for name in re.findall(r"`(tests/[\w/]+\.py)::", section)]
+    names = re.findall(r"(?:::|`)(test_\w+)`", section)
+    assert files
+    assert names
+    text = "".join(path.read_text() for path in files)
+    assert [name for name in names if f"def {name}(" not in text] == []
+
+
+def test_pages_link_to_files_that_exist() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_readme_names_every_command_and_every_room() -> None:
+    text = (ROOT / "README.md").read_text()
+    for name in cli.list_commands(click.Context(cli)):
+        assert name == "trade" or f"barwright {name} " in text
+    rooms = [path.parent.name for path in (ROOT / "trainer").glob("*/__init__.py")]
+    for room in [*rooms, "features", "adapters", "cli"]:
+        assert re.search(rf"^ +{room}/ ", text, re.MULTILINE), room

@@ -1,45 +1,56 @@
-"""The study of with and without: arms differ where they must, and what is told of them is so."""
+"""The validation study: its arms differ where they must, and its metrics are correct."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from adapters.lgbm import LightGBMAdapter
-from benchmarks.measure import Report
-from benchmarks.validation_study.arms import ARMS, BASE, FIXED, GROSS, RAW, UNPURGED, Arm, Recorded
+from benchmarks.measure import BenchmarkResult
+from benchmarks.validation_study.arms import (
+    ARMS,
+    BASE,
+    FIXED,
+    GROSS,
+    RAW,
+    UNPURGED,
+    Arm,
+    ArmRun,
+    Recorded,
+)
 from benchmarks.validation_study.checks import check_arms
 from benchmarks.validation_study.measures import (
+    MeasuredJob,
+    compare_portfolios,
     make_procedure,
-    mean_interval,
+    mean_confidence_interval,
     measure,
-    pooled,
     run_arms,
 )
 from benchmarks.validation_study.tables import add_tables
 from features.labels import LabelSpec, average_uniqueness, forward_return, make_labels
 from trainer.config import TrainConfig
 from trainer.evidence.walk_forward import WalkForward
-from trainer.job import Task
-from trainer.jobs.run_job import run_task
+from trainer.job import Job
+from trainer.jobs.run_job import run_job
 from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.sample import Sample
 from trainer.procedure.threshold_search import optimise_threshold
 from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.costs import Costs, Terms
 
-Arms = tuple[dict[str, WalkForward], dict[str, tuple[Arm, Recorded]], dict[str, float]]
+Runs = dict[str, ArmRun]
 HORIZON, COST = 6, 5.0
 
 
 @pytest.fixture(scope="module")
 def sample() -> Sample:
-    """Synthetic: column 0 moves the bar that follows, so that there is something to choose."""
+    """Return SYNTHETIC rows: column 0 moves the next bar, so that thresholds differ in result."""
     rng, n = np.random.default_rng(0), 1_500
     length = n + HORIZON + 2
     driver = rng.normal(size=length)
@@ -56,7 +67,7 @@ def sample() -> Sample:
 
 
 @pytest.fixture(scope="module")
-def arms(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Arms:
+def runs(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("fits")
 
     def make(arm: Arm) -> Recorded:
@@ -94,48 +105,48 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def product(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """What `barwright train` says of its walk-forward; it leaves its fits behind."""
-    folder = tmp_path_factory.mktemp("task") / "model"
-    outcome = run_task(Task("EURUSD", "lightgbm"), config, folder, lambda *told: None)
-    assert outcome.trained is not None, outcome.details
-    return outcome.trained.metrics
+    """Return the metrics of `barwright train`, which also writes its fits to the cache."""
+    folder = tmp_path_factory.mktemp("job") / "model"
+    result = run_job(Job("EURUSD", "lightgbm"), config, folder, lambda *progress: None)
+    assert result.trained is not None, result.details
+    return result.trained.headline.metrics
 
 
 @pytest.fixture(scope="module")
-def measured(config: TrainConfig, product: dict[str, float]) -> dict[str, Any]:
+def measured(config: TrainConfig, product: dict[str, float]) -> MeasuredJob:
     return measure("EURUSD", "lightgbm", config)
 
 
-def test_the_base_is_what_the_product_measures(
-    measured: dict[str, Any], product: dict[str, float]
+def test_the_base_has_the_metrics_of_the_product(
+    measured: MeasuredJob, product: dict[str, float]
 ) -> None:
-    base = measured["arms"][BASE]
+    base = measured.arms[BASE]
     for name in ("net_sharpe", "gross_sharpe", "log_loss", "ece", "turnover", "n_trades"):
-        assert base[name] == product[f"wf_{name}"] or math.isnan(base[name])
-    # Both blocks' folds and final fits: the very fits of the product, found by their keys.
+        assert base[name] == product[name] or math.isnan(base[name])
+    # The folds and the final fit of both blocks are read from the cache: the product made them.
     assert (base["fits_made"], base["fits_read"]) == (0, 6)
 
 
-def test_only_the_selection_folds_without_purging_are_fitted_anew(measured: dict[str, Any]) -> None:
-    made = {name: (arm["fits_made"], arm["fits_read"]) for name, arm in measured["arms"].items()}
+def test_only_the_selection_folds_without_purging_are_fitted_again(measured: MeasuredJob) -> None:
+    made = {name: (arm["fits_made"], arm["fits_read"]) for name, arm in measured.arms.items()}
     assert made.pop(UNPURGED) == (4, 2)
     assert set(made.values()) == {(0, 6)}
 
 
-def test_gains_are_the_differences_of_what_is_shown(measured: dict[str, Any]) -> None:
-    base = measured["arms"][BASE]
-    assert len(measured["arms"]) == len(ARMS)
-    for arm in measured["arms"].values():
+def test_gains_are_the_differences_of_the_metrics(measured: MeasuredJob) -> None:
+    base = measured.arms[BASE]
+    assert len(measured.arms) == len(ARMS)
+    for arm in measured.arms.values():
         sharpes = [np.nan_to_num(one["net_sharpe"]) for one in (base, arm)]
         assert arm["gain"] == pytest.approx(sharpes[0] - sharpes[1], abs=1e-9)
         assert arm["log_loss_gain"] == pytest.approx(arm["log_loss"] - base["log_loss"], abs=1e-9)
         assert arm["gain_lower"] <= arm["gain_upper"]
-    assert any(arm["gain"] != 0 for arm in measured["arms"].values())
+    assert any(arm["gain"] != 0 for arm in measured.arms.values())
 
 
-def test_arms_differ_where_they_must_and_only_there(arms: Arms, sample: Sample) -> None:
-    walks, done, _ = arms
-    assert check_arms(walks, done) > 80
+def test_arms_differ_where_they_must_and_nowhere_else(runs: Runs) -> None:
+    assert check_arms(runs) > 80
+    walks = {name: run.walk for name, run in runs.items()}
     base = walks[BASE]
     assert (base.position != 0).any()
     for name in (GROSS, FIXED):
@@ -145,31 +156,30 @@ def test_arms_differ_where_they_must_and_only_there(arms: Arms, sample: Sample) 
         assert not np.array_equal(walks[name].probability, base.probability)
     assert (walks["none of them"].position != 0).all()
     traded = np.repeat(
-        [block["threshold"] == 0.5 for block in walks[FIXED].blocks],
-        [block["test_rows"] for block in walks[FIXED].blocks],
+        [block.threshold == 0.5 for block in walks[FIXED].blocks],
+        [block.test_rows for block in walks[FIXED].blocks],
     )
     assert traded.any()  # a block whose calibrator has no slope does not trade
     assert ((walks[FIXED].position != 0) == traded).all()
 
 
-def test_gross_thresholds_are_chosen_as_if_trading_were_free(arms: Arms, sample: Sample) -> None:
-    _, done, _ = arms
-    for fitted in done[GROSS][1].runs:
+def test_gross_thresholds_are_chosen_as_if_trading_were_free(runs: Runs, sample: Sample) -> None:
+    procedure = runs[GROSS].procedure
+    for fitted in procedure.runs:
         axis = BarAxis.of(sample.bar[: len(fitted.probability)])
-        ahead = sample.forward_return[: len(fitted.probability)]
+        forward_return = sample.forward_return[: len(fitted.probability)]
         free = optimise_threshold(
             axis.place(fitted.probability, np.nan),
-            axis.place(ahead, 0.0),
+            axis.place(forward_return, 0.0),
             Terms(Costs(0.0, 0.0), 8_760.0),
         )
         assert fitted.threshold == free.threshold
         np.testing.assert_array_equal(fitted.search.net_sharpe, free.net_sharpe)
-    assert done[GROSS][1].fee_bps == COST  # what is measured pays
+    assert procedure.terms.costs.fee_bps == COST  # the result pays the costs
 
 
-def test_folds_without_purging_train_on_every_other_row(arms: Arms, sample: Sample) -> None:
-    _, done, _ = arms
-    for train, test in done[UNPURGED][1].folds(sample):
+def test_folds_without_purging_train_on_every_other_row(runs: Runs, sample: Sample) -> None:
+    for train, test in runs[UNPURGED].procedure.folds(sample):
         assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(len(sample)))
         touching = (sample.label_end[train] >= sample.bar[test[0]]) & (train <= test[-1] + HORIZON)
         assert touching.any()
@@ -191,71 +201,68 @@ def _flipped(walk: WalkForward) -> WalkForward:
 @pytest.mark.parametrize(
     ("change", "text"), [(_moved, "the same models' scores"), (_flipped, "through its threshold")]
 )
-def test_an_arm_that_strays_by_one_bit_is_found(
-    arms: Arms, name: str, change: Any, text: str
+def test_an_arm_that_differs_by_one_bit_raises(
+    runs: Runs, name: str, change: Callable[[WalkForward], WalkForward], text: str
 ) -> None:
-    walks, done, _ = arms
+    changed = replace(runs[name], walk=change(runs[name].walk))
     with pytest.raises(RuntimeError, match=text):
-        check_arms({**walks, name: change(walks[name])}, done)
+        check_arms({**runs, name: changed})
 
 
-def test_arms_that_are_not_what_they_say_are_found(arms: Arms) -> None:
-    walks, done, _ = arms
-    unpurged, gross = (replace(done[name][0]) for name in (UNPURGED, GROSS))
-    base = done[BASE][1]
-    wrong = {**done, UNPURGED: (replace(unpurged, same_folds=True), done[UNPURGED][1])}
+def test_an_arm_with_a_wrong_description_raises(runs: Runs) -> None:
+    unpurged = runs[UNPURGED]
+    same_folds = replace(unpurged, arm=replace(unpurged.arm, same_folds=True))
     with pytest.raises(RuntimeError, match="folds must be the base's"):
-        check_arms(walks, wrong)
-    wrong = {**done, UNPURGED: (unpurged, base)}
+        check_arms({**runs, UNPURGED: same_folds})
+    with_folds_of_base = replace(unpurged, procedure=runs[BASE].procedure)
     with pytest.raises(RuntimeError, match="no purging"):
-        check_arms(walks, wrong)
-    fitted_anew = replace(done[GROSS][1], fits=[(False, 1.0)])
+        check_arms({**runs, UNPURGED: with_folds_of_base})
+    fitted_again = replace(runs[GROSS].procedure, fits=[(False, 1.0)])
     with pytest.raises(RuntimeError, match="its fits must be the base's"):
-        check_arms(walks, {**done, GROSS: (gross, fitted_anew)})
+        check_arms({**runs, GROSS: replace(runs[GROSS], procedure=fitted_again)})
 
 
-def test_a_portfolio_of_one_is_that_one(measured: dict[str, Any]) -> None:
-    together = pooled([measured])
-    for name, arm in measured["arms"].items():
-        assert together[name]["gain"] == pytest.approx(arm["gain"], abs=1e-12)
-        assert together[name]["gain_lower"] == pytest.approx(arm["gain_lower"], abs=1e-12)
+def test_a_portfolio_of_one_job_is_that_job(measured: MeasuredJob) -> None:
+    portfolios = compare_portfolios([measured.net], measured.periods_per_year)
+    for name, arm in measured.arms.items():
+        assert portfolios[name]["gain"] == pytest.approx(arm["gain"], abs=1e-12)
+        assert portfolios[name]["gain_lower"] == pytest.approx(arm["gain_lower"], abs=1e-12)
 
 
-def test_a_portfolio_stands_on_common_bars_in_equal_parts() -> None:
+def test_a_portfolio_is_the_mean_on_the_common_bars() -> None:
     times = pd.date_range("2020-01-01", periods=300, freq="1h", tz="UTC")
     rng = np.random.default_rng(0)
     first, second = (
         pd.DataFrame({BASE: rng.normal(size=200), "other": rng.normal(size=200)}, index=part)
         for part in (times[:200], times[100:])
     )
-    both = [{"net": frame, "periods_per_year": 8_760.0} for frame in (first, second)]
-    together = pooled(both)
+    portfolios = compare_portfolios([first, second], 8_760.0)
     mean = (first[BASE].to_numpy()[100:] + second[BASE].to_numpy()[:100]) / 2
-    assert together[BASE]["bars"] == 100
+    assert portfolios[BASE]["bars"] == 100
     expected = mean.mean() / mean.std(ddof=1) * math.sqrt(8_760)
-    assert together[BASE]["net_sharpe"] == pytest.approx(expected, abs=1e-9)
+    assert portfolios[BASE]["net_sharpe"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_interval_of_a_mean_respects_overlap() -> None:
+def test_the_confidence_interval_of_a_mean_respects_overlap() -> None:
     noise = np.random.default_rng(0).normal(size=2_012)
     summed = np.convolve(noise, np.ones(12))[11:-11] + 5
-    mean, lower, upper = mean_interval(summed, 13)
+    mean, lower, upper = mean_confidence_interval(summed, 13)
     assert mean == pytest.approx(summed.mean())
     assert lower < mean < upper
-    # Sums of 12: the mean's standard error is sqrt(12 * 12 / n), not sqrt(12 / n).
+    # For sums of 12, the standard error of the mean is sqrt(12 * 12 / n), not sqrt(12 / n).
     assert 0.7 < (upper - lower) / (2 * 1.96 * 12 / math.sqrt(len(summed))) < 1.2
-    assert mean_interval(np.zeros(50), 13) == (0.0, 0.0, 0.0)
+    assert mean_confidence_interval(np.zeros(50), 13) == (0.0, 0.0, 0.0)
 
 
-def test_the_summary_counts_tasks(measured: dict[str, Any]) -> None:
-    tasks = []
+def test_the_summary_counts_jobs(measured: MeasuredJob) -> None:
+    jobs = []
     for gain, lower, upper in ((2.0, 1.0, 3.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -0.5), (0.5, -1, 2)):
-        told = {"gain": gain, "gain_lower": lower, "gain_upper": upper}
-        figures = {name: {**arm, **told} for name, arm in measured["arms"].items()}
-        tasks.append({**measured, "arms": figures})
-    report = Report("validation_study", "")
-    add_tables(report, tasks, pooled([measured]))
-    (rows,) = [rows for title, _, rows in report.tables if title.startswith("base - arm")]
+        gains = {"gain": gain, "gain_lower": lower, "gain_upper": upper}
+        arms = {name: {**arm, **gains} for name, arm in measured.arms.items()}
+        jobs.append(replace(measured, arms=arms))
+    result = BenchmarkResult("validation_study", "")
+    add_tables(result, jobs, compare_portfolios([measured.net], measured.periods_per_year))
+    (rows,) = [rows for title, _, rows in result.tables if title.startswith("base - arm")]
     assert rows[0] == [RAW, "+0.38", "+0.25", "-1.00", "+2.00", "2", "1", "1", "1", "1"]
 
 
@@ -265,9 +272,11 @@ def test_arms_are_set_up_from_the_settings(config: TrainConfig) -> None:
     )
     for arm in ARMS:
         procedure = make_procedure(arm, "EURUSD", "lightgbm", other, 6_000.0)
-        for name in ("embargo", "horizon", "fee_bps", "slippage_bps", "n_splits", "allow_short"):
+        for name in ("embargo", "horizon", "n_splits", "allow_short"):
             assert getattr(procedure, name) == getattr(other, name)
-        assert procedure.periods_per_year == 6_000.0
+        for name in ("fee_bps", "slippage_bps"):
+            assert getattr(procedure.terms.costs, name) == getattr(other, name)
+        assert procedure.terms.periods_per_year == 6_000.0
         assert procedure.calibration == arm.calibration
         assert procedure.make_adapter().seed == config.seed_of("EURUSD", "lightgbm")
         assert procedure.make_adapter().params["num_boost_round"] == 20

@@ -1,4 +1,4 @@
-"""Entry point of `python -m trainer`, which MLproject runs: the same as `barwright`."""
+"""Entry point of `python -m trainer`, which MLproject runs: the same commands as `barwright`."""
 
 from cli.app import main
 

@@ -1,45 +1,68 @@
-"""The one description of a training run: every option, its default and its rule."""
+"""The options of a training run: names, defaults, rules, help texts."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 
 import adapters
-from adapters.base import AdapterError
+from barwright import BarwrightError
 from features.errors import InputError
 from features.feature_set import FeatureSet
-from features.interval import Interval
+from features.interval import Calendar, Interval
+from features.labels import LabelKind
 from features.settings import read_settings
 from features.sources import check_symbol, open_source
 from trainer.errors import TrainerError
+from trainer.serving.calibrators import CalibrationMethod
 from trainer.statistics.costs import Costs
 
 
-def _comma_list(value: object) -> object:
+class Effect(StrEnum):
+    """Effect of an option on a trained model: each option names one.
+
+    ``SETTING``: the option changes the model, and its value is stored in config_snapshot.json.
+    ``INPUT``: the option names what the model is made from. The model stores that itself: model and
+    symbol in its contract, bars as a digest, features as a signature.
+    ``RUN``: the option changes no model, so that equal models have equal files whatever its value.
+    """
+
+    SETTING = "setting"
+    INPUT = "input"
+    RUN = "run"
+
+
+_SETTING: JsonDict = {"effect": Effect.SETTING}
+_INPUT: JsonDict = {"effect": Effect.INPUT}
+_RUN: JsonDict = {"effect": Effect.RUN}
+
+
+def _split_commas(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 
-def _switch(value: object) -> object:
+def _parse_switch(value: object) -> object:
     return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
 
 
-def _param_map(value: object) -> object:
+def _parse_params(value: object) -> object:
     """Read ``gru.hidden=128,lightgbm.num_leaves=7`` into ``{"gru": {"hidden": 128}, ...}``.
 
-    A text that ends in .yaml or .yml is a file of the same mapping.
+    A text that ends in .yaml or .yml is the name of a file with the same mapping.
     """
     if not isinstance(value, str):
         return value
     if value.endswith((".yaml", ".yml")):
-        return _param_file(Path(value))
+        return _read_params(Path(value))
     params: dict[str, dict[str, object]] = {}
     for part in filter(None, (p.strip() for p in value.split(","))):
         name, equals, text = part.partition("=")
@@ -48,11 +71,11 @@ def _param_map(value: object) -> object:
             raise ValueError("must read model.name=value")
         if key in params.setdefault(model, {}):
             raise ValueError(f"must set {name} once")
-        params[model][key] = _number(text.strip())
+        params[model][key] = _parse_value(text.strip())
     return params
 
 
-def _param_file(path: Path) -> object:
+def _read_params(path: Path) -> object:
     data = read_settings(path, "params")
     if not all(isinstance(v, dict) for v in data.values()):
         raise InputError(
@@ -62,7 +85,7 @@ def _param_file(path: Path) -> object:
     return data
 
 
-def _number(text: str) -> int | float | bool | str:
+def _parse_value(text: str) -> int | float | bool | str:
     for convert in (int, float):
         try:
             return convert(text)
@@ -71,93 +94,158 @@ def _number(text: str) -> int | float | bool | str:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
-Switch = Annotated[bool, BeforeValidator(_switch)]
-Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_param_map)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+Switch = Annotated[bool, BeforeValidator(_parse_switch)]
+Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
 
 class TrainConfig(BaseModel):
-    """A validated training run. Descriptions are the command line's help."""
+    """Validated options of a training run; their descriptions are the help of the command line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    symbols: Names = Field(description="Symbols, comma-separated: EURUSD or BTCUSDT,ETHUSDT.")
+    symbols: Names = Field(
+        description="Symbols, comma-separated: EURUSD or BTCUSDT,ETHUSDT.",
+        json_schema_extra=_INPUT,
+    )
     models: Names = Field(
         ("gru", "lightgbm", "ppo"),
         description=f"Models to train for each symbol: {', '.join(adapters.names())}.",
+        json_schema_extra=_INPUT,
     )
     source: str = Field(
         "data/bars",
         description="Where bars come from: a folder of {symbol}_{interval}.parquet|csv|feather "
         "files, or `sample` for the real bars of a PyPI package (EURUSD 1h, GOOGL 1d).",
+        json_schema_extra=_INPUT,
     )
-    interval: str = Field("1h", description="Bar length: 15m, 1h, 4h, 1d, ...")
-    task: Literal["direction", "forward_return", "triple_barrier"] = Field(
-        "direction", description="What to predict over the horizon."
+    interval: str = Field(
+        "1h", description="Bar length: 15m, 1h, 4h, 1d, ...", json_schema_extra=_SETTING
     )
-    horizon: int = Field(12, ge=1, le=10_000, description="Bars that an outcome is read over.")
-    n_splits: int = Field(5, ge=2, le=100, description="Folds of the purged K-fold.")
+    task: LabelKind = Field(
+        "direction",
+        description="Label kind: what to predict over the horizon.",
+        json_schema_extra=_SETTING,
+    )
+    horizon: int = Field(
+        12,
+        ge=1,
+        le=10_000,
+        description="Bars over which a label is read.",
+        json_schema_extra=_SETTING,
+    )
+    n_splits: int = Field(
+        5, ge=2, le=100, description="Folds of the purged K-fold.", json_schema_extra=_SETTING
+    )
     embargo: int = Field(
-        100, ge=0, description="Bars after a test fold's last label that are not trained on."
+        100,
+        ge=0,
+        description="Bars after a test fold's last label that are not trained on.",
+        json_schema_extra=_SETTING,
     )
     wf_splits: int = Field(
-        5, ge=2, le=100, description="Walk-forward blocks that the headline is measured on."
+        5,
+        ge=2,
+        le=100,
+        description="Walk-forward blocks that the headline is measured on.",
+        json_schema_extra=_SETTING,
     )
-    fee_bps: float = Field(10.0, ge=0, le=1_000, description="Fee per side, basis points.")
-    slippage_bps: float = Field(5.0, ge=0, le=1_000, description="Slippage per side, basis points.")
-    calibration: Literal["platt", "isotonic", "none", "auto"] = Field(
-        "platt", description="How scores become probabilities."
+    fee_bps: float = Field(
+        10.0,
+        ge=0,
+        le=1_000,
+        description="Fee per side, basis points.",
+        json_schema_extra=_SETTING,
+    )
+    slippage_bps: float = Field(
+        5.0,
+        ge=0,
+        le=1_000,
+        description="Slippage per side, basis points.",
+        json_schema_extra=_SETTING,
+    )
+    calibration: CalibrationMethod = Field(
+        "platt", description="How scores become probabilities.", json_schema_extra=_SETTING
     )
     null_runs: int = Field(
         0,
         ge=0,
         le=1_000,
-        description="Repeat the walk-forward so often on bars whose returns were shuffled in "
-        "blocks: the headline with nothing to find. Each takes as long as the walk-forward.",
+        description="Number of null runs: each repeats the walk-forward on bars whose returns were "
+        "shuffled in blocks, where nothing can be found, and takes as long as the walk-forward.",
+        json_schema_extra=_SETTING,
     )
-    allow_short: Switch = Field(True, description="Whether positions may be short.")
-    features: str = Field("", description="YAML file with `groups` and `windows` of features.")
+    allow_short: Switch = Field(
+        True, description="Whether positions may be short.", json_schema_extra=_SETTING
+    )
+    features: str = Field(
+        "",
+        description="YAML file with `groups` and `windows` of features.",
+        json_schema_extra=_INPUT,
+    )
     params: Params = Field(
         default_factory=dict,
         description="Hyperparameters, as gru.hidden=16,lightgbm.num_leaves=7 or a YAML file that "
         "maps models to theirs.",
+        json_schema_extra=_SETTING,
     )
-    cache: Switch = Field(True, description="Feature cache.")
-    cache_folder: str = Field("data/features", description="Folder of the feature cache.")
+    cache: Switch = Field(True, description="Feature cache.", json_schema_extra=_RUN)
+    cache_folder: str = Field(
+        "data/features", description="Folder of the feature cache.", json_schema_extra=_RUN
+    )
     fit_cache: Switch = Field(
         True,
-        description="Cache of fitted models: what was fitted before, to equal rows with equal "
-        "settings, is read.",
+        description="Cache of fitted models: an earlier fit to equal rows with equal settings is "
+        "read.",
+        json_schema_extra=_RUN,
     )
-    fit_cache_folder: str = Field("data/fits", description="Folder of the fit cache.")
-    calendar: Literal["auto", "24/7", "24/5", "equity"] = Field(
-        "auto", description="Trading calendar, for gaps and annualising."
+    fit_cache_folder: str = Field(
+        "data/fits", description="Folder of the fit cache.", json_schema_extra=_RUN
+    )
+    calendar: Literal["auto", Calendar] = Field(
+        "auto",
+        description="Trading calendar, for gaps and annualising.",
+        json_schema_extra=_SETTING,
     )
     max_gap_bars: int = Field(
-        24, ge=0, description="Rows that span more missing bars than this are dropped."
+        24,
+        ge=0,
+        description="Rows that span more missing bars than this are dropped.",
+        json_schema_extra=_SETTING,
     )
     allow_jumps: Switch = Field(
-        False, description="Accept one-bar moves that look like unadjusted splits."
+        False,
+        description="Accept one-bar moves that look like unadjusted splits.",
+        json_schema_extra=_SETTING,
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
-        description="Where gru and ppo are fitted; auto takes a GPU if there is one. Other models "
-        "are fitted on the CPU.",
+        description="Device on which gru and ppo are fitted; auto uses a GPU if there is one. "
+        "Other models are fitted on the CPU.",
+        json_schema_extra=_SETTING,
     )
-    max_workers: int = Field(4, ge=1, le=256, description="Worker processes at most.")
+    max_workers: int = Field(
+        4, ge=1, le=256, description="Worker processes at most.", json_schema_extra=_RUN
+    )
     seed: int = Field(
-        42, ge=0, lt=2**31, description="Each symbol and model draws its own seed from it."
+        42,
+        ge=0,
+        lt=2**31,
+        description="The seed of each symbol and model is computed from it.",
+        json_schema_extra=_SETTING,
     )
-    experiment: str = Field("barwright", min_length=1, description="MLflow experiment.")
+    experiment: str = Field(
+        "barwright", min_length=1, description="MLflow experiment.", json_schema_extra=_RUN
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Validate plain values, e.g. those of the command line.
+        """Return the validated options from plain values, e.g. those of the command line.
 
         Raises
         ------
         TrainerError
-            One sentence a mistake: option, rule, value.
+            One sentence for each mistake: option, rule, value.
         """
         for name in values:
             if name not in cls.model_fields:
@@ -169,34 +257,17 @@ class TrainConfig(BaseModel):
         except ValidationError as error:
             raise TrainerError(_explain(error)) from error
         try:
-            config._check_names()
-        except (InputError, AdapterError) as error:
+            config._check_rules()
+        except TrainerError:
+            raise
+        except BarwrightError as error:
             raise TrainerError(str(error)) from error
         return config
 
-    def _check_names(self) -> None:
-        for what, given in (("symbols", self.symbols), ("models", self.models)):
-            if not given:
-                raise TrainerError(
-                    f"`--{what}` must name at least one, got none; for example "
-                    + ("--symbols EURUSD --source sample" if what == "symbols" else "lightgbm")
-                )
-            twice = {name for name in given if given.count(name) > 1}
-            if twice:
-                raise TrainerError(f"`--{what}` names {sorted(twice)[0]!r} twice; name it once")
-        for symbol in self.symbols:
-            check_symbol(symbol)
-        for model in self.models:
-            adapters.check_name(model)
-        for model in self.params:
-            adapters.check_name(model)
-            if model not in self.models:
-                raise TrainerError(
-                    f"`--params` sets {model!r}, which is not trained; models are "
-                    f"{', '.join(self.models)}"
-                )
-            # Only this model is imported, and only if there is something to check.
-            adapters.find(model)(task="classification", params=self.params[model])
+    def _check_rules(self) -> None:
+        """Raise for a value that breaks a rule of another room, or two that exclude each other."""
+        self._check_names()
+        self._check_params()
         interval = Interval.parse(self.interval)
         open_source(self.source)
         if self.features:
@@ -208,17 +279,70 @@ class TrainConfig(BaseModel):
                 "forward_return gives returns; use platt, isotonic or auto"
             )
 
-    @property
-    def surely_needed(self) -> tuple[str, ...]:
-        """Models that a process may import before it is told which: the only one, or none.
+    def _check_names(self) -> None:
+        for option, names, example in (
+            ("symbols", self.symbols, "--symbols EURUSD --source sample"),
+            ("models", self.models, "lightgbm"),
+        ):
+            if not names:
+                raise TrainerError(
+                    f"`--{option}` must name at least one, got none; for example {example}"
+                )
+            repeated = {name for name in names if names.count(name) > 1}
+            if repeated:
+                raise TrainerError(
+                    f"`--{option}` names {sorted(repeated)[0]!r} twice; name it once"
+                )
+        for symbol in self.symbols:
+            check_symbol(symbol)
+        for model in self.models:
+            adapters.check_name(model)
 
-        Importing three libraries takes seconds, and a process mostly meets one of them.
+    def _check_params(self) -> None:
+        for model in self.params:
+            adapters.check_name(model)
+            if model not in self.models:
+                raise TrainerError(
+                    f"`--params` sets {model!r}, which is not trained; models are "
+                    f"{', '.join(self.models)}"
+                )
+            # Only the models with parameters to check are imported.
+            adapters.find(model)(task="classification", params=self.params[model])
+
+    @classmethod
+    def effect_of(cls, option: str) -> Effect:
+        """Return the effect of an option on a trained model.
+
+        Examples
+        --------
+        >>> TrainConfig.effect_of("horizon").value, TrainConfig.effect_of("max_workers").value
+        ('setting', 'run')
+        """
+        extra = cast(JsonDict, cls.model_fields[option].json_schema_extra)
+        return Effect(str(extra["effect"]))
+
+    def model_settings(self) -> dict[str, Any]:
+        """Return the options that are stored with every model, as JSON values."""
+        names = type(self).model_fields
+        stored = {name for name in names if self.effect_of(name) is Effect.SETTING}
+        return self.model_dump(mode="json", include=stored)
+
+    @property
+    def preloaded_models(self) -> tuple[str, ...]:
+        """Models whose libraries a process may import before it gets a job.
+
+        This is the only model of the run; none if there are several, because the import of a
+        library takes seconds, and most processes use one of them.
         """
         return self.models if len(self.models) == 1 else ()
 
     @property
     def n_fits(self) -> int:
-        """Fits of one task: each walk-forward, null runs too, and the production procedure."""
+        """Number of fits of one job.
+
+        Each walk-forward, also that of each null run, has `wf_splits` procedures. The production
+        model has one. A procedure has one fit per fold and one on all rows.
+        """
         return (self.wf_splits * (1 + self.null_runs) + 1) * (self.n_splits + 1)
 
     @property
@@ -227,18 +351,25 @@ class TrainConfig(BaseModel):
         return Costs(self.fee_bps, self.slippage_bps)
 
     def seed_of(self, symbol: str, model: str) -> int:
-        """Seed of one fit: the same whatever the workers and the order of the symbols."""
+        """Return the seed of a job; it depends on nothing but seed, symbol and model."""
         digest = hashlib.sha256(f"{self.seed}|{symbol}|{model}".encode()).digest()
         return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
 
 def option_name(field: str) -> str:
-    """Command-line spelling of a field."""
+    """Return the command-line spelling of a field.
+
+    Examples
+    --------
+    >>> option_name("max_gap_bars")
+    '--max-gap-bars'
+    """
     return "--" + field.replace("_", "-")
 
 
 def _explain(error: ValidationError) -> str:
-    # One line a field: a union of types would otherwise say of each why it was not that one.
+    """Return one sentence for each option that pydantic refused."""
+    # Only the first error of an option: a union of types has one error for each of its types.
     lines: dict[str, str] = {}
     for item in error.errors():
         field = str(item["loc"][0])
@@ -251,9 +382,9 @@ def _explain(error: ValidationError) -> str:
             rule = "must be on or off"
         rule = rule.split(", unable")[0]
         if rule.startswith("`"):
-            lines.setdefault(field, rule)  # a whole sentence, by another room
+            lines.setdefault(field, rule)  # a complete sentence of another room
             continue
-        # Of hyperparameters, which one: there may be many.
+        # The name of the hyperparameter, because an option may set many.
         inside = ".".join(map(str, item["loc"][1:3]))
         which = f"{option_name(field)} {inside}" if inside else option_name(field)
         text = f"`{which}` {rule}, got {item['input']!r}; see --help"

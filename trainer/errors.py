@@ -1,13 +1,14 @@
-"""What this package raises for mistakes of its user."""
+"""Errors of the trainer that its user can mend.
+
+`barwright` shows the tree of all errors.
+"""
+
+from barwright import BarwrightError
 
 
-class TrainerError(ValueError):
-    """A mistake that the user can mend.
-
-    Its text is one sentence for the user: the argument, the rule, the value that broke it, and
-    the way out. The command line prints that sentence without a traceback.
-    """
+class TrainerError(BarwrightError):
+    """A setting, a store or a model that cannot be used; the text is one sentence for the user."""
 
 
 class UsageError(TrainerError):
-    """An option that breaks its rule, whatever the store holds: exit status 2."""
+    """An option that breaks its rule, whatever the store contains: exit status 2."""

@@ -1,11 +1,14 @@
-"""MLflow form of a `TradingModel`: a pyfunc for everybody, data only for those who have us."""
+"""MLflow flavor of `TradingModel`.
+
+Consumers without barwright load a pyfunc, which ships the code of this project with the model.
+Consumers with barwright load the model as data only (`load_model`) and run their installed code.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -20,16 +23,15 @@ from mlflow.models.model import Model, ModelInfo
 from mlflow.models.signature import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 
-from adapters.base import AdapterError
-from features.errors import InputError
+from barwright import BarwrightError
 from trainer.errors import TrainerError
-from trainer.serving.manifest import EVIDENCE, MANIFEST, golden_frame, read_json, sha256
+from trainer.serving.manifest import MANIFEST, golden_frame, sha256
 from trainer.serving.trading_model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
-#: Packages shipped with each model, so that consumers without barwright can serve it.
-_CODE = [str(_ROOT / name) for name in ("features", "adapters", "trainer")]
-#: Distributions that every model needs, besides those of its adapter.
+#: Code that is shipped with each model, so that consumers without barwright can serve it.
+_CODE = [str(_ROOT / name) for name in ("features", "adapters", "trainer", "barwright.py")]
+#: Distributions that every model needs in addition to those of its adapter.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "PyYAML", "TA-Lib")
 
 SIGNATURE = ModelSignature(
@@ -38,7 +40,7 @@ SIGNATURE = ModelSignature(
             # AnyType: a datetime column would refuse UTC-aware times, and text over HTTP.
             ColSpec(AnyType(), "timestamp"),
             *(ColSpec("double", name) for name in ("open", "high", "low", "close")),
-            # Shares are counted in whole numbers, and MLflow refuses int64 for double.
+            # Volumes of shares are whole numbers, and MLflow refuses int64 for double.
             ColSpec(AnyType(), "volume"),
         ]
     ),
@@ -67,13 +69,13 @@ def save_model(
     Parameters
     ----------
     model_folder : pathlib.Path
-        What `TradingModel.save` wrote.
+        Folder that `TradingModel.save` wrote.
     path : pathlib.Path
         New folder.
     requirements : sequence of str
-        Further distributions that serving needs, pinned to the installed version.
+        Further distributions that serving needs; each is pinned to the installed version.
     validate_serving_input : bool
-        For `Model.log`, which hands it on; saving does not look at it.
+        Not used here. `Model.log` passes it to every flavor.
     **kwargs
         Passed on to `mlflow.pyfunc.save_model`.
     """
@@ -88,29 +90,34 @@ def log_model(
     Parameters
     ----------
     model_folder : pathlib.Path
-        What `TradingModel.save` wrote.
+        Folder that `TradingModel.save` wrote.
     name : str
         Name of the logged model.
     requirements : sequence of str
-        Further distributions that serving needs, pinned to the installed version.
+        Further distributions that serving needs; each is pinned to the installed version.
     **kwargs
         Passed on to `mlflow.models.Model.log`.
 
     Returns
     -------
     mlflow.models.model.ModelInfo
-        Its ``model_uri`` is what is verified, and only then registered.
+        The model of its ``model_uri`` is verified first, and registered after that.
+
+    Raises
+    ------
+    TrainerError
+        If the model would be registered at once.
     """
     if kwargs.get("registered_model_name"):
         raise TrainerError(
-            "`registered_model_name` would register a model that nobody has loaded yet; "
+            "`registered_model_name` would register a model that has not been loaded yet; "
             "log it, verify it, and register it with trainer.registry.register"
         )
     info: ModelInfo = Model.log(
         artifact_path=None,
         name=name,
         flavor=sys.modules[__name__],
-        # The verifier serves it in a fresh process; MLflow would load it in this one.
+        # The verifier loads it in a fresh process; MLflow would load it in this process.
         validate_serving_input=False,
         model_folder=model_folder,
         requirements=requirements,
@@ -120,53 +127,56 @@ def log_model(
 
 
 def load_model(model_uri: str, *, manifest_sha256: str | None = None) -> TradingModel:
-    """Load a model as data only: downloaded, verified, and run by the code installed here.
+    """Load a model as data only: it is downloaded and verified, and its shipped code is not run.
 
     Parameters
     ----------
     model_uri : str
         ``models:/lightgbm-EURUSD@latest``, ``models:/lightgbm-EURUSD/3``, ``models:/m-...``.
     manifest_sha256 : str, optional
-        What the registry says of the manifest: with it the files are those that were verified,
-        and not only consistent with each other.
+        Digest of the manifest in the registry. With it, the files must be those that were verified
+        before the registration; without it, they must only be consistent with each other.
+
+    Returns
+    -------
+    TradingModel
 
     Raises
     ------
     TrainerError
-        If it holds no `TradingModel`, another one, or does not pass `TradingModel.load`.
+        If the URI has no `TradingModel`, another one, or one that `TradingModel.load` refuses.
+    InputError
+        If the features differ from those of this installation.
     """
-    with _opened(model_uri, manifest_sha256) as folder:
+    with downloaded(model_uri, manifest_sha256=manifest_sha256) as folder:
         return TradingModel.load(folder)
 
 
-def load_evidence(
-    model_uri: str, *, manifest_sha256: str | None = None
-) -> tuple[TradingModel, dict[str, Any], dict[str, Any]]:
-    """Load a model as `load_model` does, with what it says of itself.
-
-    Returns
-    -------
-    model : TradingModel
-    metrics : dict
-        Its metrics.json: ``metrics`` and ``blocks``.
-    evidence : dict
-        Its evidence.json; empty for models of format 1, which had none.
-    """
-    with _opened(model_uri, manifest_sha256) as folder:
-        model = TradingModel.load(folder)
-        there = (folder / EVIDENCE).is_file()
-        return (
-            model,
-            read_json(folder / "metrics.json"),
-            read_json(folder / EVIDENCE) if there else {},
-        )
-
-
 @contextlib.contextmanager
-def _opened(model_uri: str, manifest_sha256: str | None) -> Iterator[Path]:
-    """Download a model and check that its manifest is the registered one."""
-    with tempfile.TemporaryDirectory(prefix="barwright-") as temporary:
-        folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=temporary))
+def downloaded(model_uri: str, *, manifest_sha256: str | None = None) -> Iterator[Path]:
+    """Download the files of a model, and delete them when the block ends.
+
+    Parameters
+    ----------
+    model_uri, manifest_sha256
+        As for `load_model`.
+
+    Yields
+    ------
+    pathlib.Path
+        Folder that `TradingModel.save` wrote.
+
+    Raises
+    ------
+    TrainerError
+        If the URI has no `TradingModel`, or its manifest is not the registered one.
+    """
+    # psutil, which it imports, is not among the requirements of a served model. Only consumers with
+    # barwright call this function.
+    from trainer.scratch import scratch_folder
+
+    with scratch_folder() as temporary:
+        folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(temporary)))
         inside = data_folder(folder)
         if manifest_sha256 is not None and sha256(inside / MANIFEST) != manifest_sha256:
             raise TrainerError(
@@ -177,12 +187,12 @@ def _opened(model_uri: str, manifest_sha256: str | None) -> Iterator[Path]:
 
 
 def data_folder(folder: Path) -> Path:
-    """Folder of the `TradingModel` within a downloaded MLflow model.
+    """Return the folder of the `TradingModel` inside a downloaded MLflow model.
 
     Raises
     ------
     TrainerError
-        If the folder holds no model of ours.
+        If the MLflow model was not written by this module.
     """
     try:
         described = yaml.safe_load((folder / "MLmodel").read_text())
@@ -191,9 +201,11 @@ def data_folder(folder: Path) -> Path:
         ours = flavor["loader_module"] == __name__
         inside = (folder / relative).resolve()
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
-        why = f"no {error} in its MLmodel" if isinstance(error, KeyError) else str(error)
-        first = next(iter(why.splitlines()), type(error).__name__)
-        raise TrainerError(f"the model is not one of ours: {first}; give another URI") from error
+        reason = f"no {error} in its MLmodel" if isinstance(error, KeyError) else str(error)
+        first_line = next(iter(reason.splitlines()), type(error).__name__)
+        raise TrainerError(
+            f"the model is not one of ours: {first_line}; give another URI"
+        ) from error
     if not ours or not inside.is_relative_to(folder.resolve()):
         raise TrainerError("the model is not one of ours; give a model that barwright trained")
     if not (inside / MANIFEST).is_file():
@@ -202,12 +214,12 @@ def data_folder(folder: Path) -> Path:
 
 
 def _load_pyfunc(path: str) -> _Pyfunc:
-    """Load for `mlflow.pyfunc.load_model`; called by MLflow."""
+    """Return the object that `mlflow.pyfunc.load_model` wraps; MLflow calls this function."""
     return _Pyfunc(TradingModel.load(Path(path)))
 
 
 class _Pyfunc:
-    """What `mlflow.pyfunc` calls: the same `decide`, times as ISO text so that JSON keeps them."""
+    """`TradingModel.decide` with the interface of MLflow; times are ISO text, for JSON."""
 
     def __init__(self, model: TradingModel) -> None:
         self.model = model
@@ -217,28 +229,29 @@ class _Pyfunc:
     ) -> pd.DataFrame:
         try:
             decided = self.model.decide(model_input, last=int((params or {}).get("last", 0)))
-        except (InputError, TrainerError, AdapterError) as error:
-            # What a server would otherwise hide behind a sentence of its own.
+        except BarwrightError as error:
+            # MLflow's server replaces the text of any other exception with its own.
             raise MlflowException.invalid_parameter_value(str(error)) from error
         decided["timestamp"] = [moment.isoformat() for moment in decided["timestamp"]]
         return decided
 
 
 def _input_example(model_folder: Path) -> pd.DataFrame:
-    """Golden bars, with times as text: what a request over HTTP looks like."""
+    """Return the golden bars with times as text, as in a request over HTTP."""
     frame = golden_frame(json.loads((model_folder / MANIFEST).read_text()))
     frame["timestamp"] = [moment.isoformat() for moment in frame["timestamp"]]
     return frame
 
 
 def _pyfunc(model_folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of `mlflow.pyfunc.save_model` for a saved model."""
     needed = sorted({*_REQUIREMENTS, *requirements}, key=str.lower)
     return {
         "loader_module": __name__,
         "data_path": str(model_folder),
         "code_paths": _CODE,
-        # Explicit: inferring them costs seconds a model and runs it on the way.
-        # Without +cpu and the like: that names a build, which other machines' registries lack.
+        # Given, because MLflow would run the model for seconds to infer them. A suffix like +cpu is
+        # removed: it names a build that the package index of another machine may not have.
         "pip_requirements": [f"{name}=={version(name).partition('+')[0]}" for name in needed],
         "signature": SIGNATURE,
         "input_example": (_input_example(model_folder), {"last": 1}),

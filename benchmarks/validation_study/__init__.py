@@ -1,4 +1,4 @@
-"""Results with and without each improvement: honest walk-forwards of the same models, paired."""
+"""A study of the procedure with and without each part, on walk-forwards of the same models."""
 
 from __future__ import annotations
 
@@ -9,27 +9,32 @@ from typing import Any
 
 import click
 
-from benchmarks.measure import Options, Report
-from benchmarks.validation_study.measures import measure, pooled
+from benchmarks.measure import BenchmarkResult, Options
+from benchmarks.validation_study.measures import MeasuredJob, compare_portfolios, measure
 from benchmarks.validation_study.tables import add_tables
 from trainer.config import TrainConfig
 
-#: Real bars that have been studied, shortest first; of the sample, the symbol it has by the hour.
+#: Symbols of the real bars, those with the fewest bars first.
 _SYMBOLS = ("SOLUSDT", "ETHUSDT", "BTCUSDT")
+#: The symbol of the sample that has hourly bars.
 _SAMPLE_SYMBOL = "EURUSD"
-#: Cheapest fits first: what can be known soon is known soon.
+#: Models with the shortest fits first, so that the first results come early.
 _MODELS = ("lightgbm", "gru", "ppo")
-_QUICK = {
+_QUICK: dict[str, Any] = {
     "n_splits": 2,
     "wf_splits": 2,
-    "params": "lightgbm.num_boost_round=20,gru.max_epochs=1,ppo.timesteps=2000",
-    # The sample's own costs, about: at 15 basis points a side nothing would trade in any arm.
+    # About the real costs of the sample: at 15 basis points a side no arm would trade.
     "fee_bps": 0.1,
     "slippage_bps": 0.1,
 }
+_QUICK_PARAMS = {
+    "lightgbm": "lightgbm.num_boost_round=20",
+    "gru": "gru.max_epochs=1",
+    "ppo": "ppo.timesteps=2000",
+}
 
 
-def run(options: Options) -> Report:
+def run(options: Options) -> BenchmarkResult:
     source = options.source or "sample"
     symbols = options.symbols or ((_SAMPLE_SYMBOL,) if source == "sample" else _SYMBOLS)
     models = options.models or _MODELS
@@ -41,34 +46,41 @@ def run(options: Options) -> Report:
                 "source": source,
                 "cache": "off",
                 "fit_cache_folder": options.fit_cache_folder or temporary,
-                **(_QUICK if options.quick else {}),
+                **(_quick_settings(models) if options.quick else {}),
             }
         )
-        found = _measure_all(config, options.max_workers)
-    report = Report(
+        jobs = _measure_all(config, options.max_workers)
+    portfolios = compare_portfolios([job.net for job in jobs], jobs[0].periods_per_year)
+    result = BenchmarkResult(
         "validation_study",
         f"Bars from {source}, {config.interval}, {config.wf_splits} walk-forward blocks, "
         f"{config.n_splits} folds, embargo {config.embargo}, horizon {config.horizon}, "
         f"{config.fee_bps:g} + {config.slippage_bps:g} bps a side, seed {config.seed}. Each arm is "
-        "the product's procedure with one thing taken away, on the same models, bars and blocks.",
+        "the product's procedure without one of its parts, on the same models, bars and blocks.",
+        data={
+            "config": config.model_dump(mode="json"),
+            "pooled": portfolios,
+            "tasks": [job.to_json() for job in jobs],
+        },
     )
-    together = pooled(found)
-    for task in found:
-        del task["net"]
-    report.data = {"config": config.model_dump(mode="json"), "pooled": together, "tasks": found}
-    add_tables(report, found, together)
-    return report
+    add_tables(result, jobs, portfolios)
+    return result
 
 
-def _measure_all(config: TrainConfig, workers: int) -> list[dict[str, Any]]:
-    """Measure each symbol with each model, at most `workers` side by side."""
-    tasks = [(symbol, model) for model in config.models for symbol in config.symbols]
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    # Fresh processes: the numerical libraries take their number of threads when they are loaded.
+def _quick_settings(models: tuple[str, ...]) -> dict[str, Any]:
+    params = [_QUICK_PARAMS[model] for model in models if model in _QUICK_PARAMS]
+    return {**_QUICK, "params": ",".join(params)}
+
+
+def _measure_all(config: TrainConfig, workers: int) -> list[MeasuredJob]:
+    """Measure each symbol with each model, at most `workers` at the same time."""
+    names = [(symbol, model) for model in config.models for symbol in config.symbols]
+    jobs: dict[tuple[str, str], MeasuredJob] = {}
+    # Fresh processes: the numerical libraries read their number of threads when they are loaded.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting = {pool.submit(measure, *task, config): task for task in tasks}
-        for future in as_completed(waiting):
-            found[waiting[future]] = future.result()
-            click.echo(f"{len(found)} of {len(tasks)}: {' '.join(waiting[future])}", err=True)
-    return [found[task] for task in tasks]
+        running = {pool.submit(measure, *name, config): name for name in names}
+        for future in as_completed(running):
+            jobs[running[future]] = future.result()
+            click.echo(f"{len(jobs)} of {len(names)}: {' '.join(running[future])}", err=True)
+    return [jobs[name] for name in names]

@@ -1,4 +1,4 @@
-"""One symbol and model through all arms: what each earned, and how it compares with the base."""
+"""Measurements of the arms: the result of each, and its difference from the base."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 import adapters
 from adapters.base import ModelAdapter
-from benchmarks.validation_study.arms import ARMS, BASE, Arm, Recorded
+from benchmarks.validation_study.arms import ARMS, BASE, Arm, ArmRun, Recorded
 from benchmarks.validation_study.checks import check_arms
+from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.evidence.walk_forward import WalkForward, walk_forward
@@ -27,86 +28,127 @@ from trainer.statistics.bootstrap import REPLICATIONS, sharpe_difference
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import net_returns, probability_metrics, sharpe
 
-Floats = npt.NDArray[np.float64]
-#: Of all resampling.
+#: Seed of all resampling.
 SEED = 0
-#: Taken over from the walk-forward's headline.
+#: Metrics of an arm that are copied from the headline of its walk-forward.
 _HEADLINE = (
     "net_sharpe", "net_sharpe_lower", "net_sharpe_upper", "gross_sharpe", "net_return", "log_loss",
     "base_rate_log_loss", "roc_auc", "ece", "turnover", "n_trades", "exposure", "n_bars",
     "buy_hold_sharpe",
 )  # fmt: skip
+#: Metrics by name; NaN where undefined.
+Metrics = dict[str, float]
 
 
-def measure(symbol: str, model: str, config: TrainConfig) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class MeasuredJob:
+    """One symbol and model, measured with all arms on the same rows and blocks.
+
+    Attributes
+    ----------
+    symbol, model : str
+    seed_of_fit : int
+    rows, bars : int
+        Labelled rows, and bars of the series.
+    tested : tuple of (str, str)
+        Dates of the first and last tested bar.
+    checks : int
+        Comparisons that `check_arms` made.
+    arms : dict of str to dict of str to float
+        Metrics of each arm.
+    periods_per_year : float
+    net : pandas.DataFrame
+        Net return of every tested bar: one column for each arm, indexed by bar OPEN time.
+    """
+
+    symbol: str
+    model: str
+    seed_of_fit: int
+    rows: int
+    bars: int
+    tested: tuple[str, str]
+    checks: int
+    arms: dict[str, Metrics]
+    periods_per_year: float
+    net: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Model and symbol."""
+        return f"{self.model} {self.symbol}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the net returns as JSON values."""
+        return {name: value for name, value in vars(self).items() if name != "net"}
+
+
+def measure(symbol: str, model: str, config: TrainConfig) -> MeasuredJob:
     """Run every arm on the same rows and blocks.
 
-    Returns
-    -------
-    dict
-        Plain values: rows, comparisons made by `check_arms`, and the figures of each arm; and
-        beside them ``net``, each arm's net returns by bar OPEN time.
+    Raises
+    ------
+    RuntimeError
+        If the arms differ where they must not (`check_arms`).
     """
     data = make_builder(config).build(symbol)
     sample = Sample.of(data)
-    walks, done, seconds = run_arms(
+    runs = run_arms(
         sample,
         lambda arm: make_procedure(arm, symbol, model, config, data.meta.periods_per_year),
         config.wf_splits,
     )
-    checks = check_arms(walks, done)
-    nets = {name: _net(walk, sample, done[name][1]) for name, walk in walks.items()}
-    told = {
+    checks = check_arms(runs)
+    net = {name: _net_returns(run, sample) for name, run in runs.items()}
+    arms = {
         name: {
-            **{key: walk.metrics[key] for key in _HEADLINE},
-            **_sharpe_gain(nets[BASE], nets[name], done[name][1].terms.periods_per_year),
-            **_log_loss_gain(walks[BASE], walk, sample, config.horizon),
-            **_selection(walk, done[name][1]),
-            **_time(done[name][1], seconds[name]),
+            **{key: run.walk.metrics[key] for key in _HEADLINE},
+            **_sharpe_gain(net[BASE], net[name], run.procedure.terms.periods_per_year),
+            **_log_loss_gain(runs[BASE].walk, run.walk, sample, config.horizon),
+            **_selection_metrics(run),
+            **_fit_seconds(run),
         }
-        for name, walk in walks.items()
+        for name, run in runs.items()
     }
     times = data.meta.bars.timestamps
-    return {
-        "symbol": symbol,
-        "model": model,
-        "seed_of_fit": config.seed_of(symbol, model),
-        "rows": len(sample),
-        "bars": len(times),
-        "tested": [str(times[i].date()) for i in (walks[BASE].bar[0], walks[BASE].bar[-1])],
-        "checks": checks,
-        "arms": told,
-        "periods_per_year": data.meta.periods_per_year,
-        "net": pd.DataFrame(nets, index=times[walks[BASE].bar[0] : walks[BASE].bar[-1] + 1]),
-    }
+    first, last = (int(runs[BASE].walk.bar[i]) for i in (0, -1))
+    return MeasuredJob(
+        symbol=symbol,
+        model=model,
+        seed_of_fit=config.seed_of(symbol, model),
+        rows=len(sample),
+        bars=len(times),
+        tested=(str(times[first].date()), str(times[last].date())),
+        checks=checks,
+        arms=arms,
+        periods_per_year=data.meta.periods_per_year,
+        net=pd.DataFrame(net, index=times[first : last + 1]),
+    )
 
 
-def run_arms(
-    sample: Sample, make: Callable[[Arm], Recorded], wf_splits: int
-) -> tuple[dict[str, WalkForward], dict[str, tuple[Arm, Recorded]], dict[str, float]]:
+def run_arms(sample: Sample, make: Callable[[Arm], Recorded], wf_splits: int) -> dict[str, ArmRun]:
     """Walk each arm forward over the same rows.
 
-    Returns
-    -------
-    tuple
-        By arm: its walk-forward; the arm with the procedure that it was run by; CPU seconds.
+    Parameters
+    ----------
+    sample : Sample
+    make : callable
+        Returns a new procedure for an arm.
+    wf_splits : int
+        Number of blocks.
     """
-    walks: dict[str, WalkForward] = {}
-    done: dict[str, tuple[Arm, Recorded]] = {}
-    seconds: dict[str, float] = {}
+    runs = {}
     for arm in ARMS:
         started = time.process_time()
         procedure = make(arm)
-        walks[arm.name] = walk_forward(sample, procedure, wf_splits)
-        done[arm.name] = arm, procedure
-        seconds[arm.name] = time.process_time() - started
-    return walks, done, seconds
+        walk = walk_forward(sample, procedure, wf_splits)
+        runs[arm.name] = ArmRun(arm, procedure, walk, time.process_time() - started)
+    return runs
 
 
 def make_procedure(
     arm: Arm, symbol: str, model: str, config: TrainConfig, periods_per_year: float
 ) -> Recorded:
-    """Set an arm up as `barwright train` sets up its procedure."""
+    """Return the procedure of an arm with the settings that `barwright train` would use."""
     adapter_class = adapters.find(model)
     seed = config.seed_of(symbol, model)
 
@@ -127,39 +169,44 @@ def make_procedure(
     )
 
 
-def pooled(tasks: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Hold arms against the base as one portfolio: equal parts of all, on the bars all have.
+def compare_portfolios(nets: Sequence[pd.DataFrame], periods_per_year: float) -> dict[str, Metrics]:
+    """Compare arms and base as portfolios: equal parts of all jobs, on the bars that all have.
 
-    Symbols move together, and models of one symbol even more so: their differences are no
-    separate witnesses, but the portfolio's resampling keeps what they have in common.
+    Symbols are correlated, and models of one symbol even more, so the differences of single jobs
+    are not independent observations. The resampling of a portfolio keeps these correlations.
+
+    Parameters
+    ----------
+    nets : sequence of pandas.DataFrame
+        Net returns of each job, one column for each arm.
+    periods_per_year : float
     """
-    common = functools.reduce(pd.Index.intersection, (task["net"].index for task in tasks))
-    frames = [task["net"].loc[common] for task in tasks]
+    common = functools.reduce(pd.Index.intersection, (net.index for net in nets))
+    frames = [net.loc[common] for net in nets]
     mean = sum(frames[1:], frames[0]) / len(frames)
-    year = float(tasks[0]["periods_per_year"])
     return {
         name: {
             "bars": len(common),
-            "net_sharpe": sharpe(mean[name], year),
-            **_sharpe_gain(mean[BASE].to_numpy(), mean[name].to_numpy(), year),
+            "net_sharpe": sharpe(mean[name], periods_per_year),
+            **_sharpe_gain(mean[BASE].to_numpy(), mean[name].to_numpy(), periods_per_year),
         }
-        for name in mean
+        for name in map(str, mean.columns)
     }
 
 
-def _net(walk: WalkForward, sample: Sample, procedure: Recorded) -> Floats:
-    """Net return of every bar from the first tested row to the last."""
-    axis = BarAxis.of(walk.bar)
-    rows = np.searchsorted(sample.bar, walk.bar)
+def _net_returns(run: ArmRun, sample: Sample) -> FloatArray:
+    """Return the net return of every bar from the first tested row to the last."""
+    axis = BarAxis.of(run.walk.bar)
+    rows = np.searchsorted(sample.bar, run.walk.bar)  # (m,)
     return net_returns(
-        axis.place(walk.position.astype(float), 0.0),
+        axis.place(run.walk.position.astype(float), 0.0),
         axis.place(sample.forward_return[rows], 0.0),
-        procedure.terms.costs,
+        run.procedure.terms.costs,
     )
 
 
-def _sharpe_gain(base: Floats, arm: Floats, periods_per_year: float) -> dict[str, float]:
-    """Base less arm: what the improvement gave."""
+def _sharpe_gain(base: FloatArray, arm: FloatArray, periods_per_year: float) -> Metrics:
+    """Return the net Sharpe ratio of the base less that of the arm."""
     gain = sharpe_difference(base, arm, periods_per_year, seed=SEED)
     return {
         "gain": gain.observed,
@@ -169,25 +216,30 @@ def _sharpe_gain(base: Floats, arm: Floats, periods_per_year: float) -> dict[str
     }
 
 
-def _log_loss_gain(
-    base: WalkForward, walk: WalkForward, sample: Sample, horizon: int
-) -> dict[str, float]:
-    """Arm less base: log-loss that the improvement spared."""
+def _log_loss_gain(base: WalkForward, walk: WalkForward, sample: Sample, horizon: int) -> Metrics:
+    """Return the log-loss of the arm less that of the base."""
     known = np.isfinite(walk.probability)
     outcome = sample.outcome[np.searchsorted(sample.bar, walk.bar)][known]
     losses = [_losses(one.probability[known], outcome) for one in (base, walk)]
-    spared, lower, upper = mean_interval(losses[1] - losses[0], horizon + 1)
-    return {
-        "log_loss_gain": spared,
-        "log_loss_gain_lower": lower,
-        "log_loss_gain_upper": upper,
-    }
+    gain, lower, upper = mean_confidence_interval(losses[1] - losses[0], horizon + 1)
+    return {"log_loss_gain": gain, "log_loss_gain_lower": lower, "log_loss_gain_upper": upper}
 
 
-def mean_interval(values: Floats, least_block: int) -> tuple[float, float, float]:
-    """Return the mean and its 95 % interval by stationary bootstrap.
+def mean_confidence_interval(values: FloatArray, least_block: int) -> tuple[float, float, float]:
+    """Return the mean and its 95 % confidence interval by stationary bootstrap.
 
-    Blocks are at least as long as a label, since the outcomes of neighbours overlap.
+    Parameters
+    ----------
+    values : float64 array of shape (n,)
+        Per row, finite.
+    least_block : int
+        Smallest mean length of a block: the span of a label, because the outcomes of neighbouring
+        rows overlap.
+
+    Returns
+    -------
+    tuple of (float, float, float)
+        Mean, lower end, upper end. All three are the value if all values are equal.
     """
     from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
@@ -201,30 +253,34 @@ def mean_interval(values: Floats, least_block: int) -> tuple[float, float, float
     return float(values.mean()), float(lower), float(upper)
 
 
-def _losses(probability: Floats, outcome: Floats) -> Floats:
+def _losses(probability: FloatArray, outcome: FloatArray) -> FloatArray:
     p = np.clip(probability, 1e-15, 1 - 1e-15)
     return np.asarray(-np.log(np.where(outcome == 1, p, 1 - p)), dtype=np.float64)
 
 
-def _selection(walk: WalkForward, procedure: Recorded) -> dict[str, float]:
-    """Means over the blocks of what the selection itself saw: ``val_``, never a headline."""
-    seen: dict[str, list[float]] = {"val_log_loss": [], "val_roc_auc": []}
-    for fitted, outcome in zip(procedure.runs, procedure.outcomes, strict=True):
+def _selection_metrics(run: ArmRun) -> Metrics:
+    """Return means over the blocks of the metrics on which the selection was made.
+
+    Their prefix is ``val_``: they are never a headline.
+    """
+    values: dict[str, list[float]] = {"val_log_loss": [], "val_roc_auc": []}
+    for fitted, outcome in zip(run.procedure.runs, run.procedure.outcomes, strict=True):
         known = np.isfinite(fitted.probability)
-        measured = probability_metrics(fitted.probability[known], outcome[known])
-        seen["val_log_loss"].append(measured["log_loss"])
-        seen["val_roc_auc"].append(measured["roc_auc"])
-    flat = sum(block["threshold"] is None for block in walk.blocks)
-    return {**{key: float(np.mean(values)) for key, values in seen.items()}, "flat_blocks": flat}
+        metrics = probability_metrics(fitted.probability[known], outcome[known])
+        values["val_log_loss"].append(metrics["log_loss"])
+        values["val_roc_auc"].append(metrics["roc_auc"])
+    flat = sum(block.threshold is None for block in run.walk.blocks)
+    return {**{name: float(np.mean(v)) for name, v in values.items()}, "flat_blocks": flat}
 
 
-def _time(procedure: Recorded, whole: float) -> dict[str, float]:
-    made = [seconds for read, seconds in procedure.fits if not read]
-    read = [seconds for was_read, seconds in procedure.fits if was_read]
+def _fit_seconds(run: ArmRun) -> Metrics:
+    """Return the number and the CPU seconds of fits, and the seconds of everything else."""
+    made = [seconds for read, seconds in run.procedure.fits if not read]
+    read = [seconds for was_read, seconds in run.procedure.fits if was_read]
     return {
         "fits_made": len(made),
         "fits_read": len(read),
         "seconds_made": sum(made),
         "seconds_read": sum(read),
-        "seconds_else": whole - sum(made) - sum(read),
+        "seconds_else": run.seconds - sum(made) - sum(read),
     }

@@ -1,3 +1,5 @@
+"""The output of an audit."""
+
 from __future__ import annotations
 
 import io
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from cli.audit_view import Audited, as_json, print_verdicts, progress_bar
+from cli.audit_view import Audited, print_verdicts, progress_bar, to_json
 from features.audit import Breach, Finding
 from features.laws import Law
 
@@ -35,7 +37,7 @@ def _one(symbol: str, *findings: Finding) -> Audited:
     return Audited(symbol, 1_000, f"read [{symbol}]", findings)
 
 
-def test_all_kept() -> None:
+def test_features_that_satisfy_all_laws() -> None:
     text = _printed(_one("A", SOUND, KEPT))
     assert [line.split() for line in text.splitlines() if " ok" in line] == [
         ["ret_1", "ok"],
@@ -45,7 +47,7 @@ def test_all_kept() -> None:
         "A: read [A].\n"
         "A: of 1,000 bars, computed from their own memory at 980 to 999 (by memory), later bars "
         "left out and rewritten at 100, prices x4 and volumes x8 at 1,000.\n"
-        "All 2 features keep all laws on A.\n"
+        "All 2 features satisfy all laws on A.\n"
         "Next:\n  barwright train --symbols A\n"
     ) in text
 
@@ -59,7 +61,7 @@ def test_a_broken_law_has_a_line_and_its_advice() -> None:
     assert "1 of 2 features breaks a law on A: odd[bold]." in text
     assert text.count("shift(-n), center=True, bfill") == 1
     assert "  odd[bold]: leave out what looks ahead" in text
-    assert "keep all laws" not in text
+    assert "satisfy all laws" not in text
     assert "barwright train" not in text
 
 
@@ -74,10 +76,10 @@ def test_several_symbols_share_a_table() -> None:
 
 
 def test_json() -> None:
-    found = as_json([_one("A", SOUND, AHEAD), _one("B", SOUND, KEPT)], {})
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["ok"] is False
-    first, second = found["symbols"]
+    answer = to_json([_one("A", SOUND, AHEAD), _one("B", SOUND, KEPT)], {})
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+    assert answer["ok"] is False
+    first, second = answer["symbols"]
     assert (first["symbol"], first["bars"], first["understood"]) == ("A", 1_000, "read [A]")
     assert [feature["ok"] for feature in first["features"]] == [True, False]
     assert first["features"][0] == {
@@ -103,8 +105,8 @@ def test_json() -> None:
             "largest": 0.25,
         },
     ]
-    assert as_json([_one("B", SOUND, KEPT)], {})["ok"] is True
-    unread = as_json([_one("B", SOUND, KEPT)], {"C": "it is empty"})
+    assert to_json([_one("B", SOUND, KEPT)], {})["ok"] is True
+    unread = to_json([_one("B", SOUND, KEPT)], {"C": "it is empty"})
     assert (unread["ok"], unread["failed"]) == (False, {"C": "it is empty"})
     assert all(feature["ok"] for feature in second["features"])
 

@@ -1,4 +1,4 @@
-"""The table of a comparison, whatever the width of the terminal, and what stands under it."""
+"""The table of a comparison at several widths of the terminal, and the notes below it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,40 @@ import pytest
 from rich.console import Console
 
 from cli.compare_view import print_comparison
-from trainer.tracking.candidates import CONTRACT, Candidate, Version
+from trainer.tracking.candidates import CONTRACT, Candidate, CandidateVersion
 from trainer.tracking.ranking import Comparison, rank
 
-FIGURES = {
-    "wf_net_sharpe": 1.125,
-    "wf_net_sharpe_lower": -0.5,
-    "wf_net_sharpe_upper": 2.75,
-    "wf_dsr": 0.875,
-    "wf_pbo": 0.31,
-    "wf_n_trades": 1510,
-    "wf_net_return": -0.125,
-    "wf_gross_sharpe": 1.62,
-    "wf_buy_hold_sharpe": 1.04,
-    "wf_log_loss": 0.6921,
-    "wf_base_rate_log_loss": 0.6934,
+METRICS = {
+    "net_sharpe": 1.125,
+    "net_sharpe_lower": -0.5,
+    "net_sharpe_upper": 2.75,
+    "dsr": 0.875,
+    "pbo": 0.31,
+    "n_trades": 1510,
+    "net_return": -0.125,
+    "gross_sharpe": 1.62,
+    "buy_hold_sharpe": 1.04,
+    "log_loss": 0.6921,
+    "base_rate_log_loss": 0.6934,
 }
-VALUES = ("10.0", "5.0", "12", "1h", "direction", "24/7", "True", "f" * 64, "d" * 64, "p" * 64)
-SHARED = dict(zip(CONTRACT, VALUES, strict=True))
+SHARED = {
+    "fee_bps": "10.0",
+    "slippage_bps": "5.0",
+    "horizon": "12",
+    "interval": "1h",
+    "task": "direction",
+    "calendar": "24/7",
+    "allow_short": "True",
+    "feature_signature": "f" * 64,
+    "data_digest": "d" * 64,
+    "walk_forward_plan": "p" * 64,
+}
 
 
 def candidate(
     run_id: str,
-    metrics: dict[str, float] = FIGURES,
-    *versions: Version,
+    metrics: dict[str, float] = METRICS,
+    *versions: CandidateVersion,
     status: str = "proven",
     **contract: str | None,
 ) -> Candidate:
@@ -58,9 +68,12 @@ def cells(text: str, run: str) -> list[str]:
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
 
 
-def test_every_figure_stands_in_its_column() -> None:
-    versions = (Version(5, ("latest",), ""), Version(3, ("before", "champion"), ""))
-    text = printed(candidate("ab12", FIGURES, *versions))
+def test_every_metric_is_in_its_column() -> None:
+    versions = (
+        CandidateVersion(5, ("latest",), ""),
+        CandidateVersion(3, ("before", "champion"), ""),
+    )
+    text = printed(candidate("ab12", METRICS, *versions))
     assert cells(text, "ab12") == [
         "1",
         "lightgbm",
@@ -85,13 +98,13 @@ def test_every_figure_stands_in_its_column() -> None:
     ]  # fmt: skip
 
 
-def test_what_an_older_version_did_not_log_is_a_dash() -> None:
+def test_a_metric_that_was_not_logged_is_a_dash() -> None:
     row = cells(printed(candidate("ab12", {}, status="")), "ab12")
     assert row == ["-", "lightgbm", "-", "-", "ab12ab12", *["-"] * 9, "2026-01-02 03:04"]
 
 
 @pytest.mark.parametrize(
-    ("width", "there", "left_out"),
+    ("width", "printed_parts", "left_out"),
     [
         (200, ["-0.50 to 2.75", "0.31", "-0.0013", "2026-01-02"], []),
         (100, ["-0.50 to 2.75", "0.31", "1510"], ["-0.0013", "2026-01-02"]),
@@ -99,17 +112,19 @@ def test_what_an_older_version_did_not_log_is_a_dash() -> None:
         (60, ["1.12"], ["-0.50 to", "0.31"]),
     ],
 )
-def test_figures_are_as_many_as_fit(width: int, there: list[str], left_out: list[str]) -> None:
-    text = printed(candidate("ab12", FIGURES, Version(3, ("latest",), "")), width=width)
+def test_columns_are_as_many_as_fit(
+    width: int, printed_parts: list[str], left_out: list[str]
+) -> None:
+    text = printed(candidate("ab12", METRICS, CandidateVersion(3, ("latest",), "")), width=width)
     table = text.partition("Ranked:")[0]
-    for part in ("lightgbm", "3 latest", "proven", "ab12ab12", *there):
+    for part in ("lightgbm", "3 latest", "proven", "ab12ab12", *printed_parts):
         assert part in table
     for part in (*left_out, "\u2026"):
         assert part not in table
     assert max(len(line) for line in table.splitlines()) <= width
 
 
-def test_rows_of_another_contract_are_marked_and_told_apart_below() -> None:
+def test_rows_of_another_contract_have_a_mark_and_a_note() -> None:
     text = printed(
         candidate("aa11"),
         candidate("bb22", fee_bps="5.0", horizon="24"),
@@ -135,19 +150,23 @@ def test_rows_of_another_contract_are_marked_and_told_apart_below() -> None:
     ]
 
 
-def test_one_contract_needs_no_explanation() -> None:
+def test_the_contract_has_these_fields_in_this_order() -> None:
+    assert tuple(SHARED) == CONTRACT
+
+
+def test_one_contract_needs_no_note() -> None:
     text = printed(candidate("aa11"), candidate("bb22"))
     assert "*" not in text
     assert "--all" not in text
 
 
-def test_what_is_left_out_is_counted() -> None:
+def test_candidates_that_are_left_out_are_counted() -> None:
     text = printed(*(candidate(f"{n:04d}") for n in range(23)))
     assert "BTCUSDT: 23 candidates, walk-forward, after costs" in text
     assert "3 more without an alias; --all lists them." in text
 
 
-def test_the_link_is_whole_and_says_what_must_run_for_it() -> None:
+def test_the_link_is_not_broken_and_names_the_server_that_it_needs() -> None:
     text = printed(candidate("aa11"), width=60)
     assert "Charts: http://127.0.0.1:5000/#/" + "x" * 200 + "\n" in text
     assert "mlflow server --backend-store-uri sqlite:///x.db --workers 1\n" in text

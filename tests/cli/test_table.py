@@ -1,4 +1,4 @@
-"""Columns go, text stays."""
+"""A narrow console leaves out columns and cuts no text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from cli.table import widest
+from cli.table import wide_console, widest
 
 
 def build(count: int) -> Table:
@@ -21,3 +21,8 @@ def build(count: int) -> Table:
 def test_as_many_columns_as_fit_and_never_fewer_than_the_least(width: int, columns: int) -> None:
     console = Console(file=io.StringIO(), width=width)
     assert len(widest(console, build, 5, 1).columns) == 1 + columns
+
+
+def test_without_a_terminal_the_console_has_the_given_width() -> None:
+    assert wide_console().width == 120
+    assert wide_console(200).width == 200

@@ -1,8 +1,9 @@
-"""What a person reads at the end of a run, whatever the width of the terminal."""
+"""Progress and summary of a run at several widths of the terminal."""
 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,105 +11,178 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cli.train_view import print_summary
+from cli.train_view import ProgressView, print_summary
 from trainer.config import TrainConfig
+from trainer.evidence.evidence import Evidence
+from trainer.evidence.headline import Headline
 from trainer.evidence.record import Record
-from trainer.evidence.verdict import Criterion, Verdict
-from trainer.job import Outcome, Task, TrainedModel
-from trainer.jobs.train import Result, Summary
+from trainer.evidence.verdict import Verdict
+from trainer.job import DataFacts, Job, JobResult, TrainedModel
+from trainer.jobs.train import Registration, Summary
 from trainer.serving.contract import Contract
 
-FIGURES = {
-    "wf_net_sharpe": -0.25,
-    "wf_gross_sharpe": 1.5,
-    "wf_buy_hold_sharpe": 1.04,
-    "wf_net_return": -0.125,
-    "wf_n_trades": 1510,
-    "wf_turnover": 3021,
+METRICS = {
+    "net_sharpe": -0.25,
+    "gross_sharpe": 1.5,
+    "buy_hold_sharpe": 1.04,
+    "net_return": -0.125,
+    "n_trades": 1510,
+    "turnover": 3021,
 }
-DATA = {
-    "symbol": "BTCUSDT",
-    "understood": "BTCUSDT_1h.parquet",
-    "rows": 10,
-    "bars": 12,
-    "dropped": {"warmup": 2},
-    "gaps": {"gaps": 1, "missing_bars": 2, "longest": 2},
-    "fits_read": 0,
-}
-
-
-NOTHING = np.zeros(0)
-RECORD = Record(NOTHING.astype(np.int64), NOTHING, NOTHING, NOTHING, NOTHING)
-CONTRACT = Contract("gru", "BTCUSDT", "1h", "24/7", "direction", 12, 10.0, 5.0, 24, False)
+DATA = DataFacts(
+    symbol="BTCUSDT", interval="1h", bars=12, rows=10, first="", last="", dropped={"warmup": 2},
+    gaps={"gaps": 1, "missing_bars": 2, "longest": 2}, cache="off",
+    understood="BTCUSDT_1h.parquet", digest="",
+)  # fmt: skip
+EMPTY = np.zeros(0)
 MODEL = TrainedModel(
-    Path(), FIGURES, [], [], {}, {}, RECORD, CONTRACT, {}, {}, {**DATA, "fits_read": 0}, {}, (), ""
+    folder=Path(),
+    contract=Contract("gru", "BTCUSDT", "1h", "24/7", "direction", 12, 10.0, 5.0, 24, False),
+    headline=Headline(METRICS),
+    evidence=Evidence(),
+    record=Record(EMPTY.astype(np.int64), EMPTY, EMPTY, EMPTY, EMPTY),
+    figures={},
+    curves=[],
+    params={},
+    data=DATA,
+    seconds={},
+    requirements=(),
 )
-PASSES = Criterion("trades", "40", ">= 30", True, "")
-FAILS = Criterion("deflated Sharpe ratio", "0.412", ">= 0.95", False, "it is low")
+CONFIG = TrainConfig.parse({"symbols": "BTCUSDT", "source": "sample"})
 PROVEN, UNPROVEN = Verdict("proven", "", []), Verdict("unproven", "it lost", [])
+FLAT = Verdict("flat", "no threshold paid", [])
 
 
-def summary(*models: tuple[str, Verdict | None]) -> Summary:
-    results = [
-        Result(
-            Outcome(
-                Task("BTCUSDT", name), 0.0, 12.34, MODEL if verdict else None,
-                "" if verdict else "no such [bars]",
-            ),
-            "3" if verdict else None,
-            verdict,
-            {},
-        )
-        for name, verdict in models
-    ]  # fmt: skip
-    return Summary(results, "sqlite:///mlflow.db", "http://127.0.0.1:5000/#/x")
+def registration(
+    model: str, verdict: Verdict | None, trained: TrainedModel = MODEL
+) -> Registration:
+    """A job that ended with this verdict; without one it failed."""
+    job = Job("BTCUSDT", model)
+    if verdict is None:
+        return Registration(JobResult(job, 0.0, 12.34, None, "no such [bars]"), None, None, {})
+    return Registration(JobResult(job, 0.0, 12.34, trained), "3", verdict, {})
 
 
-def printed(width: int, what: Summary, terminal: bool = True) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
-    config = TrainConfig.parse({"symbols": "BTCUSDT", "source": "sample"})
-    print_summary(console, what, config)
+def printed(width: int, *registrations: Registration, uri: str = "sqlite:///mlflow.db") -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    summary = Summary(list(registrations), uri, "http://127.0.0.1:5000/#/x")
+    print_summary(console, summary, CONFIG)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("width", "there", "left_out"),
+    ("width", "printed_parts", "left_out"),
     [
         (120, ["-0.25", "1510", "-12.5%", "1.50", "1.04", "3021", "12.3"], []),
         (80, ["-0.25", "1510", "-12.5%", "1.50"], ["3021", "12.3"]),
         (60, ["-0.25", "1510"], ["3021", "12.3", "1.50"]),
     ],
 )
-def test_names_and_status_are_whole_and_figures_are_as_many_as_fit(
-    width: int, there: list[str], left_out: list[str]
+def test_names_and_status_are_whole_and_metrics_are_as_many_as_fit(
+    width: int, printed_parts: list[str], left_out: list[str]
 ) -> None:
-    shown = printed(width, summary(("lightgbm", UNPROVEN)))
-    table = shown.partition("BTCUSDT: ")[0]
-    for text in ("lightgbm-BTCUSDT", "unproven", *there):
-        assert text in table
-    for text in (*left_out, "\u2026"):
-        assert text not in table
+    text = printed(width, registration("lightgbm", UNPROVEN))
+    table = text.partition("BTCUSDT: ")[0]
+    for part in ("lightgbm-BTCUSDT", "unproven", *printed_parts):
+        assert part in table
+    for part in (*left_out, "\u2026"):
+        assert part not in table
     assert max(len(line) for line in table.splitlines()) <= width
 
 
-def test_fits_that_were_read_are_counted_where_there_are_any() -> None:
-    some = summary(("gru", PROVEN), ("ppo", PROVEN), ("lightgbm", None))
-    read = replace(MODEL, data={**DATA, "fits_read": 30})
-    first = replace(some.results[0], outcome=replace(some.results[0].outcome, trained=read))
-    shown = printed(100, replace(some, results=[first, *some.results[1:]]))
-    assert "30 of 72 fits read from the cache." in shown  # of two models: 6 procedures x 6 fits
-    assert "from the cache" not in printed(100, summary(("gru", PROVEN)))
+def test_an_undefined_metric_is_a_dash() -> None:
+    model = replace(MODEL, headline=Headline({**METRICS, "net_sharpe": math.nan}))
+    row = next(
+        line for line in printed(120, registration("gru", UNPROVEN, model)).splitlines()
+        if "gru-BTCUSDT" in line
+    )  # fmt: skip
+    assert row.split()[:4] == ["gru-BTCUSDT", "3", "unproven", "-"]
 
 
-def test_null_runs_are_said_where_there_were_some() -> None:
-    some = summary(("gru", PROVEN))
-    changed = replace(
-        MODEL,
-        metrics={**MODEL.metrics, "wf_null_percentile": 75.0},
-        evidence={"null_net_sharpe": [0.1, -0.2, None, 0.3]},
+def test_a_failed_job_has_its_error_and_no_version() -> None:
+    text = printed(120, registration("gru", None), registration("ppo", PROVEN))
+    assert "gru-BTCUSDT: no such [bars]" in text
+    row = next(line for line in text.splitlines() if "failed" in line)
+    assert row.split() == ["gru-BTCUSDT", "-", "failed", *["-"] * 6, "12.3"]
+
+
+def test_data_are_described_once_a_symbol() -> None:
+    text = printed(200, registration("gru", PROVEN), registration("ppo", PROVEN))
+    line = (
+        "BTCUSDT: BTCUSDT_1h.parquet. 10 of 12 bars used (dropped: 2 warmup); 1 gaps, 2 bars "
+        "missing, longest 2."
     )
-    first = replace(some.results[0], outcome=replace(some.results[0].outcome, trained=changed))
-    shown = printed(200, replace(some, results=[first]))
-    assert "gru-BTCUSDT beats 75 % of 4 null runs" in shown
-    assert "null runs" not in printed(200, some)
+    assert text.count(line) == 1
+
+
+def test_fits_that_were_read_are_counted_if_there_were_any() -> None:
+    read = replace(MODEL, data=replace(DATA, fits_read=30))
+    text = printed(
+        100, registration("gru", PROVEN, read), registration("ppo", PROVEN),
+        registration("lightgbm", None),
+    )  # fmt: skip
+    assert "30 of 72 fits read from the cache." in text  # of two models: 6 procedures x 6 fits
+    assert "from the cache" not in printed(100, registration("gru", PROVEN))
+
+
+def test_null_runs_are_reported_if_there_were_any() -> None:
+    model = replace(
+        MODEL,
+        headline=Headline({**METRICS, "null_percentile": 75.0}),
+        evidence=Evidence(null_net_sharpe=(0.1, -0.2, math.nan, 0.3)),
+    )
+    text = printed(200, registration("gru", PROVEN, model))
+    assert "gru-BTCUSDT beats 75 % of 4 null runs" in text
+    assert "null runs" not in printed(200, registration("gru", PROVEN))
+
+
+def test_the_verdict_is_printed_with_its_own_reason() -> None:
+    text = printed(200, registration("gru", UNPROVEN), registration("ppo", FLAT))
+    assert "gru-BTCUSDT is unproven: it lost." in text
+    assert "ppo-BTCUSDT is flat: no threshold paid." in text
+    assert "ppo-BTCUSDT traded in its walk-forward" in text
+    never = replace(MODEL, headline=Headline({**METRICS, "n_trades": 0}))
+    assert "traded in its walk-forward" not in printed(200, registration("ppo", FLAT, never))
+    assert " is proven" not in printed(200, registration("gru", PROVEN))
+
+
+def test_the_next_steps_are_for_the_best_status() -> None:
+    text = printed(
+        200, registration("gru", FLAT), registration("ppo", PROVEN), registration("x", UNPROVEN)
+    )
+    steps = [line.strip() for line in text.partition("Next:\n")[2].splitlines()]
+    assert steps[0].endswith("--model models:/ppo-BTCUSDT@latest --source sample --last 5")
+    assert steps[1:] == [
+        "barwright report models:/ppo-BTCUSDT@latest",
+        "barwright promote ppo-BTCUSDT",
+        "mlflow server --backend-store-uri sqlite:///mlflow.db --workers 1",
+        "compare: http://127.0.0.1:5000/#/x",
+    ]
+    text = printed(200, registration("gru", FLAT), uri="https://host")
+    assert "barwright promote" not in text
+    assert "mlflow server" not in text
+    assert "Next:" not in printed(200, registration("gru", None))
+
+
+def test_without_a_terminal_each_job_that_ends_is_one_line() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    with ProgressView(console, CONFIG) as view:
+        view.on_progress("gru-BTCUSDT", "fits", 1, 36)
+        view.on_result(registration("gru", FLAT))
+        view.on_result(registration("ppo", None))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == (
+        "gru-BTCUSDT: version 3 after 12.3 s\nppo-BTCUSDT: failed after 12.3 s\n"
+    )
+
+
+def test_on_a_terminal_each_job_is_a_progress_bar() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    with ProgressView(console, CONFIG) as view:
+        view.on_progress("gru-BTCUSDT", "fits", 1, 36)
+        view.on_result(registration("ppo", PROVEN))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    for part in ("gru-BTCUSDT", "1/36", "fits", "registered", "waiting"):
+        assert part in text

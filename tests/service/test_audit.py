@@ -1,4 +1,4 @@
-"""The audit as users run it, with a real plug-in on the path."""
+"""The command `audit` as users run it, with a real plug-in on the path."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ AUDIT = ("-m", "trainer", "audit")
 SAMPLE = ("--source", "sample", "--rows", "30")
 
 
-def test_sound_features_end_with_the_command_that_builds(
+def test_after_a_clean_audit_the_next_step_is_the_training_command(
     make_workspace: Callable, tmp_path: Path
 ) -> None:
     done = make_workspace(tmp_path, "sqlite:///mlflow.db").run(*AUDIT, *SAMPLE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "All 54 features keep all laws on EURUSD." in done.stdout
+    assert "All 54 features satisfy all laws on EURUSD." in done.stdout
     assert done.stdout.endswith("Next:\n  barwright train --symbols EURUSD --source sample\n")
-    assert list(tmp_path.iterdir()) == []  # nothing is stored, no MLflow is asked
+    assert list(tmp_path.iterdir()) == []  # nothing is stored, and no MLflow store is opened
 
 
 def test_a_plug_in_is_audited_too(make_workspace: Callable, tmp_path: Path) -> None:
@@ -34,9 +34,9 @@ def test_a_plug_in_is_audited_too(make_workspace: Callable, tmp_path: Path) -> N
 
     done = place.run(*options, "--json", PYTHONPATH=str(PLUG_IN))
     assert (done.returncode, done.stderr) == (1, "")
-    found = json.loads(done.stdout)
-    (symbol,) = found["symbols"]
-    assert not found["ok"]
+    answer = json.loads(done.stdout)
+    (symbol,) = answer["symbols"]
+    assert not answer["ok"]
     assert {f["feature"]: [b["law"] for b in f["broken"]] for f in symbol["features"]} == {
         **{name: [] for name in ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")},
         "price": ["level"],
@@ -54,19 +54,19 @@ def test_every_symbol_of_a_folder_is_audited(
     chosen.write_text("groups: [returns, time]\n")
     options = ("--source", str(two_symbols), "--rows", "30", "--features", str(chosen))
     place = make_workspace(tmp_path, "sqlite:///mlflow.db")
-    # As MLproject hands on what was not given.
+    # MLproject passes an empty text for a parameter that was not given.
     done = place.run(*AUDIT, *options, "--symbols", "", "--interval", "")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "All 13 features keep all laws on FIRST, SECOND." in done.stdout
+    assert "All 13 features satisfy all laws on FIRST, SECOND." in done.stdout
     assert (
         f"barwright train --symbols FIRST,SECOND --source {two_symbols} --features" in done.stdout
     )
-    # One that cannot be read does not keep the others from being audited.
+    # If the bars of one symbol cannot be read, the others are audited all the same.
     done = place.run(*AUDIT, *options, "--symbols", "THIRD,SECOND")
     assert done.returncode == 1
     assert "THIRD" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert "All 13 features keep all laws on SECOND." in done.stdout
+    assert "All 13 features satisfy all laws on SECOND." in done.stdout
     assert f"barwright train --symbols SECOND --source {two_symbols}" in done.stdout
     done = place.run(*AUDIT, *options, "--symbols", "SECOND,THIRD", "--json")
     answer = json.loads(done.stdout)
@@ -86,7 +86,7 @@ def test_every_symbol_of_a_folder_is_audited(
         (("--source", "sample", "--symbols", "XYZ"), 1, "Error: the sample has no XYZ at 1h, only"),
     ],
 )
-def test_mistakes(
+def test_a_mistake_is_one_error_and_an_exit_status(
     options: tuple[str, ...], status: int, text: str, make_workspace: Callable, tmp_path: Path
 ) -> None:
     done = make_workspace(tmp_path, "sqlite:///mlflow.db").run(*AUDIT, *options)

@@ -61,7 +61,7 @@ def test_wrong_usage_exits_2_before_anything_is_written(
     assert list(workspace.folder.iterdir()) == []
 
 
-#: What is wrong with a symbol's bars, and what its error must say.
+#: Kind of bad bars, and the text that its error must contain.
 BAD = {
     "unsorted": "strictly increasing",
     "duplicate": "is duplicate",
@@ -74,7 +74,7 @@ BAD = {
 }
 
 
-def test_bad_symbols_fail_alone_each_with_its_reason(workspace) -> None:
+def test_a_symbol_with_bad_bars_fails_with_its_reason_and_the_others_go_on(workspace) -> None:
     bars = workspace.folder / "bars"
     bars.mkdir()
     _bars().to_parquet(bars / "good_1h.parquet")
@@ -102,7 +102,7 @@ def test_bad_symbols_fail_alone_each_with_its_reason(workspace) -> None:
 
 
 @pytest.mark.parametrize("option", ["--cache-folder", "--fit-cache-folder"])
-def test_an_unwritable_cache_says_so(workspace, option: str) -> None:
+def test_an_unwritable_cache_is_an_error_of_the_job(workspace, option: str) -> None:
     (workspace.folder / "file").write_text("a file is no folder")
     done = workspace.train("--symbols", "EURUSD", "--source", "sample", option, "file/cache")
     assert done.returncode == 1
@@ -111,7 +111,7 @@ def test_an_unwritable_cache_says_so(workspace, option: str) -> None:
     assert workspace.versions("lightgbm-EURUSD") == []
 
 
-def test_an_unreachable_server_says_so_at_once(workspace) -> None:
+def test_an_unreachable_server_is_an_error_within_seconds(workspace) -> None:
     done = workspace.train(
         "--symbols", "EURUSD", "--source", "sample", MLFLOW_TRACKING_URI="http://127.0.0.1:9"
     )
@@ -143,7 +143,7 @@ def test_an_unreachable_server_says_so_at_once(workspace) -> None:
         (["--source", "sample"], 2, "--model"),
     ],
 )
-def test_trader_refuses_what_it_cannot_decide(
+def test_trader_refuses_a_request_that_it_cannot_answer(
     trained, arguments: list[str], status: int, text: str
 ) -> None:
     done = trained.trade(*arguments)
@@ -200,14 +200,14 @@ def test_output_that_cannot_be_written_is_one_line(trained, command: str) -> Non
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_trader_makes_no_database(workspace) -> None:
+def test_the_trader_creates_no_database(workspace) -> None:
     done = workspace.trade("--model", "models:/x@latest", "--source", "sample")
     assert done.returncode == 1
     assert "there is no MLflow database" in done.stderr
     assert list(workspace.folder.iterdir()) == []
 
 
-def test_a_file_in_the_way_of_artefacts_fails_tasks_and_says_so(workspace) -> None:
+def test_a_file_in_the_place_of_the_artefact_folder_is_an_error_of_the_job(workspace) -> None:
     (workspace.folder / "mlruns").touch()
     done = workspace.train(
         "--symbols", "EURUSD,NONE", "--source", "sample", "--n-splits", "2", "--wf-splits", "2"

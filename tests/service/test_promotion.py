@@ -1,4 +1,4 @@
-"""promote and rollback as commands, on SQLite and PostgreSQL: races, and deaths at every point."""
+"""promote and rollback as commands, on SQLite and PostgreSQL: races, and kills at every point."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from trainer.registry.promotion import promote
 #: Reads lines like {"folder": ..., "uri": ..., "groups": [[{"args": [...], "kill": [module, class,
 #: function, "before"]}, ...], ...]} and answers each with a list of exits and outputs. Every
 #: command is a process of its own, forked after the imports, which take seconds. The commands of a
-#: group meet right before they move an alias, and go on together.
+#: group wait for each other right before they move an alias.
 DRIVER = '''
 import functools, importlib, json, multiprocessing, os, signal, sys, tempfile
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 import arch.bootstrap, lightgbm, psycopg, pyarrow.parquet, rich.console, rich.table
 import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
-import trader, cli.app, trainer.registry.alias, trainer.registry.promotion, cli.train_view
+import trader, cli.app, cli.registry, trainer.registry.alias, trainer.registry.promotion
 
 def deadly(module, owner, name, when):
     """Let the process die by SIGKILL right before or after its first call of a function."""
@@ -84,7 +84,7 @@ Job = dict[str, Any]
 
 
 class Finished(NamedTuple):
-    """What became of a command."""
+    """The end of a command."""
 
     returncode: int
     stdout: str
@@ -122,7 +122,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, make_workspace: Any) -> Iterat
         asked = {"folder": str(store.folder), "uri": store.uri, "groups": groups}
         to.write(json.dumps(asked) + "\n")
         to.flush()
-        return [Finished(*found) for found in json.loads(answers.readline())]
+        return [Finished(*done) for done in json.loads(answers.readline())]
 
     yield run_groups
     to.close()
@@ -137,7 +137,7 @@ def command(*args: str, kill: Sequence[str] = ()) -> Job:
 def states(store: Any, name: str) -> dict[str, str]:
     """Version to state of its last recorded move of an alias."""
     moves = alias.history(store.client, store.name)
-    return {move["to"]: move["state"] for move in moves if move["alias"] == name}
+    return {move.to: move.state for move in moves if move.alias == name}
 
 
 def claims(store: Any) -> list[str]:
@@ -146,7 +146,7 @@ def claims(store: Any) -> list[str]:
 
 
 @pytest.mark.slow
-def test_exit_status_words_and_record_of_a_promotion(store, run, make_workspace) -> None:
+def test_exit_status_output_and_record_of_a_promotion(store, run, make_workspace) -> None:
     name = store.name
     store.version(store.record(0.0))
     store.version(store.record(0.25))
@@ -174,11 +174,11 @@ def test_exit_status_words_and_record_of_a_promotion(store, run, make_workspace)
         ],
     )
     assert (refused.returncode, again.returncode, forced.returncode) == (1, 0, 0)
-    said = " ".join(refused.stdout.split())
-    fails, of = said.count(" fails "), len(judge({})) + 2  # the model trades; the present holder
+    text = " ".join(refused.stdout.split())
+    fails, of = text.count(" fails "), len(judge({})) + 2  # the model trades; the present version
     assert 4 <= fails < of
-    assert f"{fails} of {of} criteria failed; @staging of {name} is still nobody." in said
-    assert "--force" in said
+    assert f"{fails} of {of} criteria failed; @staging of {name} still has no version." in text
+    assert "--force" in text
 
     decision = json.loads(refused_json.stdout)
     assert (refused_json.returncode, decision["moved"], decision["before"]) == (1, False, "2")
@@ -195,21 +195,21 @@ def test_exit_status_words_and_record_of_a_promotion(store, run, make_workspace)
     assert wrong[-1].stderr == f"Error: {name} has no version '9'; it has 1, 2\n"
 
     first, second, third = alias.history(store.client, name)
-    assert (first["before"], first["to"], first["forced"], first["state"]) == (
-        None, "2", False, "done",
-    )  # fmt: skip
-    assert [c["passed"] for c in first["evidence"]] == [True] * of
-    assert (second["to"], second["forced"], second["reason"]) == ("1", True, "a 'drill'")
-    assert {c["name"] for c in second["evidence"] if not c["passed"]} == failed
-    assert "@" in second["who"]
-    assert (third["before"], third["to"]) == ("1", "2")
+    assert (first.before, first.to, first.forced, first.state) == (None, "2", False, "done")
+    assert [c["passed"] for c in first.evidence] == [True] * of
+    assert (second.to, second.forced, second.reason) == ("1", True, "a 'drill'")
+    assert {c["name"] for c in second.evidence if not c["passed"]} == failed
+    assert "@" in second.who
+    assert (third.before, third.to) == ("1", "2")
     tags = store.client.get_model_version(name, "1").tags
-    assert [key for key in tags if key.startswith("move.champion.")] == [second["tag"]]
+    assert [key for key in tags if key.startswith("move.champion.")] == [second.tag]
     assert claims(store) == []
 
 
 @pytest.mark.slow
-def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(store, run) -> None:
+def test_of_two_promotions_at_once_one_moves_the_alias_and_the_other_is_an_error(
+    store, run
+) -> None:
     store.version(store.record(0.25, seed=1))
     store.version(store.record(0.25, seed=2))
     rounds = [f"round{number}" for number in range(3)]
@@ -231,13 +231,13 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(store, run) ->
         }
         assert pair[int(loser) - 1].stderr == (
             f"Error: @{name} of {store.name} moved from no version to version {winner} while "
-            f"version {loser} was judged; run it again to be held against the new one\n"
+            f"version {loser} was judged; run it again to compare it with the new one\n"
         )
     assert claims(store) == []
 
 
-#: Where the mover from 1 to 2 dies; whether the alias has moved by then; what is written down; who
-#: promotes next; and what is then said of the move that died.
+#: Where the mover from 1 to 2 is killed; the version of the alias after that; the state of its
+#: record; the version that is promoted next; the state of the first record after that.
 DEATHS = {
     "claimed": (("set_registered_model_tag", "after"), "1", None, "3", ""),
     "intended": (("set_model_version_tag", "after"), "1", "intended", "3", "interrupted: "),
@@ -270,14 +270,14 @@ def test_a_promotion_killed_midway_leaves_the_old_alias_or_the_new_one(store, ru
         decision = promote(client, name, version=following, alias=point)
         assert (decision.moved, decision.before) == (following != holder, holder), point
         assert alias.holder(client, name, point) == following, point
-        found = states(store, point)
-        assert found[following] == "done", point
-        assert found.get("2", "").startswith(settled), (point, found)
+        after = states(store, point)
+        assert after[following] == "done", point
+        assert after.get("2", "").startswith(settled), (point, after)
     assert claims(store) == []
 
 
 @pytest.mark.slow
-def test_a_rollback_by_command_decides_as_before_and_survives_a_death(
+def test_a_rollback_by_command_decides_as_before_and_survives_a_kill(
     store, run, make_workspace
 ) -> None:
     name, client = store.name, store.client
@@ -305,19 +305,21 @@ def test_a_rollback_by_command_decides_as_before_and_survives_a_death(
 
     def decided(done: Any, by: str) -> str:
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert told["version"] == by
-        return json.dumps(told["decisions"])
+        printed = json.loads(done.stdout)
+        assert printed["version"] == by
+        return json.dumps(printed["decisions"])
 
     assert decided(first, "1") != decided(second, "2")
     assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "")
-    assert decided(after, "2") == decided(second, "2"), "it died before anything was registered"
+    assert decided(after, "2") == decided(second, "2"), (
+        "it was killed before anything was registered"
+    )
     assert rolled.stdout == f"{name}: version 3 is version 1 again, and @latest serves it.\n"
     assert decided(third, "3") == decided(first, "1")
     assert twice.stdout == f"{name}: version 4 is version 2 again, and @latest serves it.\n"
     assert decided(fourth, "4") == decided(second, "2")
     assert client.get_model_version(name, "4").tags["rollback_of"] == "2"
     moves = alias.history(client, name)
-    assert [(m["alias"], m["before"], m["to"], m["state"]) for m in moves] == [
+    assert [(m.alias, m.before, m.to, m.state) for m in moves] == [
         ("latest", "2", "3", "done"), ("latest", "3", "4", "done"),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`barwright train` on real bars: what is logged, what is registered, what is printed."""
+"""`barwright train` on real bars: the logged runs, the registered versions, the output."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from trainer.flavor import data_folder
 
 
-def test_a_verified_version_is_registered_and_latest_names_it(trained) -> None:
+def test_a_verified_version_is_registered_and_latest_points_to_it(trained) -> None:
     version = trained.client.get_model_version_by_alias("lightgbm-EURUSD", "latest")
     assert str(version.version) == "1"
     assert version.source.startswith("models:/m-")
     assert version.tags["status"] in ("proven", "flat", "unproven")
     assert bool(version.tags["status_reason"]) == (version.tags["status"] != "proven")
     assert "walk-forward" in version.description
-    # Every criterion of the gate with its figure, and what it was held against.
-    assert "Held against 1 trials of this symbol in the experiment" in version.description
+    # Every criterion of the gate with its value, and the number of trials.
+    assert "Judged with 1 trials of this symbol in the experiment" in version.description
     assert ">= 30" in version.description
 
 
@@ -30,7 +30,7 @@ def test_the_run_tree_is_one_parent_and_one_child_a_model(trained) -> None:
     assert parent.data.params["symbols"] == "('EURUSD',)"
 
 
-def test_metrics_follow_the_naming_of_what_they_were_measured_on(trained) -> None:
+def test_the_prefix_of_a_metric_names_the_rows_that_it_was_measured_on(trained) -> None:
     (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
     names = set(child.data.metrics)
     assert {"wf_net_return", "wf_turnover", "wf_log_loss", "wf_buy_hold_sharpe"} <= names
@@ -44,20 +44,20 @@ def test_metrics_follow_the_naming_of_what_they_were_measured_on(trained) -> Non
 
 def test_data_notes_and_tables_are_in_the_run(trained) -> None:
     (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
-    (used,) = child.inputs.dataset_inputs
-    assert used.dataset.name == "EURUSD_1h"
+    (data_input,) = child.inputs.dataset_inputs
+    assert data_input.dataset.name == "EURUSD_1h"
     assert "dropped" in child.data.tags["mlflow.note.content"]
     files = {item.path for item in trained.client.list_artifacts(child.info.run_id)}
     assert {"walk_forward.json", "threshold_curve.json", "facts.json", "regimes.json"} <= files
-    drawn = {item.path for item in trained.client.list_artifacts(child.info.run_id, "report")}
-    assert "report/report.html" in drawn
-    assert len([path for path in drawn if path.endswith(".png")]) == 7
+    report = {item.path for item in trained.client.list_artifacts(child.info.run_id, "report")}
+    assert "report/report.html" in report
+    assert len([path for path in report if path.endswith(".png")]) == 7
     status = trained.client.get_model_version("lightgbm-EURUSD", "1").tags["status"]
     assert child.data.tags["status"] == status
     assert len(child.data.params["fold_plan"]) == 64
 
 
-def test_the_model_holds_the_named_files_and_no_pickle(trained) -> None:
+def test_the_model_consists_of_the_named_files_and_no_pickle(trained) -> None:
     folder = trained.download("models:/lightgbm-EURUSD@latest")
     data = data_folder(folder)
     assert {path.name for path in data.iterdir()} == {
@@ -75,7 +75,7 @@ def test_the_model_holds_the_named_files_and_no_pickle(trained) -> None:
     assert not any(line.startswith("barwright") for line in requirements)
 
 
-def test_the_end_shows_versions_and_the_next_step(workspace) -> None:
+def test_the_output_ends_with_versions_and_the_next_steps(workspace) -> None:
     done = workspace.train(
         "--symbols", "GOOGL", "--interval", "1d", "--source", "sample", "--wf-splits", "2"
     )
@@ -88,7 +88,7 @@ def test_the_end_shows_versions_and_the_next_step(workspace) -> None:
     assert "2018-08-29" in traded.stdout
 
 
-def test_the_facts_count_dropped_rows_by_reason(trained) -> None:
+def test_facts_json_counts_dropped_rows_by_reason(trained) -> None:
     (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
     facts = json.loads(
         Path(

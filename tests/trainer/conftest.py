@@ -195,7 +195,7 @@ Candidate = tuple[dict[str, Any], pd.DataFrame]
 
 @pytest.fixture
 def candidate() -> Candidate:
-    """Evidence and bars of a walk-forward of 5,000 synthetic hours that traded."""
+    """Page, as JSON, and bars of a walk-forward of 5,000 synthetic hours that traded."""
     rng = np.random.default_rng(3)
     n = 5_000
     position = np.repeat(rng.integers(-1, 2, n // 25), 25).astype(float)
@@ -206,11 +206,14 @@ def candidate() -> Candidate:
     measures = {"net_sharpe": 0.5, "gross_sharpe": 0.75, "net_return": 0.02, "n_trades": 66}
     losses = {"log_loss": 0.69, "base_rate_log_loss": 0.693}
     curve = [(0.50, -0.4, 300), (0.52, 0.8, 120), (0.55, 1.5, 12), (0.60, None, 0)]
-    evidence: dict[str, Any] = {
-        "format": 1,
+    content: dict[str, Any] = {
         "model": "gru",
         "symbol": "BTCUSDT",
         "interval": "1h",
+        "calendar": "24/7",
+        "task": "direction",
+        "max_gap_bars": 24,
+        "allow_jumps": False,
         "understood": "BTCUSDT_1h.parquet: 9,000 rows, times in UTC",
         "first": timestamps[0].isoformat(),
         "last": timestamps[-1].isoformat(),
@@ -265,20 +268,20 @@ def candidate() -> Candidate:
         ],
         "null_net_sharpe": [-1.0, 0.0, 1.0, 2.0, None],
     }  # fmt: skip
-    return evidence, series
+    return content, series
 
 
 @pytest.fixture
 def flat_candidate(candidate: Candidate) -> Candidate:
-    """The same, had it never traded: what was a ratio is null."""
-    evidence, series = candidate
-    for row in (evidence["metrics"], *evidence["blocks"], *evidence["folds"],
-                *evidence["regimes"], *evidence["cost_stress"]):  # fmt: skip
+    """The same model as if it never traded: its ratios are null."""
+    content, series = candidate
+    for row in (content["metrics"], *content["blocks"], *content["folds"],
+                *content["regimes"], *content["cost_stress"]):  # fmt: skip
         row |= dict.fromkeys(("net_sharpe", "gross_sharpe"))
         row |= {"n_trades": 0, "turnover": 0.0, "net_return": 0.0}
-    found = evidence["metrics"]
-    found |= dict.fromkeys(("net_sharpe_lower", "net_sharpe_upper", "psr", "min_track_record"))
-    found |= {"break_even_bps": None, "net_sortino": None, "net_max_drawdown": 0.0}
-    evidence |= {"threshold": None, "status": "flat", "cpcv_net_sharpe": [0.0] * 5}
-    evidence |= {"importance": [], "null_net_sharpe": []}
-    return evidence, series.assign(position=0.0)
+    metrics = content["metrics"]
+    metrics |= dict.fromkeys(("net_sharpe_lower", "net_sharpe_upper", "psr", "min_track_record"))
+    metrics |= {"break_even_bps": None, "net_sortino": None, "net_max_drawdown": 0.0}
+    content |= {"threshold": None, "status": "flat", "cpcv_net_sharpe": [0.0] * 5}
+    content |= {"importance": [], "null_net_sharpe": []}
+    return content, series.assign(position=0.0)

@@ -1,15 +1,20 @@
-"""Every rule of a run's settings says, in one line, which option broke it and what was given."""
+"""Options of a run: each mistake is one line with the option, its rule and the value."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from trainer.config import TrainConfig, option_name
+from features.interval import CALENDARS
+from features.labels import LABEL_KINDS
+from trainer.config import Effect, TrainConfig, option_name
 from trainer.errors import TrainerError
+from trainer.serving.calibrators import METHODS
 
 SAMPLE = {"symbols": "EURUSD", "source": "sample"}
 
@@ -19,7 +24,7 @@ def parse(**changes: Any) -> TrainConfig:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "text"),
     [
         ({"fee_bps": -1}, "`--fee-bps` must be greater than or equal to 0, got -1; see --help"),
         ({"fee_bps": "abc"}, "`--fee-bps` must be a valid number, got 'abc'; see --help"),
@@ -92,13 +97,13 @@ def parse(**changes: Any) -> TrainConfig:
     ),
 )
 def test_every_rule_names_option_rule_and_value_in_one_line(
-    changes: dict[str, Any], said: str
+    changes: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(TrainerError) as caught:
         parse(**changes)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert re.search(said.replace("?", r"\?"), text), text
+    message = str(caught.value)
+    assert "\n" not in message
+    assert re.search(text.replace("?", r"\?"), message), message
 
 
 def test_every_mistake_gets_its_own_line() -> None:
@@ -119,8 +124,8 @@ def test_symbols_must_be_given() -> None:
 )
 def test_switches_read_on_and_off(given: object, taken: bool) -> None:
     config = parse(cache=given, fit_cache=given, allow_short=given, allow_jumps=given)
-    found = (config.cache, config.fit_cache, config.allow_short, config.allow_jumps)
-    assert found == (taken,) * 4
+    switches = (config.cache, config.fit_cache, config.allow_short, config.allow_jumps)
+    assert switches == (taken,) * 4
 
 
 def test_names_are_read_from_comma_separated_text() -> None:
@@ -151,7 +156,7 @@ def test_settings_are_frozen_and_read_back_equal() -> None:
         config.seed = 1  # type: ignore[misc]
 
 
-def test_a_fits_seed_depends_on_symbol_model_and_seed_alone() -> None:
+def test_the_seed_of_a_job_depends_on_symbol_model_and_seed_only() -> None:
     one, two = parse(symbols="A,B", max_workers=1), parse(symbols="B,A,C", max_workers=8)
     assert one.seed_of("A", "lightgbm") == two.seed_of("A", "lightgbm")
     seeds = {
@@ -169,6 +174,59 @@ def test_a_fits_seed_depends_on_symbol_model_and_seed_alone() -> None:
 def test_every_option_is_described() -> None:
     assert all(field.description for field in TrainConfig.model_fields.values())
     assert option_name("max_gap_bars") == "--max-gap-bars"
+
+
+def test_names_of_labels_calibrators_and_calendars_are_the_lists_of_their_modules() -> None:
+    def names(field: str) -> tuple[Any, ...]:
+        return get_args(TrainConfig.model_fields[field].annotation)
+
+    assert names("task") == LABEL_KINDS
+    assert names("calendar") == ("auto", *CALENDARS)
+    assert names("calibration") == METHODS
+
+
+#: Options whose value is not stored with a model: files, folders, names, processes.
+NOT_STORED = {
+    "source", "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "symbols",
+    "models", "features", "experiment",
+}  # fmt: skip
+
+
+def test_every_option_names_its_effect_on_a_model() -> None:
+    effects = {name: TrainConfig.effect_of(name) for name in TrainConfig.model_fields}
+    assert {name for name, effect in effects.items() if effect is not Effect.SETTING} == NOT_STORED
+    inputs = {name for name, effect in effects.items() if effect is Effect.INPUT}
+    assert inputs == {"symbols", "models", "source", "features"}
+
+
+def test_the_stored_settings_are_those_that_change_a_model() -> None:
+    """Equal models are equal files: config_snapshot.json of each model contains these settings."""
+    config = parse(symbols="A,B", params="lightgbm.num_leaves=7", fee_bps=3, max_workers=2)
+    stored = config.model_settings()
+    assert stored == config.model_dump(mode="json", exclude=NOT_STORED)
+    assert list(stored) == [n for n in TrainConfig.model_fields if n not in NOT_STORED]
+    elsewhere = parse(
+        symbols="B", models="lightgbm", params="lightgbm.num_leaves=7", fee_bps=3, cache="off",
+        cache_folder="x", fit_cache="off", fit_cache_folder="y", experiment="z",
+    )  # fmt: skip
+    assert elsewhere.model_settings() == stored
+    assert parse(fee_bps=4).model_settings() != stored
+
+
+def test_only_the_only_model_is_preloaded() -> None:
+    assert parse(models="lightgbm").preloaded_models == ("lightgbm",)
+    assert parse(models="lightgbm,gru").preloaded_models == ()
+
+
+def test_reading_options_imports_no_tracking_and_no_model_library() -> None:
+    script = (
+        "import sys; from trainer.config import TrainConfig\n"
+        "TrainConfig.parse({'symbols': 'EURUSD', 'source': 'sample'})\n"
+        "heavy = ('mlflow', 'torch', 'lightgbm', 'sklearn', 'scipy', 'distributed', 'matplotlib')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_params_may_be_a_yaml_file(tmp_path: Path) -> None:
@@ -190,7 +248,7 @@ def test_params_may_be_a_yaml_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("null_runs", "fits"), [("0", 18), ("2", 48)])
-def test_every_fit_of_a_task_is_counted_null_runs_too(null_runs: str, fits: int) -> None:
+def test_every_fit_of_a_job_is_counted_also_those_of_null_runs(null_runs: str, fits: int) -> None:
     given = {"symbols": "EURUSD", "source": "sample", "wf_splits": "5", "n_splits": "2"}
     # (5 blocks of each walk-forward, and production) x (2 folds, and all rows)
     assert TrainConfig.parse({**given, "null_runs": null_runs}).n_fits == fits

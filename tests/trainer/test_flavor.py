@@ -1,7 +1,10 @@
-"""The MLflow form of a model: what is written, what is refused."""
+"""The MLflow flavor of a model: what it writes, what it refuses, what it imports."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -11,13 +14,13 @@ from features.sources import open_source
 from trainer import flavor
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.job import Task
-from trainer.jobs.run_job import run_task
+from trainer.job import Job
+from trainer.jobs.run_job import run_job
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real model of the sample bars."""
+    """A model of the sample bars."""
     folder = tmp_path_factory.mktemp("saved")
     config = TrainConfig.parse(
         {
@@ -29,8 +32,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "wf_splits": 2,
         }
     )
-    outcome = run_task(Task("EURUSD", "lightgbm"), config, folder / "m", lambda *_: None)
-    assert outcome.trained is not None, outcome.details
+    result = run_job(Job("EURUSD", "lightgbm"), config, folder / "m", lambda *_: None)
+    assert result.trained is not None, result.details
     return folder / "m"
 
 
@@ -44,6 +47,49 @@ def test_a_saved_pyfunc_decides_as_the_model(saved: Path, tmp_path: Path) -> Non
     assert served["timestamp"].tolist() == [t.isoformat() for t in own["timestamp"]]
 
 
+def test_all_code_that_serving_imports_is_shipped(saved: Path, tmp_path: Path) -> None:
+    """The shipped code serves the model in a process that has no other copy of it."""
+    flavor.save_model(saved, tmp_path / "mlflow", requirements=["lightgbm"])
+    code = tmp_path / "mlflow" / "code"
+    shipped = ("adapters", "barwright.py", "features", "trainer")
+    assert sorted(path.name for path in code.iterdir()) == list(shipped)
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "import trainer.flavor\n"
+        "trainer.flavor._load_pyfunc(sys.argv[2])\n"
+        "ours = [m for n, m in sys.modules.items() if n.partition('.')[0] in\n"
+        "        ('adapters', 'barwright', 'features', 'trainer')]\n"
+        "assert all(Path(m.__file__).is_relative_to(sys.argv[1]) for m in ours), ours\n"
+        "print(len(ours))\n"
+    )
+    data = flavor.data_folder(tmp_path / "mlflow")
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(code), str(data)],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
+
+
+def test_serving_imports_nothing_that_fits_judges_or_reports() -> None:
+    """MLflow comes with the flavor only; the requirements of a model do not contain psutil."""
+    script = (
+        "import sys\n"
+        "rooms = ('procedure', 'evidence', 'report', 'jobs', 'tracking', 'registry', 'config')\n"
+        "never = ('sklearn', 'torch', 'lightgbm', 'dask', 'distributed', 'stable_baselines3',\n"
+        "         'gymnasium', 'matplotlib', 'cli', 'psutil', 'arch',\n"
+        "         *(f'trainer.{room}' for room in rooms))\n"
+        "import trainer.serving.trading_model\n"
+        "print([n for n in (*never, 'mlflow', 'scipy', 'pydantic') if n in sys.modules])\n"
+        "import mlflow.pyfunc\n"
+        "by_mlflow = set(sys.modules)\n"
+        "import trainer.flavor\n"
+        "print([n for n in never if n in set(sys.modules) - by_mlflow])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[]", "[]"], done.stdout + done.stderr
+
+
 def test_every_requirement_is_pinned(saved: Path, tmp_path: Path) -> None:
     flavor.save_model(saved, tmp_path / "mlflow", requirements=["lightgbm"])
     lines = (tmp_path / "mlflow" / "requirements.txt").read_text().split()
@@ -53,7 +99,7 @@ def test_every_requirement_is_pinned(saved: Path, tmp_path: Path) -> None:
 
 
 def test_registering_while_logging_is_refused(saved: Path) -> None:
-    with pytest.raises(TrainerError, match="would register a model that nobody has loaded yet"):
+    with pytest.raises(TrainerError, match="would register a model that has not been loaded yet"):
         flavor.log_model(saved, "m", registered_model_name="lightgbm-EURUSD")
 
 
@@ -69,7 +115,7 @@ def test_registering_while_logging_is_refused(saved: Path) -> None:
         ": : no yaml",
     ],
 )
-def test_what_is_not_ours_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_model_of_another_origin_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "MLmodel").write_text(text)
     with pytest.raises(TrainerError, match=r"not one of ours|lacks manifest\.json"):
         flavor.data_folder(tmp_path)

@@ -1,4 +1,4 @@
-"""Temporary folders: gone after their block, and, of a killed process, gone after the next one."""
+"""Temporary folders: removed after their block, or after a kill by the next command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from trainer.processes import is_alive, process_identity
 from trainer.scratch import scratch_folder
 
 
@@ -20,7 +19,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_folder_is_there_for_its_block_only(temporary: Path) -> None:
+def test_a_folder_exists_for_its_block_only(temporary: Path) -> None:
     with scratch_folder() as folder:
         (folder / "model.bin").write_text("x")
         assert folder.parent == temporary
@@ -51,9 +50,37 @@ def test_folders_of_dead_processes_are_removed_and_others_stay(temporary: Path) 
     assert [path.name for path in temporary.iterdir()] == ["barwright-else"]
 
 
-def test_an_identity_tells_a_process_from_a_later_one_with_its_id() -> None:
-    own = process_identity(os.getpid())
-    assert is_alive(own)
-    assert not is_alive(own.partition(":")[0] + ":1.00")
-    assert not is_alive("nobody")
-    assert not is_alive("")
+def test_a_killed_download_leaves_no_folder_for_the_next_command(temporary: Path) -> None:
+    """Every temporary folder of the trainer is a scratch folder: here that of `trainer.flavor`."""
+    script = (
+        "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
+        "import mlflow, trainer.flavor as flavor\n"
+        "def killed(uri, dst_path):\n"
+        "    open(os.path.join(dst_path, 'half'), 'w').close(); os.kill(os.getpid(), 9)\n"
+        "mlflow.artifacts.download_artifacts = killed\n"
+        "flavor.load_model('models:/m-1')\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(temporary)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        check=False,
+    )
+    assert done.returncode == -9
+    (left,) = temporary.iterdir()
+    assert (left / "half").exists()
+    with scratch_folder():
+        assert not left.exists()
+
+
+def test_no_module_of_the_trainer_makes_temporary_folders_of_its_own() -> None:
+    root = Path(__file__).resolve().parents[2]
+    makers = ("TemporaryDirectory", "mkdtemp", "mkstemp", "NamedTemporaryFile")
+    for path in [
+        *(root / "trainer").rglob("*.py"),
+        *(root / "cli").glob("*.py"),
+        root / "trader.py",
+    ]:
+        if path.name != "scratch.py":
+            text = path.read_text()
+            assert not [name for name in makers if name in text], path

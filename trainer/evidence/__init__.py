@@ -1,1 +1,13 @@
-"""What a model's walk-forward shows: its record, its statistics, and the verdict on them."""
+"""Measure a procedure by its walk-forward, gather the evidence on it, and judge that evidence."""
+
+# The modules that other rooms may import; the others are private.
+__all__ = [
+    "dossier",
+    "evidence",
+    "headline",
+    "metric_names",
+    "null_runs",
+    "record",
+    "verdict",
+    "walk_forward",
+]

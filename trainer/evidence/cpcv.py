@@ -1,79 +1,96 @@
-"""How much a walk-forward owes to its one history: the threshold chosen on every other choice."""
+"""Dispersion of a walk-forward's net Sharpe ratio over combinatorial purged cross-validation."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from math import comb
 
+import numpy as np
+
+from trainer.arrays import FloatArray, IntArray
 from trainer.errors import TrainerError
 from trainer.procedure.splits import CombinatorialPurgedKFold
 from trainer.procedure.threshold_search import optimise_threshold
+from trainer.serving.threshold import Threshold
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import net_returns, sharpe
 
-Floats = npt.NDArray[np.float64]
-
-#: Six stretches, two tested at a time: 15 splits, 5 paths (Lopez de Prado 2018, ch. 12).
+#: Six folds, two of them tested in each split: 15 splits (Lopez de Prado 2018, ch. 12).
 N_FOLDS, N_TEST_FOLDS = 6, 2
+#: Complete histories that the splits make: each fold is tested once in each of them.
+N_PATHS = comb(N_FOLDS, N_TEST_FOLDS) * N_TEST_FOLDS // N_FOLDS
 
 
 def cpcv_net_sharpe(
-    probability: Floats,
-    forward_return: Floats,
+    probability: FloatArray,
+    forward_return: FloatArray,
     *,
     horizon: int,
     terms: Terms,
     allow_short: bool,
-) -> Floats:
+) -> FloatArray:
     """Return the net Sharpe ratio of each path of a combinatorial purged cross-validation.
 
-    What is fitted anew in each split is the threshold, on the walk-forward's own out-of-sample
-    probabilities: models and calibrators stay those of the walk-forward, so no row was seen by the
-    model that scored it, and the paths cost no further fits. Each path is one whole history in
-    which every stretch was traded with a threshold chosen on the four others of its split.
+    Each split chooses the threshold again, from the out-of-sample probabilities of the
+    walk-forward. Models and calibrators stay those of the walk-forward. So no model has seen a row
+    that it scores, and the paths need no further fits. A path is a complete history: every fold is
+    traded with a threshold that was chosen on the four folds that its split does not test.
 
     Parameters
     ----------
     probability : float64 array of shape (n,)
-        Out of sample, one a bar of a contiguous axis; NaN where there was no row.
+        Out of sample, one value for each bar of a contiguous axis; NaN for a bar without a row.
     forward_return : float64 array of shape (n,)
     horizon : int
-        Bars an outcome is read over: labels that touch a tested stretch are purged.
+        Bars that a label reads: training rows with labels that reach into a tested fold are purged.
     terms, allow_short
-        As in `trainer.serving.threshold.optimise_threshold`.
+        As in `trainer.procedure.threshold_search.optimise_threshold`.
 
     Returns
     -------
-    float64 array of shape (5,)
+    float64 array of shape (`N_PATHS`,)
         Annualised; 0 for a path that never traded. All NaN if there are too few rows to split.
-        Their spread is dispersion over histories, not a standard error.
+        The deviation of the values shows dispersion over histories. It is not a standard error.
+
+    References
+    ----------
+    Lopez de Prado, M. (2018). Advances in Financial Machine Learning, ch. 12. Wiley.
     """
-    rows = np.flatnonzero(np.isfinite(probability))
+    rows = np.flatnonzero(np.isfinite(probability))  # (rows,)
     try:
         splitter = CombinatorialPurgedKFold(
             N_FOLDS, N_TEST_FOLDS, embargo=horizon, t0=rows, t1=rows + 1 + horizon
         )
         splits = list(splitter.split())
     except TrainerError:
-        n_paths = 5
-        return np.full(n_paths, np.nan)
-    thresholds = []
-    for train, _ in splits:
-        chosen = np.full(len(probability), np.nan)
-        chosen[rows[train]] = probability[rows[train]]
-        search = optimise_threshold(
-            chosen,
-            # Bars of the tested stretches are held flat: what they returned is not looked at.
-            np.where(np.isfinite(chosen), forward_return, 0.0),
-            terms,
-            allow_short=allow_short,
-        )
-        thresholds.append(search.threshold)
-    found = []
+        return np.full(N_PATHS, np.nan)
+    thresholds = [
+        _choose_threshold(probability, forward_return, rows[train], terms, allow_short)
+        for train, _ in splits
+    ]
+    ratios = []
     for path in splitter.paths():
-        position = np.zeros(len(probability))
+        position = np.zeros(len(probability))  # (n,)
         for fold, split in zip(splitter.fold_rows(), path, strict=True):
             position[rows[fold]] = thresholds[split].positions(probability[rows[fold]])
         net = net_returns(position, forward_return, terms.costs)
-        found.append(np.nan_to_num(sharpe(net, terms.periods_per_year)))
-    return np.array(found)
+        ratios.append(np.nan_to_num(sharpe(net, terms.periods_per_year)))
+    return np.array(ratios)
+
+
+def _choose_threshold(
+    probability: FloatArray,
+    forward_return: FloatArray,
+    train: IntArray,
+    terms: Terms,
+    allow_short: bool,
+) -> Threshold:
+    """Search the threshold on the bars of the training rows; all other bars are flat."""
+    known = np.full(len(probability), np.nan)
+    known[train] = probability[train]
+    return optimise_threshold(
+        known,
+        # The search is flat on all other bars, and it must not see their returns.
+        np.where(np.isfinite(known), forward_return, 0.0),
+        terms,
+        allow_short=allow_short,
+    ).threshold

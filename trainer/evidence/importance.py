@@ -1,18 +1,18 @@
-"""What each feature is worth to a model on rows it never saw, and how steadily over the folds."""
+"""Permutation importance of features on rows that the models did not see, fold by fold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from adapters.base import ModelAdapter
-from trainer.procedure.sample import IntArray, Sample
+from trainer.arrays import FloatArray, IntArray
+from trainer.evidence.evidence import ImportanceRow
+from trainer.procedure.sample import Sample
 from trainer.statistics.performance import roc_auc
 
-#: Rows of each fold that are scored again with a feature shuffled: its latest ones.
+#: The latest rows of each fold, which are scored again for each shuffled feature.
 ROWS = 500
 
 
@@ -23,66 +23,65 @@ def permutation_importance(
     names: Sequence[str],
     *,
     seed: int,
-) -> list[dict[str, Any]]:
-    """Shuffle one feature at a time and see how much worse scores rank outcomes out of fold.
+) -> tuple[ImportanceRow, ...]:
+    """Measure how much the ROC AUC of out-of-fold scores falls when one feature is shuffled.
 
-    It asks the same of every model, whatever it is made of. Features that say the same share
-    their worth between them, so that each may look worthless.
+    The measure is the same for every kind of model. Features that carry the same information share
+    its importance, so each of them may have an importance near 0.
 
     Parameters
     ----------
     sample : Sample
     tested : sequence of int64 arrays
-        Rows that each model did not see.
+        For each model, the rows that it did not see.
     models : sequence of ModelAdapter
-        The fitted model of each of them.
+        One fitted model for each entry of `tested`.
     names : sequence of str
-        Of the features.
+        Names of the features.
     seed : int
-        Of the shuffling.
+        Seed of the shuffling.
 
     Returns
     -------
-    list of dict
-        ``feature``, ``mean`` and ``std`` over the folds, and ``folds``: the fall of the ROC AUC of
-        the scores when the feature is shuffled. The worthiest first.
+    tuple of ImportanceRow
+        The largest mean first. A feature without a finite value in every fold is left out.
+
+    References
+    ----------
+    Breiman, L. (2001). Random forests. Machine Learning 45(1), sec. 10.
     """
     rng = np.random.default_rng(seed)
-    table = np.array(
+    falls = np.array(  # (folds, features)
         [
-            _fall(sample.take(rows[-ROWS:]), model, rng)
+            _falls(sample.take(rows[-ROWS:]), model, rng)
             for rows, model in zip(tested, models, strict=True)
         ]
     )
-    found = [
-        {
-            "feature": name,
-            "mean": float(column.mean()),
-            "std": float(column.std()),
-            "folds": column.tolist(),
-        }
-        for name, column in zip(names, table.T, strict=True)
+    importances = [
+        ImportanceRow(name, float(column.mean()), float(column.std()), tuple(column.tolist()))
+        for name, column in zip(names, falls.T, strict=True)
         if np.isfinite(column).all()
     ]
-    return sorted(found, key=lambda row: -row["mean"])
+    return tuple(sorted(importances, key=lambda row: -row.mean))
 
 
-def _fall(sample: Sample, model: ModelAdapter, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    whole = model.predict(sample.X, sample.bar)
-    known = np.isfinite(whole)
+def _falls(sample: Sample, model: ModelAdapter, rng: np.random.Generator) -> FloatArray:
+    """Return the fall of the ROC AUC for each feature; NaN if the model scores no row."""
+    scores = model.predict(sample.X, sample.bar)
+    known = np.isfinite(scores)
     if not known.any():
         return np.full(sample.X.shape[1], np.nan)
     outcome = sample.outcome[known]
-    best = roc_auc(_ranks(whole[known]), outcome)
-    found = np.empty(sample.X.shape[1])
+    best = roc_auc(_ranks(scores[known]), outcome)
+    falls = np.empty(sample.X.shape[1])  # (features,)
     for column in range(sample.X.shape[1]):
         shuffled = sample.X.copy(order="K")
         shuffled[:, column] = rng.permutation(shuffled[:, column])
-        found[column] = best - roc_auc(_ranks(model.predict(shuffled, sample.bar)[known]), outcome)
-    return found
+        falls[column] = best - roc_auc(_ranks(model.predict(shuffled, sample.bar)[known]), outcome)
+    return falls
 
 
-def _ranks(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Bring scores of any scale into [0, 1], their order and ties kept."""
+def _ranks(scores: FloatArray) -> FloatArray:
+    """Map scores of any scale into [0, 1]; their order and ties stay."""
     _, place = np.unique(scores, return_inverse=True)
     return place / max(1, int(place.max()))

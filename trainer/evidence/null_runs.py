@@ -1,4 +1,4 @@
-"""The same procedure where there is nothing to find: bars whose returns were shuffled in blocks."""
+"""Null runs: the same procedure on bars whose returns were shuffled in blocks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PRICES = ("open", "high", "low", "close")
 
 
 def permute_bars(frame: pd.DataFrame, block: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Shuffle bars in blocks and chain them again from the first one's close.
+    """Shuffle bars in blocks, and chain their prices again from the first close.
 
-    What a bar is, relative to the close before it, is kept: its gap, range, return and volume, and
-    dependence within a block. When things happen is not: whatever leads from one block to the next
-    is gone, and with it what a model could have learned.
+    Each bar keeps its values relative to the close before it: gap, range, return, volume.
+    Dependence within a block stays too. The order of the blocks is random, so no dependence from
+    one block to the next remains, and with it what a model could have learned.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        timestamp, open, high, low, close, volume, oldest first; times stay where they are.
+        timestamp, open, high, low, close, volume, oldest first. The timestamps keep their places.
     block : int
         Bars in a block, >= 1.
     rng : numpy.random.Generator
@@ -33,13 +33,26 @@ def permute_bars(frame: pd.DataFrame, block: int, rng: np.random.Generator) -> p
     Returns
     -------
     pandas.DataFrame
-        As many bars, with the same columns.
+        The same number of bars, with the same columns.
+
+    Examples
+    --------
+    The steps of the closes, +1 %, +2 %, -3 % and +4 %, come in another order:
+
+    >>> close = 100 * np.cumprod([1, 1.01, 1.02, 0.97, 1.04])
+    >>> frame = pd.DataFrame(dict.fromkeys(_PRICES, close)).assign(volume=np.arange(5.0))
+    >>> shuffled = permute_bars(frame, block=1, rng=np.random.default_rng(0))
+    >>> steps = shuffled["close"].pct_change().dropna()
+    >>> steps.round(4).tolist()
+    [-0.03, 0.01, 0.02, 0.04]
+    >>> shuffled["volume"].tolist()
+    [0.0, 3.0, 1.0, 2.0, 4.0]
     """
-    prices = frame[list(_PRICES)].to_numpy(dtype=np.float64)
+    prices = frame[list(_PRICES)].to_numpy(dtype=np.float64)  # (bars, 4)
     before = prices[:-1, 3:]
-    ratio = prices[1:] / before
+    ratio = prices[1:] / before  # (bars - 1, 4)
     count = len(ratio)
-    # Blocks start anywhere, so that no bar is always the first of one.
+    # The first block has a random length, so that the same bars do not start a block in every run.
     cuts = np.arange(rng.integers(1, block + 1), count, block)
     blocks = np.split(np.arange(count), cuts)
     order = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
@@ -47,7 +60,7 @@ def permute_bars(frame: pd.DataFrame, block: int, rng: np.random.Generator) -> p
     close = prices[0, 3] * np.exp(np.cumsum(np.log(ratio[:, 3])))
     start = np.concatenate([prices[:1, 3], close[:-1]])
     out = frame.copy()
-    # One multiplication a bar keeps high >= open, close >= low as exact as they were.
+    # With one multiplication per bar, high >= open and close >= low stay as exact as they were.
     out.loc[out.index[1:], list(_PRICES)] = start[:, None] * ratio
     volume = frame["volume"].to_numpy(dtype=np.float64)
     out["volume"] = np.concatenate([volume[:1], volume[1:][order]])
@@ -56,7 +69,7 @@ def permute_bars(frame: pd.DataFrame, block: int, rng: np.random.Generator) -> p
 
 @dataclass(frozen=True)
 class _Permuted:
-    """Source of one symbol's bars, shuffled."""
+    """Source of the shuffled bars of one symbol."""
 
     frame: pd.DataFrame
 
@@ -73,42 +86,61 @@ def null_net_sharpe(
     runs: int,
     seed: int,
 ) -> list[float]:
-    """Measure the procedure `runs` times on permuted bars.
+    """Measure the procedure on permuted bars.
 
     Parameters
     ----------
     builder : DatasetBuilder
-        Features, labels and rules; its source and cache are not used.
+        Features, labels and rules. Its source and its cache are not used.
     symbol : str
     frame : pandas.DataFrame
-        The symbol's proven bars.
+        Validated bars of the symbol.
     measure : callable
-        Walk-forward net Sharpe ratio of a sample; NaN if it never traded.
+        Returns the net Sharpe ratio of the walk-forward of a sample; NaN if it never traded.
     runs : int
-        How often.
+        Number of null runs.
     seed : int
-        Of the permutations.
+        Seed of the permutations.
 
     Returns
     -------
     list of float
         Annualised net Sharpe ratios; 0 for a run that never traded.
     """
-    # Blocks of one label's span: longer ones would keep a signal that the labels can show.
+    # A block is as long as the span of a label: longer blocks would keep a signal that labels show.
     block = builder.label.horizon + 1
-    found = []
+    ratios = []
     for number in range(runs):
         shuffled = permute_bars(frame, block, np.random.default_rng([seed, number]))
-        # Times do not move, so a return over a closed market may now look like a split.
-        bars = replace(builder, source=_Permuted(shuffled), cache=None, allow_jumps=True)
-        found.append(float(np.nan_to_num(measure(Sample.of(bars.build(symbol))))))
-    return found
+        # Timestamps keep their places, so a return over a closed market may now look like a split.
+        null = replace(builder, source=_Permuted(shuffled), cache=None, allow_jumps=True)
+        ratios.append(float(np.nan_to_num(measure(Sample.of(null.build(symbol))))))
+    return ratios
 
 
 def percentile(headline: float, null: Sequence[float]) -> float:
-    """Return how many per cent of the null runs the headline beats, ties counting half.
+    """Return the per cent of the null runs that are below the headline; ties count half.
 
-    A headline that is NaN never traded and counts as 0; NaN without null runs.
+    Parameters
+    ----------
+    headline : float
+        Net Sharpe ratio. NaN means that the walk-forward never traded; it counts as 0.
+    null : sequence of float
+        Net Sharpe ratios of the null runs.
+
+    Returns
+    -------
+    float
+        From 0 to 100; NaN without null runs.
+
+    Examples
+    --------
+    Two runs are below, one is equal, one is above:
+
+    >>> percentile(1.0, [-0.5, 0.0, 1.0, 2.0])
+    62.5
+    >>> percentile(1.0, [])
+    nan
     """
     if not null:
         return float("nan")

@@ -1,4 +1,4 @@
-"""The walk-forward bar by bar: what a model decided and what the market did, as it is kept."""
+"""The record of a walk-forward: decisions, returns and outcomes bar by bar, as one file."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from trainer.arrays import FloatArray, IntArray
 from trainer.errors import TrainerError
 from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns
 
-Floats = npt.NDArray[np.float64]
-
 _COLUMNS = ("position", "forward_return", "probability", "outcome")
-#: Name of the file among a run's artefacts.
+#: Name of the file among the artifacts of a run.
 RECORD_FILE = "walk_forward.parquet"
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """Decisions that were made without their future, on every bar from the first to the last.
+    """Decisions that were made without their future, on every bar from the first row to the last.
 
     Attributes
     ----------
@@ -35,37 +34,53 @@ class Record:
     position : float64 array of shape (n,)
         -1, 0 or 1; 0 where a bar had no row.
     forward_return : float64 array of shape (n,)
-        Of the bar in which that position is held, open to open; 0 where a bar had no row.
+        Return of the bar in which that position is held, open to open; 0 where a bar had no row.
     probability, outcome : float64 arrays of shape (n,)
-        Calibrated probability of a rise, and 1 if it came, else 0; NaN where a bar had no row.
+        Calibrated probability of a rise; 1 if the label was a rise, else 0. NaN where a bar had no
+        row.
     """
 
-    time_ns: npt.NDArray[np.int64]
-    position: Floats
-    forward_return: Floats
-    probability: Floats
-    outcome: Floats
+    time_ns: IntArray
+    position: FloatArray
+    forward_return: FloatArray
+    probability: FloatArray
+    outcome: FloatArray
 
     @classmethod
     def of_rows(
         cls,
-        time_ns: npt.NDArray[np.int64],
-        bar: npt.NDArray[np.int64],
+        time_ns: IntArray,
+        bar: IntArray,
         *,
         position: npt.NDArray[np.int8],
-        forward_return: Floats,
-        probability: Floats,
-        outcome: Floats,
+        forward_return: FloatArray,
+        probability: FloatArray,
+        outcome: FloatArray,
     ) -> Self:
-        """Spread rows over their bars.
+        """Return the record of decided rows; bars without a row are flat.
 
         Parameters
         ----------
         time_ns : int64 array
-            Times of the whole series of bars.
+            Open times of the whole series of bars.
         bar : int64 array of shape (m,)
             Position of each row's bar in that series, increasing.
         position, forward_return, probability, outcome : arrays of shape (m,)
+
+        Examples
+        --------
+        The bar between the two rows was dropped:
+
+        >>> record = Record.of_rows(
+        ...     np.arange(10, 20),
+        ...     np.array([3, 5]),
+        ...     position=np.array([1, -1], dtype=np.int8),
+        ...     forward_return=np.array([0.01, 0.02]),
+        ...     probability=np.array([0.7, 0.2]),
+        ...     outcome=np.array([1.0, 0.0]),
+        ... )
+        >>> record.time_ns.tolist(), record.position.tolist(), record.probability.tolist()
+        ([13, 14, 15], [1.0, 0.0, -1.0], [0.7, nan, 0.2])
         """
         axis = BarAxis.of(bar)
         return cls(
@@ -79,21 +94,21 @@ class Record:
     def __len__(self) -> int:
         return len(self.time_ns)
 
-    def net(self, costs: Costs) -> Floats:
-        """Return what each bar earned after these costs."""
+    def net(self, costs: Costs) -> FloatArray:
+        """Return the return of each bar after these costs, shape (n,)."""
         return net_returns(self.position, self.forward_return, costs)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what was decided and earned: equal records are one trial, not two."""
-        found = hashlib.sha256(self.time_ns.tobytes())
+        """SHA-256 of all values; runs with equal digests count as one trial."""
+        digest = hashlib.sha256(self.time_ns.tobytes())
         for name in _COLUMNS:
             # NaN has many bit patterns.
-            found.update(np.nan_to_num(getattr(self, name), nan=-9.0).tobytes())
-        return found.hexdigest()
+            digest.update(np.nan_to_num(getattr(self, name), nan=-9.0).tobytes())
+        return digest.hexdigest()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a bar: timestamp (UTC), then the arrays."""
+        """Return a table with one row per bar: timestamp (UTC), then the other arrays."""
         times = pd.DatetimeIndex(self.time_ns.view("datetime64[ns]"), tz="UTC")
         return pd.DataFrame({"timestamp": times, **{n: getattr(self, n) for n in _COLUMNS}})
 
@@ -103,12 +118,12 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises
         ------
         TrainerError
-            If it is not there, or is not a record.
+            If the file is missing, or is not a record.
         """
         try:
             frame = pd.read_parquet(path)

@@ -3,30 +3,81 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from features.dataset import take_rows
+from trainer.arrays import FloatArray, IntArray
 from trainer.errors import TrainerError
-from trainer.evidence.significance import evidence
+from trainer.evidence.headline import Block
+from trainer.evidence.significance import significance
 from trainer.procedure.procedure import Procedure
 from trainer.procedure.sample import Sample
 from trainer.procedure.splits import PurgedWalkForward, plan_digest
 from trainer.statistics.bar_axis import BarAxis
-from trainer.statistics.performance import base_rate_log_loss, baselines, probability_metrics
+from trainer.statistics.performance import baselines
 
-#: Share of the rows (in whole blocks, about) that only trains: the first procedure needs folds
-#: longer than the embargo, and should not be the weakest by lack of rows alone.
+Positions = npt.NDArray[np.int8]
+
+#: Share of the rows, rounded to whole blocks, that is used for training only. The first procedure
+#: needs folds longer than the embargo, and it should not be the weakest only because it has few
+#: rows.
 INITIAL_TRAIN = 0.4
-#: Told of a model that trades by itself, beside what its scores earn through the threshold.
-_NATIVE = ("net_sharpe", "gross_sharpe", "net_return", "turnover", "n_trades")
+#: Metrics of a model's native positions, beside those of the positions from the threshold.
+_NATIVE_METRICS = ("net_sharpe", "gross_sharpe", "net_return", "turnover", "n_trades")
+
+
+@dataclass(frozen=True)
+class ScoredBlock:
+    """One block of the walk-forward, on bar positions.
+
+    Attributes
+    ----------
+    block : int
+        Its number, from 0.
+    first_bar, last_bar : int
+        Positions of its first and last row in the series of bars.
+    train_rows, test_rows : int
+        Rows that its procedure was fitted on, and rows that were scored.
+    threshold : float or None
+        Threshold of its procedure; None for "do not trade".
+    metrics : dict of str to float
+        Performance and probability metrics of its rows; NaN where undefined.
+    """
+
+    block: int
+    first_bar: int
+    last_bar: int
+    train_rows: int
+    test_rows: int
+    threshold: float | None
+    metrics: dict[str, float]
+
+    def dated(self, timestamps: pd.DatetimeIndex) -> Block:
+        """Return the block with the open times of its first and last bar.
+
+        Parameters
+        ----------
+        timestamps : pandas.DatetimeIndex
+            Open times of the whole series of bars.
+        """
+        return Block(
+            block=self.block,
+            first=timestamps[self.first_bar].isoformat(),
+            last=timestamps[self.last_bar].isoformat(),
+            train_rows=self.train_rows,
+            test_rows=self.test_rows,
+            threshold=self.threshold,
+            metrics=self.metrics,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class WalkForward:
-    """Positions that were decided without their future, and what they earned.
+    """Decisions that were made without their future, and their results.
 
     Attributes
     ----------
@@ -35,32 +86,42 @@ class WalkForward:
     probability : float64 array of shape (m,)
     position : int8 array of shape (m,)
     metrics : dict of str to float
-        Headline figures over all blocks together.
-    blocks : list of dict
-        The same for each block, with its threshold.
+        Over all blocks together; NaN where undefined.
+    blocks : list of ScoredBlock
     plan_digest : str
         Digest of the blocks.
     """
 
-    bar: npt.NDArray[np.int64]
-    probability: npt.NDArray[np.float64]
-    position: npt.NDArray[np.int8]
+    bar: IntArray
+    probability: FloatArray
+    position: Positions
     metrics: dict[str, float]
-    blocks: list[dict[str, Any]]
+    blocks: list[ScoredBlock]
     plan_digest: str
+
+
+class _Decisions(NamedTuple):
+    """Decisions of one block, with the model's native positions if it has any."""
+
+    probability: FloatArray
+    position: Positions
+    native_position: Positions | None
+    block: ScoredBlock
 
 
 def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkForward:
     """Measure the procedure as it would have been used.
+
+    Each block is scored by the procedure that was run on the rows before it.
 
     Parameters
     ----------
     sample : Sample
         Labelled rows.
     procedure : Procedure
-        What is measured: folds, model, calibrator and threshold, all from the past of a block.
+        Folds, model, calibrator and threshold, all from the past of a block.
     n_splits : int
-        Blocks after the initial training rows.
+        Number of blocks after the initial training rows.
 
     Returns
     -------
@@ -71,73 +132,78 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
     TrainerError
         If the rows are too few for the blocks or the folds.
     """
-    initial = max(1, round(n_splits * INITIAL_TRAIN / (1.0 - INITIAL_TRAIN)))
-    try:
-        splitter = PurgedWalkForward(n_splits + initial - 1, t0=sample.bar, t1=sample.label_end)
-        splits = list(splitter.split())[initial - 1 :]
-    except TrainerError as error:
-        # The splitter counts the initial blocks as well, and would name a number nobody typed.
-        raise TrainerError(
-            f"`wf_splits`={n_splits} is too many for {len(sample)} usable rows; give more bars, "
-            "or lower --wf-splits or --horizon"
-        ) from error
-    probability = np.full(len(sample), np.nan)
-    position = np.zeros(len(sample), dtype=np.int8)
-    by_itself, trades_by_itself = np.zeros(len(sample), dtype=np.int8), False
-    blocks: list[dict[str, Any]] = []
-    for number, (train, test) in enumerate(splits):
-        fitted = procedure.run(sample.take(train))
-        probability[test], position[test] = fitted.positions(sample, test)
-        native = fitted.adapter.rollout(take_rows(sample.X, test), sample.bar[test])
-        if native is not None:
-            by_itself[test], trades_by_itself = native, True
-        blocks.append(
-            {
-                "block": number,
-                "first_bar": int(sample.bar[test[0]]),
-                "last_bar": int(sample.bar[test[-1]]),
-                "train_rows": len(train),
-                "test_rows": len(test),
-                "threshold": fitted.threshold.value,
-                **_measure(sample, procedure, test, probability, position),
-            }
-        )
-    tested = np.concatenate([test for _, test in splits])
-    metrics = _measure(sample, procedure, tested, probability, position)
-    if trades_by_itself:
-        earned = procedure.performance(sample, tested, by_itself[tested])
-        metrics |= {f"native_{name}": earned[name] for name in _NATIVE}
+    splits = _split(sample, n_splits)
+    decisions = [
+        _decide(sample, procedure, number, train, test)
+        for number, (train, test) in enumerate(splits)
+    ]
+    tested = np.concatenate([test for _, test in splits])  # (m,)
+    probability = np.concatenate([block.probability for block in decisions])  # (m,)
+    position = np.concatenate([block.position for block in decisions])  # (m,)
+    metrics = procedure.measure(sample, tested, probability, position)
+    metrics |= _native_metrics(sample, procedure, tested, decisions)
     axis = BarAxis.of(sample.bar[tested])
-    moved = axis.place(sample.forward_return[tested], 0.0)
-    metrics |= evidence(
-        axis.place(position[tested].astype(float), 0.0),
-        moved,
-        procedure.terms,
+    forward_return = axis.place(sample.forward_return[tested], 0.0)  # (bars,)
+    metrics |= significance(
+        axis.place(position.astype(float), 0.0), forward_return, procedure.terms
     )
-    metrics |= baselines(
-        moved,
-        procedure.terms,
-    )
+    metrics |= baselines(forward_return, procedure.terms)
     return WalkForward(
         sample.bar[tested],
-        probability[tested],
-        position[tested],
+        probability,
+        position,
         metrics,
-        blocks,
+        [block.block for block in decisions],
         plan_digest(splits),
     )
 
 
-def _measure(
-    sample: Sample,
-    procedure: Procedure,
-    rows: npt.NDArray[np.int64],
-    probability: npt.NDArray[np.float64],
-    position: npt.NDArray[np.int8],
+def _split(sample: Sample, n_splits: int) -> list[tuple[IntArray, IntArray]]:
+    """Return training and test rows of each block, after the initial training rows."""
+    initial = max(1, round(n_splits * INITIAL_TRAIN / (1.0 - INITIAL_TRAIN)))
+    try:
+        splitter = PurgedWalkForward(n_splits + initial - 1, t0=sample.bar, t1=sample.label_end)
+        return list(splitter.split())[initial - 1 :]
+    except TrainerError as error:
+        # The splitter also counts the initial blocks: its text has a number that no user gave.
+        raise TrainerError(
+            f"`wf_splits`={n_splits} is too many for {len(sample)} usable rows; give more bars, "
+            "or lower --wf-splits or --horizon"
+        ) from error
+
+
+def _decide(
+    sample: Sample, procedure: Procedure, number: int, train: IntArray, test: IntArray
+) -> _Decisions:
+    """Run the procedure on the training rows and decide the test rows once."""
+    fitted = procedure.run(sample.take(train))
+    probability, position = fitted.positions(sample, test)
+    block = ScoredBlock(
+        block=number,
+        first_bar=int(sample.bar[test[0]]),
+        last_bar=int(sample.bar[test[-1]]),
+        train_rows=len(train),
+        test_rows=len(test),
+        threshold=fitted.threshold.value,
+        metrics=procedure.measure(sample, test, probability, position),
+    )
+    native_position = fitted.adapter.rollout(take_rows(sample.X, test), sample.bar[test])
+    return _Decisions(probability, position, native_position, block)
+
+
+def _native_metrics(
+    sample: Sample, procedure: Procedure, tested: IntArray, decisions: list[_Decisions]
 ) -> dict[str, float]:
-    known = rows[np.isfinite(probability[rows])]
-    return {
-        **procedure.performance(sample, rows, position[rows]),
-        **probability_metrics(probability[known], sample.outcome[known]),
-        "base_rate_log_loss": base_rate_log_loss(sample.outcome[known]),
-    }
+    """Return metrics of the native positions; none for a model that only scores rows."""
+    if all(block.native_position is None for block in decisions):
+        return {}
+    position = np.concatenate(
+        [
+            np.zeros_like(block.position)
+            if block.native_position is None
+            else block.native_position
+            for block in decisions
+        ]
+    )
+    performance = procedure.performance(sample, tested, position)
+    return {f"native_{name}": performance[name] for name in _NATIVE_METRICS}

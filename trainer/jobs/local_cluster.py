@@ -1,4 +1,4 @@
-"""Tasks on worker processes: one thread each, progress as it happens, a death fails one task."""
+"""Jobs on local worker processes: results as they come, and a dead worker fails one job only."""
 
 from __future__ import annotations
 
@@ -25,27 +25,32 @@ from distributed.security import Security
 import adapters
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.job import Outcome, Task
-from trainer.jobs.run_job import run_task
+from trainer.job import Job, JobResult
+from trainer.jobs.run_job import run_job
 
 _TOPIC = "barwright-progress"
 _START_SECONDS = 120
-#: Between looks at whether a worker died while it started, which nobody tells.
-_LOOK_SECONDS = 2
-#: Told of progress: (task name, phase, done, total).
-Listener = Callable[[str, str, int, int], None]
-#: One thread a fit: what makes results equal whatever the number of workers (METHOD).
+#: Seconds between checks for workers that died while they started: Dask does not report these.
+_CHECK_SECONDS = 2
+#: Progress of all jobs: (name of the job, phase, done, total).
+OnJobProgress = Callable[[str, str, int, int], None]
+#: One thread per fit: then results do not depend on the number of workers.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_DASK_SETTINGS = {
+    # A job whose worker died is not repeated: what killed one worker would kill the next one.
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.worker.daemon": False,
+}
 
 
-class Engine:
-    """Worker processes of one run; they start, libraries and all, while the caller goes on.
+class WorkerPool:
+    """Worker processes of one command; they start while the caller goes on.
 
     Parameters
     ----------
     config : TrainConfig
-        ``max_workers`` processes at most, never more than tasks; what surely is needed is imported
-        by the workers while they start.
+        ``max_workers`` is the largest number of processes; there are never more than jobs. While
+        the workers start, they import the libraries of the models if these are known.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -59,37 +64,18 @@ class Engine:
             os.environ.setdefault(variable, "1")
         for library in ("distributed", "tornado.application"):
             logging.getLogger(library).setLevel(logging.CRITICAL)
-        settings = {
-            # A task whose worker died is not tried again: what killed it would kill the next one.
-            "distributed.scheduler.allowed-failures": 0,
-            "distributed.worker.daemon": False,
-        }
         with ExitStack() as opening:
-            opening.enter_context(dask.config.set(settings))
-            self._cluster = LocalCluster(
-                n_workers=0,
-                threads_per_worker=1,
-                processes=True,
-                host="tls://127.0.0.1",
-                # Anyone on the machine could otherwise hand our workers code to run.
-                security=Security.temporary(),
-                # No dashboard; what is left of its server stays here, on any free port.
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": False},
-                memory_limit=0,
-            )
-            # Not as contexts: those must be left by the thread that entered them.
+            opening.enter_context(dask.config.set(_DASK_SETTINGS))
+            self._cluster = _empty_cluster()
+            # Callbacks, not contexts: a context must be left by the thread that entered it.
             opening.callback(self._cluster.close)
-            # It logs from within the collector, where a Ctrl-C that comes just then is swallowed.
+            # The diagnosis logs from within the garbage collector, where a Ctrl-C that arrives at
+            # that moment is lost.
             disable_gc_diagnosis(force=True)
             self._client = Client(self._cluster)
             opening.callback(self._client.close)
-            self._client.register_plugin(_Libraries(self._config.surely_needed))
-            # Ctrl-C reaches the whole group, and is for us: what the thread of the scheduler
-            # starts inherits that it is blocked there. The tracker's start would unblock it.
-            resource_tracker.ensure_running()
-            self._client.run_on_scheduler(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGINT])
+            self._client.register_plugin(_Libraries(self._config.preloaded_models))
+            _block_interrupts(self._client)
             self._cluster.scale(self._n_workers)
             self._open = opening.pop_all()
         return self
@@ -107,67 +93,67 @@ class Engine:
         self._open.close()
 
     def _kill(self) -> None:
-        """End the workers without waiting for what they are doing."""
+        """End the workers without waiting for their jobs."""
         for nanny in list(self._cluster.workers.values()):
             nanny.auto_restart = False
         for process in multiprocessing.active_children():
             process.kill()
 
-    def run(self, tasks: Sequence[Task], workspace: Path, listen: Listener) -> Iterator[Outcome]:
-        """Train all tasks; yield each outcome as it comes.
+    def run(
+        self, jobs: Sequence[Job], workspace: Path, on_progress: OnJobProgress
+    ) -> Iterator[JobResult]:
+        """Run all jobs and yield each result as it comes.
 
         Parameters
         ----------
-        tasks : sequence of Task
+        jobs : sequence of Job
         workspace : pathlib.Path
-            Folder for the models' files, one sub-folder a task.
-        listen : callable
-            Progress.
+            Folder for the files of the models, with one sub-folder for each job.
+        on_progress : callable
+            Called with name of the job, phase, units that are done, units in total.
 
         Yields
         ------
-        Outcome
-            One for every task, in the order they end. A worker that dies fails its task only.
+        JobResult
+            One for every job, in the order in which the jobs end. A worker that dies fails only
+            its job.
 
         Raises
         ------
         TrainerError
             If no worker starts.
         """
-        started_workers = self._wait_for_workers()
-        self._client.subscribe_topic(_TOPIC, lambda event: listen(*event[1]))
-        waiting = list(reversed(tasks))
-        running: dict[Future[Outcome], Task] = {}
+        n_started = self._wait_for_workers()
+        self._client.subscribe_topic(_TOPIC, lambda event: on_progress(*event[1]))
+        waiting = list(reversed(jobs))
+        running: dict[Future[JobResult], Job] = {}
 
-        def submit() -> Future[Outcome]:
-            task = waiting.pop()
-            folder = workspace / task.name
-            future: Future[Outcome] = self._client.submit(
-                _work, task, self._config, folder, pure=False
+        def submit() -> Future[JobResult]:
+            job = waiting.pop()
+            future: Future[JobResult] = self._client.submit(
+                _run_on_worker, job, self._config, workspace / job.name, pure=False
             )
-            running[future] = task
+            running[future] = job
             return future
 
         started = time.time()
-        # One task a worker, the next when one is done: a waiting task must not die with a worker
-        # that it never ran on.
-        done = as_completed([submit() for _ in range(min(started_workers, len(tasks)))])
+        # Each worker has one job, and gets the next one at its end: a job that waits must not fail
+        # with a worker on which it never ran.
+        done = as_completed([submit() for _ in range(min(n_started, len(jobs)))])
         for number, future in enumerate(done, start=1):
-            failure = future.exception()
-            outcome = (
-                future.result() if failure is None else _died(running[future], started, failure)
-            )
+            error = future.exception()
+            result = future.result() if error is None else _failed(running[future], started, error)
             future.release()
             if waiting:
                 done.add(submit())
-            elif number == len(tasks):
-                # The workers end while the last outcome is logged and verified.
+            elif number == len(jobs):
+                # The workers end while the last result is logged and verified.
                 self._closing = Thread(target=self._open.close)
                 self._closing.start()
-            yield outcome
+            yield result
 
     def _wait_for_workers(self) -> int:
-        """Wait until every worker has started or died; how many have started."""
+        """Wait until every worker has started or died; return how many have started."""
         deadline = time.monotonic() + _START_SECONDS
         while True:
             lost = sum(
@@ -177,8 +163,8 @@ class Engine:
             wanted = self._n_workers - lost
             try:
                 if wanted:
-                    # All of them: tasks would pile up on the first one.
-                    self._client.wait_for_workers(wanted, timeout=_LOOK_SECONDS)
+                    # Wait for all of them: otherwise the first one gets several jobs.
+                    self._client.wait_for_workers(wanted, timeout=_CHECK_SECONDS)
                     return wanted
             except TimeoutError:
                 if time.monotonic() < deadline:
@@ -190,33 +176,62 @@ class Engine:
             )
 
 
+def _empty_cluster() -> LocalCluster:
+    """Start a scheduler without workers."""
+    return LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        processes=True,
+        host="tls://127.0.0.1",
+        # Without it, every user of the machine could send code to the workers.
+        security=Security.temporary(),
+        # Without a dashboard, too, its server listens: on this machine only, on any free port.
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+        memory_limit=0,
+    )
+
+
+def _block_interrupts(client: Client) -> None:
+    """Block Ctrl-C in the workers: it reaches the whole process group, and the command handles it.
+
+    Processes inherit the signals that are blocked in the thread that starts them. The thread of the
+    scheduler starts the workers.
+    """
+    # Its start would unblock the signal, so the tracker starts first.
+    resource_tracker.ensure_running()
+    client.run_on_scheduler(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGINT])
+
+
 class _Libraries(WorkerPlugin):
-    """Imports what tasks need before the first one comes."""
+    """Imports the libraries of models before the first job comes."""
 
     def __init__(self, models: Sequence[str]) -> None:
         self._models = models
 
     def setup(self, worker: object) -> None:
         for model in self._models:
-            # What does not import is said by the task that needs it.
+            # The job that needs the model reports why it cannot be imported.
             with suppress(Exception):
                 adapters.find(model)
 
 
-def _work(task: Task, config: TrainConfig, folder: Path) -> Outcome:
+def _run_on_worker(job: Job, config: TrainConfig, folder: Path) -> JobResult:
     worker = get_worker()
 
-    def report(phase: str, done: int, total: int) -> None:
-        worker.log_event(_TOPIC, (task.name, phase, done, total))
+    def on_progress(phase: str, done: int, total: int) -> None:
+        worker.log_event(_TOPIC, (job.name, phase, done, total))
 
-    return run_task(task, config, folder, report)
+    return run_job(job, config, folder, on_progress)
 
 
-def _died(task: Task, started: float, error: BaseException) -> Outcome:
+def _failed(job: Job, started: float, error: BaseException) -> JobResult:
+    """Return the result of a job that did not return one itself."""
     reason = (
         "its worker process died (killed, or out of memory); free memory or lower --max-workers, "
         "then run again"
         if isinstance(error, KilledWorker)
         else f"{type(error).__name__}: {error}"
     )
-    return Outcome(task, started, time.time(), error=reason, details=repr(error))
+    return JobResult(job, started, time.time(), error=reason, details=repr(error))

@@ -1,96 +1,139 @@
-"""One task of a run, in one worker: a symbol's dataset, one model, its evidence, its files."""
+"""One job in one worker: a symbol's dataset, one model, its evidence, its files."""
 
 from __future__ import annotations
 
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import adapters
-from adapters.base import AdapterError, ModelAdapter
+from adapters.base import ModelAdapter
+from barwright import BarwrightError
 from features.dataset import Dataset, DatasetBuilder
-from features.errors import InputError
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
-from trainer.errors import TrainerError
 from trainer.evidence import dossier
-from trainer.evidence.null_runs import null_net_sharpe, percentile
+from trainer.evidence.null_runs import null_net_sharpe
 from trainer.evidence.walk_forward import walk_forward
-from trainer.job import Outcome, Task, TrainedModel
+from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs import results
 from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import Sample
+from trainer.report.page import Page
 from trainer.serving.contract import Contract
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.costs import Terms
 
-#: Errors whose text is meant for the user.
-USER_ERRORS = (InputError, AdapterError, TrainerError)
-
-#: Where bars, caches and workers are does not change a model: left out of what is kept with it, so
-#: that equal models are equal files.
-_ELSEWHERE = {
-    "source", "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "symbols",
-    "models", "features", "experiment",
-}  # fmt: skip
-
-#: Told what is being done, and how much of it is: (phase, done, total).
-Report = Callable[[str, int, int], None]
+#: Progress of one job: (phase, done, total).
+OnProgress = Callable[[str, int, int], None]
 
 
-def run_task(task: Task, config: TrainConfig, folder: Path, report: Report) -> Outcome:
-    """Train one model and write it to `folder`; a failure is returned, never raised.
+def run_job(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress) -> JobResult:
+    """Train one model and write it to a folder; return a failure, never raise it.
 
     Parameters
     ----------
-    task : Task
+    job : Job
     config : TrainConfig
     folder : pathlib.Path
-        Where the model's files go.
-    report : callable
-        Progress.
+        New folder for the files of the model.
+    on_progress : callable
+        Called with phase, units that are done, units in total.
 
     Returns
     -------
-    Outcome
+    JobResult
     """
     started = time.time()
     try:
-        trained = _train(task, config, folder, report)
-    except USER_ERRORS as error:
-        return Outcome(task, started, time.time(), error=str(error), details=traceback.format_exc())
+        trained = _train(job, config, folder, on_progress)
     except Exception as error:
-        # One symbol's bug may not take the others down; --debug shows where it is.
-        text = f"{type(error).__name__}: {error}"
-        return Outcome(task, started, time.time(), error=text, details=traceback.format_exc())
-    return Outcome(task, started, time.time(), trained)
+        # A bug in one job must not stop the others; `--debug` prints its traceback.
+        known = isinstance(error, BarwrightError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        return JobResult(job, started, time.time(), error=text, details=traceback.format_exc())
+    return JobResult(job, started, time.time(), trained)
 
 
-def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> TrainedModel:
+def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress) -> TrainedModel:
     clock = _Clock()
-    report("features", 0, 1)
-    builder = make_builder(config)
-    data = builder.build(task.symbol)
-    clock.lap("data")
-    adapter_class = adapters.find(task.model)
-    clock.lap("import")
-    fits = _Counter(report, config.n_fits)
-    seed = config.seed_of(task.symbol, task.model)
 
+    # Data
+    on_progress("features", 0, 1)
+    builder = make_builder(config)
+    data = builder.build(job.symbol)
+    sample = Sample.of(data)
+    clock.lap("data")
+
+    # Procedure
+    adapter_class = adapters.find(job.model)
+    clock.lap("import")
+    fits = _FitCounter(on_progress, config.n_fits)
+    procedure = _make_procedure(job, config, adapter_class, data, fits)
+
+    # Walk-forward
+    walk = walk_forward(sample, procedure, config.wf_splits)
+    clock.lap("walk_forward")
+
+    # Production model
+    fitted = procedure.run(sample)
+    clock.lap("production")
+
+    # Null runs
+    null = _null_runs(job, config, builder, data, procedure)
+    clock.lap("null")
+
+    # Evidence
+    on_progress("evidence", 0, 1)
+    record = dossier.record_of(data, sample, walk)
+    evidence = dossier.gather(config, data, sample, fitted, record, null)
+    model = _assemble(job, config, builder, data, fitted)
+    trained = TrainedModel(
+        folder=folder,
+        contract=model.contract,
+        headline=dossier.headline_of(data, walk, fitted, evidence),
+        evidence=evidence,
+        record=record,
+        figures={},
+        curves=fitted.curves,
+        params=results.params(job, config, data, fitted, walk, record),
+        data=results.data_facts(data, procedure.fit_cache.read if procedure.fit_cache else 0),
+        seconds={},
+        requirements=(*adapters.requirements(job.model), *builder.features.requirements),
+    )
+    clock.lap("evidence")
+
+    # Figures
+    on_progress("saving", 0, 1)
+    figures = _draw(trained)
+    clock.lap("figures")
+
+    # Files
+    _save(model, data, job, config, trained)
+    clock.lap("save")
+    return replace(trained, figures=figures, seconds={**clock.laps, "fits": fits.seconds})
+
+
+def _make_procedure(
+    job: Job,
+    config: TrainConfig,
+    adapter_class: type[ModelAdapter],
+    data: Dataset,
+    fits: _FitCounter,
+) -> Procedure:
     def make_adapter() -> ModelAdapter:
         return adapter_class(
             task="classification" if data.meta.label.is_classification else "regression",
-            seed=seed,
-            # A model without a choice takes what there is.
+            seed=config.seed_of(job.symbol, job.model),
+            # An adapter that has only one device gets that one.
             device=config.device if config.device in adapter_class.devices else "auto",
-            params=config.params.get(task.model),
+            params=config.params.get(job.model),
         )
 
-    fit_cache = FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None
-    procedure = Procedure(
+    return Procedure(
         make_adapter,
         n_splits=config.n_splits,
         embargo=config.embargo,
@@ -98,81 +141,36 @@ def _train(task: Task, config: TrainConfig, folder: Path, report: Report) -> Tra
         terms=Terms(config.costs, data.meta.periods_per_year),
         calibration=config.calibration,
         allow_short=config.allow_short,
-        on_fit=fits.tick,
-        on_tell=fits.tell,
-        fit_cache=fit_cache,
+        on_fit=fits.count,
+        on_progress=fits.describe,
+        fit_cache=FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None,
     )
-    sample = Sample.of(data)
-    walk = walk_forward(sample, procedure, config.wf_splits)
-    clock.lap("walk_forward")
-    fitted = procedure.run(sample)
-    clock.lap("production")
-    null = null_net_sharpe(
-        builder,
-        task.symbol,
-        data.meta.bars.to_frame(),
-        lambda rows: walk_forward(rows, procedure, config.wf_splits).metrics["net_sharpe"],
-        runs=config.null_runs,
-        seed=seed,
-    )
-    clock.lap("null")
-    report("evidence", 0, 1)
-    record = dossier.record_of(data, sample, walk)
-    evidence = dossier.gather(config, data, sample, fitted, record, null)
-    headline = {**walk.metrics, **dossier.headline(evidence)}
-    if null:
-        headline["null_percentile"] = percentile(walk.metrics["net_sharpe"], null)
-    clock.lap("evidence")
-    report("saving", 0, 1)
-    metrics = results.metrics(headline, fitted)
-    model = _assemble(task, config, builder, data, fitted)
-    evidence = results.finite(evidence)
-    told = results.finite({"metrics": metrics, "blocks": _dated(walk.blocks, data)})
-    page = dossier.page(model.contract, told, evidence, "flat" if fitted.flat_because else "")
-    # The command itself draws nothing, and a worker only now.
-    from trainer.report.figures import figures
 
-    drawn = figures(page, record.to_frame())
-    clock.lap("figures")
-    model.save(
-        folder,
-        bars=data.meta.bars,
-        metrics=told,
-        evidence=evidence,
-        config={
-            **config.model_dump(mode="json", exclude=_ELSEWHERE),
-            "seed_of_fit": seed,
-            "data_digest": data.meta.data_digest,
-            "fold_plan": fitted.plan_digest,
-            "walk_forward_plan": walk.plan_digest,
-        },
-    )
-    clock.lap("save")
-    artifacts = fitted.adapter.get_artifacts()
-    return TrainedModel(
-        folder=folder,
-        metrics=metrics,
-        fold_metrics=fitted.fold_metrics,
-        curves=fitted.curves,
-        told=told,
-        evidence=evidence,
-        record=record,
-        contract=model.contract,
-        figures=drawn,
-        params=results.params(config, task.model, data, fitted, walk, record, artifacts),
-        data={**results.facts(data), "fits_read": fit_cache.read if fit_cache else 0},
-        seconds={**clock.laps, "fits": fits.seconds},
-        requirements=(*adapters.requirements(task.model), *builder.features.requirements),
-        flat_because=fitted.flat_because,
+
+def _null_runs(
+    job: Job, config: TrainConfig, builder: DatasetBuilder, data: Dataset, procedure: Procedure
+) -> list[float]:
+    """Return the net Sharpe ratio of the walk-forward on bars that were permuted, run by run."""
+
+    def measure(sample: Sample) -> float:
+        return walk_forward(sample, procedure, config.wf_splits).metrics["net_sharpe"]
+
+    return null_net_sharpe(
+        builder,
+        job.symbol,
+        data.meta.bars.to_frame(),
+        measure,
+        runs=config.null_runs,
+        seed=config.seed_of(job.symbol, job.model),
     )
 
 
 def _assemble(
-    task: Task, config: TrainConfig, builder: DatasetBuilder, data: Dataset, fitted: Fitted
+    job: Job, config: TrainConfig, builder: DatasetBuilder, data: Dataset, fitted: Fitted
 ) -> TradingModel:
     contract = Contract(
-        model=task.model,
-        symbol=task.symbol,
+        model=job.model,
+        symbol=job.symbol,
         interval=config.interval,
         calendar=data.meta.calendar,
         task=config.task,
@@ -187,17 +185,32 @@ def _assemble(
     )
 
 
-def _dated(blocks: list[dict[str, Any]], data: Dataset) -> list[dict[str, Any]]:
-    """Say when a block began and ended, not at which bar."""
-    times = data.meta.bars.timestamps
-    return [
-        {
-            **{key: value for key, value in block.items() if not key.endswith("_bar")},
-            "first": times[block["first_bar"]].isoformat(),
-            "last": times[block["last_bar"]].isoformat(),
-        }
-        for block in blocks
-    ]
+def _draw(trained: TrainedModel) -> dict[str, bytes]:
+    # A worker imports matplotlib only when it has something to draw.
+    from trainer.report.figures import draw_figures
+
+    # The other statuses need the trials of all jobs.
+    page = Page.of_trained(trained, "flat" if trained.flat_because else "")
+    return draw_figures(page, trained.record.to_frame())
+
+
+def _save(
+    model: TradingModel, data: Dataset, job: Job, config: TrainConfig, trained: TrainedModel
+) -> None:
+    """Write the files of the model: itself, its settings, its headline, its evidence."""
+    digests = ("data_digest", "fold_plan", "walk_forward_plan")
+    snapshot = {
+        **config.model_settings(),
+        "seed_of_fit": config.seed_of(job.symbol, job.model),
+        **{name: trained.params[name] for name in digests},
+    }
+    model.save(
+        trained.folder,
+        bars=data.meta.bars,
+        metrics=trained.headline.to_json(),
+        evidence=trained.evidence.to_json(),
+        config=snapshot,
+    )
 
 
 class _Clock:
@@ -208,23 +221,26 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """End a phase."""
         now = time.perf_counter()
         self.laps[name] = now - self._last
         self._last = now
 
 
-class _Counter:
-    """Counts fits for the progress bar, and the seconds inside them."""
+class _FitCounter:
+    """Number of fits for the progress callback, and the seconds inside them."""
 
-    def __init__(self, report: Report, total: int) -> None:
-        self._report, self._total, self._done = report, total, 0
+    def __init__(self, on_progress: OnProgress, total: int) -> None:
+        self._on_progress, self._total, self._done = on_progress, total, 0
         self.seconds = 0.0
-        report("fits", 0, total)
+        on_progress("fits", 0, total)
 
-    def tell(self, text: str) -> None:
-        self._report(f"fits: {text}", self._done, self._total)
-
-    def tick(self, seconds: float) -> None:
+    def count(self, seconds: float) -> None:
+        """Count a fit that took so many seconds."""
         self.seconds += seconds
         self._done += 1
-        self._report("fits", self._done, self._total)
+        self._on_progress("fits", self._done, self._total)
+
+    def describe(self, text: str) -> None:
+        """Pass on how far the current fit is."""
+        self._on_progress(f"fits: {text}", self._done, self._total)

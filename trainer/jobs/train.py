@@ -1,51 +1,51 @@
-"""A training run: tasks to workers, candidates to MLflow, sound ones to the registry."""
+"""A training run: jobs on workers, their candidates in MLflow, sound candidates in the registry."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.evidence.dossier import walk_forward_figures
+from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict, judge
-from trainer.job import Outcome, Task, TrainedModel
-from trainer.jobs.local_cluster import Engine, Listener
+from trainer.job import Job, JobResult, TrainedModel
+from trainer.jobs.local_cluster import OnJobProgress, WorkerPool
 from trainer.procedure.fit_cache import FitCache
 from trainer.registry.register import register_verified
 from trainer.registry.verify import Verifier
+from trainer.registry.version_tags import version_tags
+from trainer.report.html import candidate_report
 from trainer.report.markdown import describe
+from trainer.report.page import Page
 from trainer.scratch import scratch_folder
-from trainer.serving.manifest import MANIFEST, MANIFEST_TAG, sha256
-from trainer.statistics.costs import Terms
 from trainer.tracking.mlflow_runs import Tracking, open_tracking
-from trainer.tracking.store import STORE_ERRORS, shown, store_error
-from trainer.tracking.trials import find_campaign
+from trainer.tracking.store import STORE_ERRORS, redacted, store_error
+from trainer.tracking.trials import Trials, find_trials
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of one task.
+class Registration:
+    """A job's result with the version that was registered for it.
 
     Attributes
     ----------
-    outcome : Outcome
-        How training ended; its `error` also says why a candidate was not registered.
+    result : JobResult
+        End of the job. Its `error` is also the reason why a candidate was not registered.
     version : str or None
         Registered version.
     verdict : Verdict or None
-        What the evidence says of it; None if there is no model.
+        Verdict on the evidence; None if there is no model.
     seconds : dict of str to float
         Wall time of logging and verifying, beside the worker's own phases.
     run_id : str
-        Its run; empty if there is no model.
+        Run of the candidate; empty if there is no model.
     """
 
-    outcome: Outcome
+    result: JobResult
     version: str | None
     verdict: Verdict | None
     seconds: dict[str, float]
@@ -54,36 +54,46 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """A finished run: its results in the order of the tasks, and where to look at them."""
+    """A finished training run.
 
-    results: list[Result]
+    Attributes
+    ----------
+    results : list of Registration
+        In the order of the jobs: by symbol, then by model.
+    tracking_uri : str
+        Address of the store, without a password.
+    compare_link : str
+        Address in MLflow's UI that ranks the candidates.
+    """
+
+    results: list[Registration]
     tracking_uri: str
     compare_link: str
 
     @property
     def failed(self) -> bool:
-        """Whether any task has no registered version."""
-        return any(result.version is None for result in self.results)
+        """Whether any job has no registered version."""
+        return any(registration.version is None for registration in self.results)
 
 
 def train(
     config: TrainConfig,
-    engine: Engine,
+    pool: WorkerPool,
     *,
-    listen: Listener,
-    finished: Callable[[Result], None],
+    on_progress: OnJobProgress,
+    on_result: Callable[[Registration], None],
 ) -> Summary:
-    """Train every model for every symbol and register what is sound.
+    """Train every model for every symbol and register the candidates that pass verification.
 
     Parameters
     ----------
     config : TrainConfig
-    engine : Engine
+    pool : WorkerPool
         Open worker processes.
-    listen : callable
-        Told of progress within tasks.
-    finished : callable
-        Told of each result as it comes.
+    on_progress : callable
+        Called with name of the job, phase, units that are done, units in total.
+    on_result : callable
+        Called with each registration as it comes.
 
     Returns
     -------
@@ -92,101 +102,121 @@ def train(
     Raises
     ------
     TrainerError
-        If MLflow cannot be used. A failing task is part of the summary instead.
+        If MLflow cannot be used. The summary contains the jobs that failed.
     """
-    tasks = [Task(symbol, model) for symbol in config.symbols for model in config.models]
-    results: dict[Task, Result] = {}
+    jobs = [Job(symbol, model) for symbol in config.symbols for model in config.models]
+    registrations: dict[Job, Registration] = {}
     with (
         open_tracking(config.experiment, config.model_dump()) as tracking,
         scratch_folder() as workspace,
-        Verifier(tracking.uri, os.environ, len(tasks), config.surely_needed) as verifier,
+        Verifier(tracking.uri, os.environ, len(jobs), config.preloaded_models) as verifier,
     ):
-        for outcome in engine.run(tasks, workspace, listen):
-            results[outcome.task] = _record(tracking, verifier, outcome)
-            finished(results[outcome.task])
-        _conclude(tracking, results)
+        for result in pool.run(jobs, workspace, on_progress):
+            registrations[result.job] = _register(tracking, verifier, result)
+            on_result(registrations[result.job])
+        _conclude(tracking, registrations)
         if config.fit_cache:
             FitCache(Path(config.fit_cache_folder)).prune()
-        summary = Summary([results[t] for t in tasks], shown(tracking.uri), tracking.compare_link())
+        summary = Summary(
+            [registrations[job] for job in jobs], redacted(tracking.uri), tracking.compare_link()
+        )
         if summary.failed:
             tracking.fail()
         return summary
 
 
-def _record(tracking: Tracking, verifier: Verifier, outcome: Outcome) -> Result:
-    """Log a task's outcome, and verify and register its candidate."""
-    clock = time.perf_counter()
+def _register(tracking: Tracking, verifier: Verifier, result: JobResult) -> Registration:
+    """Log the result of a job, then verify and register its candidate."""
+    start = time.perf_counter()
     seconds: dict[str, float] = {}
     try:
-        with tracking.child(outcome) as run_id:
-            trained = outcome.trained
+        with tracking.child(result) as run_id:
+            trained = result.trained
             if trained is None:
-                return Result(outcome, None, None, seconds)
-            # The other trials are not all in yet.
+                return Registration(result, None, None, seconds)
+            # The criteria need all trials, and other jobs may still run.
             verdict = Verdict.of(trained.flat_because, [])
-            uri = tracking.log(run_id, outcome.task, trained, verdict)
-            seconds["log"] = time.perf_counter() - clock
+            note = describe(trained, verdict)
+            uri = tracking.log(run_id, result.job, trained, note, verdict.status)
+            seconds["log"] = time.perf_counter() - start
             version = register_verified(
                 tracking.client,
                 uri,
-                outcome.task.name,
-                tags=_version_tags(run_id, trained, verdict),
-                description=describe(trained, verdict),
+                result.job.name,
+                tags=version_tags(run_id, trained, verdict),
+                description=note,
                 verifier=verifier,
             )
-            seconds["verify"] = time.perf_counter() - clock - seconds["log"]
-            return Result(outcome, str(version.version), verdict, seconds, run_id)
+            seconds["verify"] = time.perf_counter() - start - seconds["log"]
+            return Registration(result, str(version.version), verdict, seconds, run_id)
     except STORE_ERRORS as error:
-        # The others go on: a full disk or a server that went away may be back for them.
+        # The other jobs go on: the next call of a full disk or a stopped server may succeed.
         text = str(store_error(tracking.uri, error))
-        return Result(replace(outcome, trained=None, error=text), None, None, seconds)
     except TrainerError as error:
-        return Result(replace(outcome, trained=None, error=str(error)), None, None, seconds)
+        text = str(error)
+    return Registration(replace(result, trained=None, error=text), None, None, seconds)
 
 
-def _conclude(tracking: Tracking, results: dict[Task, Result]) -> None:
-    """Hold each candidate against all trials of its symbol, those of this command included."""
+def _conclude(tracking: Tracking, registrations: dict[Job, Registration]) -> None:
+    """Judge each version with all trials of its symbol, those of this command included."""
     records = {
-        result.outcome.trained.record.digest: result.outcome.trained.record
-        for result in results.values()
-        if result.outcome.trained is not None
+        registration.result.trained.record.digest: registration.result.trained.record
+        for registration in registrations.values()
+        if registration.result.trained is not None
     }
-    for symbol in {task.symbol: None for task in results}:
-        campaign = None
-        for task, result in results.items():
-            trained, version = result.outcome.trained, result.version
-            if task.symbol != symbol or trained is None or version is None:
-                continue
-            try:
-                if campaign is None:
-                    campaign = find_campaign(tracking.client, tracking.experiment_id, symbol)
-                    campaign.records.update(records)
-                contract = trained.contract
-                terms = Terms(contract.costs, trained.params["periods_per_year"])
-                figures = campaign.figures(trained.record, interval=contract.interval, terms=terms)
-                own = walk_forward_figures(trained.metrics)
-                verdict = Verdict.of(trained.flat_because, judge({**own, **figures}))
-                tracking.conclude(result.run_id, task, version, trained, verdict, figures)
-                results[task] = replace(result, verdict=verdict)
-            except (TrainerError, *STORE_ERRORS) as error:
-                # It is registered and stays so; `promote` gathers the evidence again.
-                text = f"registered, but its evidence could not be gathered: {error}"
-                results[task] = replace(result, outcome=replace(result.outcome, error=text))
+    for symbol in dict.fromkeys(job.symbol for job in registrations):
+        _conclude_symbol(tracking, symbol, registrations, records)
 
 
-def _version_tags(run_id: str, trained: TrainedModel, verdict: Verdict) -> dict[str, str]:
-    return {
-        "run_id": run_id,
-        # Beside the files, and not among them: who alters them cannot alter this with them.
-        MANIFEST_TAG: sha256(trained.folder / MANIFEST),
-        "data_digest": str(trained.data["digest"]),
-        "feature_signature": str(trained.params["feature_signature"]),
-        # What a trader says of it.
-        "status": verdict.status,
-        "status_reason": verdict.reason,
-        **{
-            name: f"{trained.metrics[name]:.4f}"
-            for name in ("wf_net_sharpe", "wf_gross_sharpe")
-            if math.isfinite(trained.metrics[name])
-        },
-    }
+def _conclude_symbol(
+    tracking: Tracking,
+    symbol: str,
+    registrations: dict[Job, Registration],
+    records: Mapping[str, Record],
+) -> None:
+    trials = None
+    for job, registration in registrations.items():
+        trained, version = registration.result.trained, registration.version
+        if job.symbol != symbol or trained is None or version is None:
+            continue
+        try:
+            if trials is None:
+                trials = find_trials(tracking.client, tracking.experiment_id, symbol)
+                trials.records.update(records)
+            verdict = _conclude_version(
+                tracking, trials, registration.run_id, job, version, trained
+            )
+            registrations[job] = replace(registration, verdict=verdict)
+        except (TrainerError, *STORE_ERRORS) as error:
+            # The version stays registered; `promote` gathers the evidence again.
+            text = f"registered, but its evidence could not be gathered: {error}"
+            result = replace(registration.result, error=text)
+            registrations[job] = replace(registration, result=result)
+
+
+def _conclude_version(
+    tracking: Tracking,
+    trials: Trials,
+    run_id: str,
+    job: Job,
+    version: str,
+    trained: TrainedModel,
+) -> Verdict:
+    """Judge a version with all trials; write verdict and report to its run and its version."""
+    trial_metrics = trials.metrics(
+        trained.record, interval=trained.contract.interval, terms=trained.terms
+    )
+    criteria = judge({**trained.headline.metrics, **trial_metrics})
+    verdict = Verdict.of(trained.flat_because, criteria)
+    page = Page.of_trained(trained, verdict.status)
+    about = {"version": f"{job.name} version {version}", "run": run_id}
+    tracking.conclude(
+        run_id,
+        job,
+        version,
+        metrics=trial_metrics,
+        note=describe(trained, verdict, trial_metrics),
+        report_html=candidate_report(page, trained.figures, verdict, trial_metrics, about),
+        verdict=verdict,
+    )
+    return verdict

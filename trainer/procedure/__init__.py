@@ -1,1 +1,11 @@
 """From labelled rows to a fitted model, a calibrator and a threshold, without looking ahead."""
+
+#: The modules that other rooms may import.
+__all__ = [
+    "calibration",
+    "fit_cache",
+    "procedure",
+    "sample",
+    "splits",
+    "threshold_search",
+]

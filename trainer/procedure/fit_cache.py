@@ -1,4 +1,4 @@
-"""Fitted models kept by what they were fitted to: made once, then read."""
+"""A cache of fitted models: a fit is read if everything that it follows from is equal."""
 
 from __future__ import annotations
 
@@ -17,52 +17,56 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from adapters.base import Batch, ModelAdapter
 from features.atomic import replacing
+from trainer.arrays import IntArray
 from trainer.errors import TrainerError
 from trainer.scratch import scratch_folder
 
-#: Raise it when the files or the key change: older entries are then never looked at.
+#: Increase it when the files or the key change: older entries are then never read.
 FORMAT_VERSION = 1
-#: Bytes that the folder may hold after a command; what was used longest ago goes first.
+#: Largest size of the folder after a command, in bytes; the entries used longest ago are removed.
 LIMIT = 2 * 1024**3
 
-#: Rows, beyond the lookback, that a model read back must score as the fitted one before it is kept.
+#: Number of rows, in addition to the lookback, on which a model that is read from its file must
+#: give the scores of the fitted model before it is stored.
 _PROOF_ROWS = 256
-#: Files of an entry, and what a killed writer may leave of them. Nothing else is ever removed.
-_OURS = re.compile(r"\.?(?P<entry>.+_[0-9a-f]{32})\.(bin|json)(\.[0-9a-f]{32})?")
+#: Files of an entry, and files that a killed writer may leave. No other file is ever removed.
+_ENTRY_FILE = re.compile(r"\.?(?P<entry>.+_[0-9a-f]{32})\.(bin|json)(\.[0-9a-f]{32})?")
 
 
 @dataclass
 class FitCache:
-    """Fitted models in one folder, each with what its file does not hold beside it.
+    """Fitted models in one folder, each with a JSON file of the values that its own file lacks.
 
     Attributes
     ----------
     folder : pathlib.Path
         Usually ``data/fits``; made on first use.
     read : int
-        Fits that were read so far.
+        Number of fits that were read so far.
     """
 
     folder: Path
     read: int = field(default=0, init=False)
 
     def fetch(self, adapter: ModelAdapter, train: Batch, valid: Batch) -> ModelAdapter:
-        """Read the model that was fitted to these rows before, or fit it and keep it.
+        """Read the model that was fitted to these rows before, or fit it and store it.
 
         Parameters
         ----------
         adapter : ModelAdapter
-            Not fitted yet; says what is asked for.
+            Not fitted yet, with the settings of the fit.
         train, valid : Batch
-            What `ModelAdapter.fit` takes.
+            As for `ModelAdapter.fit`.
 
         Returns
         -------
         ModelAdapter
-            Fitted; a model that was read does what the fitted one did, bit for bit.
+            Fitted. A model that was read is equal to the fitted one, bit for bit, in all its
+            results.
 
         Raises
         ------
@@ -73,19 +77,19 @@ class FitCache:
         """
         key = fit_key(adapter, train, valid)
         stem = self.folder / f"{adapter.name}_{key[:32]}"
-        kept = _read(stem, key, adapter)
-        if kept is not None:
+        stored = _read(stem, key, adapter)
+        if stored is not None:
             self.read += 1
-            return kept
+            return stored
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
         adapter.fit(train, valid)
-        content = _proven(adapter, train)
+        content = _verified_content(adapter, train)
         if content is not None:
-            told = adapter.get_artifacts()
-            entry = {"key": key, "seal": _seal(key, told, content), "artifacts": told}
-            # Model first: it counts only with an entry that seals it, so a crash in between, or
-            # another process at the same key, leaves a sound entry or none.
+            artifacts = adapter.get_artifacts()
+            entry = {"key": key, "seal": _seal(key, artifacts, content), "artifacts": artifacts}
+            # Model first: it is read only if the seal in the JSON file fits it. So a crash between
+            # the two, or another process with the same key, leaves a valid entry or none.
             with self._writing(), replacing(stem.with_name(f"{stem.name}.bin")) as file:
                 file.write(content)
             with self._writing(), replacing(stem.with_name(f"{stem.name}.json")) as file:
@@ -93,25 +97,32 @@ class FitCache:
         return adapter
 
     def prune(self, limit: int = LIMIT) -> None:
-        """Remove the entries that were used longest ago, until at most `limit` bytes are left."""
+        """Remove the entries that were used longest ago, until at most `limit` bytes are left.
+
+        Parameters
+        ----------
+        limit : int
+            Bytes.
+        """
         entries: defaultdict[str, list[tuple[float, int, Path]]] = defaultdict(list)
-        # Another command may prune as well, and what cannot be removed harms nobody.
+        # Another command may prune at the same time, and a file that stays does no harm.
         with suppress(OSError):
             for path in self.folder.iterdir():
-                if name := _OURS.fullmatch(path.name):
+                if name := _ENTRY_FILE.fullmatch(path.name):
                     with suppress(OSError):
                         stat = path.stat()
                         entries[name["entry"]].append((stat.st_mtime, stat.st_size, path))
-        kept = 0
+        total = 0
         for files in sorted(entries.values(), key=max, reverse=True):
-            kept += sum(size for _, size, _ in files)
+            total += sum(size for _, size, _ in files)
             for _, _, path in files:
-                if kept > limit:
+                if total > limit:
                     with suppress(OSError):
                         path.unlink()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        """Turn errors of the file system into `TrainerError`."""
         try:
             yield
         except OSError as error:
@@ -123,16 +134,17 @@ class FitCache:
 
 
 def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:
-    """Digest of everything that a fit follows from: model, settings, code, environment, rows.
+    """Return a digest of everything that a fit follows from.
 
-    Forward returns and costs count only for a model that is fitted to them.
+    This is the model, its settings, the code, the environment and the rows. Forward returns and
+    costs count only for a model that is fitted to them.
 
     Returns
     -------
     str
-        SHA-256, in hex.
+        SHA-256, in hexadecimal.
     """
-    asked = {
+    settings = {
         "format": FORMAT_VERSION,
         "model": adapter.name,
         "task": adapter.task,
@@ -142,7 +154,7 @@ def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:
         "code": _code(type(adapter).__module__),
         "environment": _environment(),
     }
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     names = ["X", "y", "weight", "position"]
     if adapter.fitted_to == "returns":
         digest.update(repr((train.cost, valid.cost)).encode())
@@ -153,57 +165,57 @@ def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:
             shape = None if array is None else (array.shape, array.dtype.str)
             digest.update(f"|{name}{shape}".encode())
             if array is not None:
-                # Feature-major, as it is stored: nothing is copied.
+                # X is stored by columns, so that its transpose is contiguous and not copied.
                 digest.update(np.ascontiguousarray(array.T).data)
     return digest.hexdigest()
 
 
 def _read(stem: Path, key: str, adapter: ModelAdapter) -> ModelAdapter | None:
-    """Return the model of an entry; None if it is not there, or not what was written."""
+    """Return the model of an entry; None if there is no entry, or it is damaged."""
     model, facts = (stem.with_name(f"{stem.name}.{ending}") for ending in ("bin", "json"))
-    # Whatever a damaged file or a plug-in's `load` raises: the model is fitted again.
+    # A damaged file or the `load` of a plug-in may raise anything: the model is then fitted again.
     with suppress(Exception):
         entry = json.loads(facts.read_bytes())
-        told = entry["artifacts"]
-        if entry["key"] == key and entry["seal"] == _seal(key, told, model.read_bytes()):
-            loaded = _revived(type(adapter).load(model), adapter, told)
+        artifacts = entry["artifacts"]
+        if entry["key"] == key and entry["seal"] == _seal(key, artifacts, model.read_bytes()):
+            loaded = _restored(type(adapter).load(model), adapter, artifacts)
             with suppress(OSError):
-                os.utime(facts)  # used just now: see `prune`
+                os.utime(facts)  # `prune` reads the time of the last use
             return loaded
     return None
 
 
-def _proven(fitted: ModelAdapter, train: Batch) -> bytes | None:
-    """Return the model's file, if the model that is read from it is the fitted one in all it does.
+def _verified_content(fitted: ModelAdapter, train: Batch) -> bytes | None:
+    """Return the content of the model's file if it gives back the fitted model, else None.
 
-    What a file does not give back whole is not kept, and fitted every time.
+    A model that its file does not give back completely is not stored, and is fitted every time.
     """
-    told = fitted.get_artifacts()
-    if fitted.fit_device != "cpu" and told.get("device") == "cpu":
-        return None  # the GPU failed on the way: it may be back for the next fit
+    artifacts = fitted.get_artifacts()
+    if fitted.fit_device != "cpu" and artifacts.get("device") == "cpu":
+        return None  # the GPU failed during this fit, and may work in the next one
     last = slice(-(_PROOF_ROWS + fitted.lookback), None)
-    X, position = train.X[last], train.position[last]
-    # Whatever a plug-in's `save` or `load` raises is said where its model is verified.
+    X, position = train.X[last], train.position[last]  # (rows, f), (rows,)
+    # `save` or `load` of a plug-in may raise anything: the verification of its model reports it.
     with suppress(Exception), scratch_folder() as folder:
         first, again = folder / "model.bin", folder / "again.bin"
         fitted.save(first)
-        plain = json.loads(json.dumps(told))
-        loaded = _revived(type(fitted).load(first), fitted, plain)
+        loaded = _restored(type(fitted).load(first), fitted, json.loads(json.dumps(artifacts)))
         loaded.save(again)
         content = first.read_bytes()
-        if content == again.read_bytes() and _does(loaded, X, position) == _does(
-            fitted, X, position
-        ):
+        same_file = content == again.read_bytes()
+        if same_file and _results(loaded, X, position) == _results(fitted, X, position):
             return content
     return None
 
 
-def _does(model: ModelAdapter, X: Any, position: Any) -> tuple[object, ...]:
-    """Return what a model answers, in values that compare bit for bit."""
-    own = model.rollout(X, position)
+def _results(
+    model: ModelAdapter, X: npt.NDArray[np.float32], position: IntArray
+) -> tuple[Any, ...]:
+    """Return all results of a model, as values that compare bit for bit."""
+    own_positions = model.rollout(X, position)
     return (
         model.predict(X, position).tobytes(),
-        None if own is None else own.tobytes(),
+        None if own_positions is None else own_positions.tobytes(),
         model.task,
         model.lookback,
         model.trials,
@@ -211,23 +223,25 @@ def _does(model: ModelAdapter, X: Any, position: Any) -> tuple[object, ...]:
     )
 
 
-def _revived(loaded: ModelAdapter, asked: ModelAdapter, told: dict[str, Any]) -> ModelAdapter:
-    """Give a loaded model what its file does not hold: how it was asked for, what its fit told."""
-    loaded.seed, loaded.device, loaded.params = asked.seed, asked.device, asked.params
-    loaded.on_progress = asked.on_progress
-    loaded.get_artifacts = lambda: dict(told)  # type: ignore[method-assign]
+def _restored(
+    loaded: ModelAdapter, unfitted: ModelAdapter, artifacts: dict[str, Any]
+) -> ModelAdapter:
+    """Give a loaded model the values that its file lacks: settings, and artifacts of its fit."""
+    loaded.seed, loaded.device, loaded.params = unfitted.seed, unfitted.device, unfitted.params
+    loaded.on_progress = unfitted.on_progress
+    loaded.get_artifacts = lambda: dict(artifacts)  # type: ignore[method-assign]
     return loaded
 
 
-def _seal(key: str, told: dict[str, Any], content: bytes) -> str:
-    """Digest of an entry's parts together."""
-    text = json.dumps([key, told], sort_keys=True)
+def _seal(key: str, artifacts: dict[str, Any], content: bytes) -> str:
+    """Return a digest of all parts of an entry."""
+    text = json.dumps([key, artifacts], sort_keys=True)
     return hashlib.sha256(text.encode() + content).hexdigest()
 
 
 @functools.cache
 def _code(module: str) -> str:
-    """Digest of the sources of our adapters, and of the package that a plug-in's class is in."""
+    """Return a digest of the sources of `adapters`, and of the package of a plug-in's class."""
     digest = hashlib.sha256()
     for top in sorted({"adapters", module.partition(".")[0]}):
         package = sys.modules.get(top, sys.modules[module])
@@ -244,9 +258,9 @@ def _code(module: str) -> str:
 
 @functools.cache
 def _environment() -> list[str]:
-    """Return what fits are only equal within: interpreter, processor, versions of all that is here.
+    """Return interpreter, processor and versions: only within one environment are fits equal.
 
-    All distributions, and not those a model names: its libraries stand on others that it does not.
+    All installed distributions count, because a model names only those that it imports itself.
     """
     # From the names of their folders: reading their metadata takes most of a second.
     installed = {path.name for place in sys.path for path in Path(place).glob("*.dist-info")}
@@ -254,10 +268,10 @@ def _environment() -> list[str]:
 
 
 def _processor() -> list[str]:
-    """Kind of processor and what it can do: numerical libraries choose their code by it."""
+    """Return kind and features of the processor: numerical libraries select their code by them."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return [platform.machine(), platform.processor()]
     first = info.read_text().partition("\n\n")[0].splitlines()
-    told = ("model name", "flags", "Features", "CPU implementer", "CPU part")
-    return [platform.machine(), *(line for line in first if line.startswith(told))]
+    fields = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+    return [platform.machine(), *(line for line in first if line.startswith(fields))]

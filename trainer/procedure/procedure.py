@@ -1,4 +1,8 @@
-"""The procedure: from rows to a model, a calibrator and a threshold, none of which saw its test."""
+"""The procedure: it fits a model, a calibrator and a threshold to labelled rows.
+
+No part is evaluated on rows that it was fitted to. Scores come from models of other folds, and the
+threshold is chosen on probabilities whose calibrators did not see the fold.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.base import ModelAdapter
+from trainer.arrays import FloatArray, IntArray
 from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.fit_cache import FitCache
-from trainer.procedure.sample import FloatArray, IntArray, Sample, score_rows
+from trainer.procedure.sample import Sample, score_rows
 from trainer.procedure.splits import PurgedKFold, plan_digest, purged_tail
 from trainer.procedure.threshold_search import ThresholdSearch, optimise_threshold
 from trainer.serving.calibrators import Calibrator
@@ -21,15 +26,15 @@ from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import performance, probability_metrics
 
-#: Share of a fit's latest rows that early stopping watches.
+#: Share of the rows of a fit, the latest ones, that are used for early stopping only.
 TAIL_FRACTION = 0.15
-#: Probability metrics of a fold, then its performance after costs.
+#: Metrics of a fold: of its probabilities, then of its performance after costs.
 FOLD_METRICS = ("log_loss", "brier", "roc_auc", "net_sharpe", "gross_sharpe", "turnover")
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What the procedure returns.
+    """Result of one run of the procedure.
 
     Attributes
     ----------
@@ -40,20 +45,20 @@ class Fitted:
     threshold : Threshold
         Chosen on cross-calibrated probabilities.
     search : ThresholdSearch
-        The curve it was chosen from.
+        The curve from which it was chosen.
     probability : float64 array of shape (n,)
-        Cross-calibrated out-of-fold probabilities. They chose the threshold, so whatever is
-        measured on them is called ``val_``.
-    fold_metrics : list of dict
+        Cross-calibrated out-of-fold probabilities. The threshold was chosen on them, so every
+        metric that is measured on them has the prefix ``val_``.
+    fold_metrics : list of dict of str to float
         `FOLD_METRICS` of each fold.
     curves : list of list of float
-        What each fold's fit saw on the rows that stop it early, check by check.
+        Loss of the fit of each fold on its early-stopping rows, check by check.
     plan_digest : str
         Digest of the folds.
     fold_models : list of ModelAdapter
         The fitted model of each fold.
     fold_rows : list of int64 arrays
-        Rows that each of them did not see.
+        Test rows of each fold, which its model did not see.
     """
 
     adapter: ModelAdapter
@@ -69,7 +74,7 @@ class Fitted:
 
     @property
     def flat_because(self) -> str:
-        """Why it does not trade; empty if it does."""
+        """Why the model does not trade; empty if it does."""
         if self.threshold.value is not None:
             return ""
         if self.calibrator.is_constant:
@@ -77,35 +82,46 @@ class Fitted:
         return "out of fold, no threshold paid for its costs"
 
     def positions(self, sample: Sample, rows: IntArray) -> tuple[FloatArray, npt.NDArray[np.int8]]:
-        """Probabilities and positions of rows that were not fitted on."""
+        """Return probabilities and positions of rows that were not fitted on.
+
+        Parameters
+        ----------
+        sample : Sample
+        rows : int64 array of shape (m,)
+            Row indices, increasing.
+
+        Returns
+        -------
+        probability : float64 array of shape (m,)
+        position : int8 array of shape (m,)
+        """
         probability = self.calibrator.transform(score_rows(self.adapter, sample, rows))
         return probability, self.threshold.positions(probability)
 
 
 @dataclass(frozen=True)
 class Procedure:
-    """Settings of the procedure; the same for the walk-forward evaluation and for production.
+    """Settings of the procedure; walk-forward and production model use the same settings.
 
     Attributes
     ----------
     make_adapter : callable
-        Gives an unfitted adapter.
+        Returns a new adapter that is not fitted.
     n_splits, embargo : int
-        Purged K-fold.
+        Of the purged K-fold.
     horizon : int
-        Bars an outcome is read over.
+        Bars over which a label is read.
     terms : Terms
         Costs per side, and bars in a trading year.
-    calibration : str
-        ``platt``, ``isotonic``, ``none`` or ``auto``.
+    calibration : {"platt", "isotonic", "none", "auto"}
     allow_short : bool
         Whether positions may be short.
     on_fit : callable
-        Called after each fit with its wall seconds, read or made: what a progress bar counts.
-    on_tell : callable
-        Told how a long fit goes on.
+        Called after each fit, also after one that is read from the cache, with its wall seconds.
+    on_progress : callable
+        Called during a long fit with a short text.
     fit_cache : FitCache, optional
-        Where fits are read from that were made before.
+        Cache of the fits.
     """
 
     make_adapter: Callable[[], ModelAdapter]
@@ -116,16 +132,11 @@ class Procedure:
     calibration: str = "platt"
     allow_short: bool = True
     on_fit: Callable[[float], None] = lambda seconds: None
-    on_tell: Callable[[str], None] = lambda text: None
+    on_progress: Callable[[str], None] = lambda text: None
     fit_cache: FitCache | None = None
 
-    @property
-    def n_fits(self) -> int:
-        """Fits of one run of the procedure."""
-        return self.n_splits + 1
-
     def folds(self, sample: Sample) -> list[tuple[IntArray, IntArray]]:
-        """Purged and embargoed folds of these rows."""
+        """Return the purged and embargoed folds of these rows, as (train, test) row indices."""
         splitter = PurgedKFold(
             self.n_splits,
             embargo=self.embargo,
@@ -154,46 +165,56 @@ class Procedure:
         AdapterError
             If the model cannot be fitted.
         """
+        # 1. Out-of-fold scores: each row is scored by a model that did not see its label span.
         folds = self.folds(sample)
-        scores = np.full(len(sample), np.nan)
+        scores = np.full(len(sample), np.nan)  # (n,)
         curves, models = [], []
         for train, test in folds:
             adapter = self.fit(sample, train)
             models.append(adapter)
             scores[test] = score_rows(adapter, sample, test)
             curves.append([float(v) for v in adapter.get_artifacts().get("valid_curve", [])])
+
+        # 2. Calibrator, on all out-of-fold scores.
         everything = np.arange(len(sample))
         calibrator = self._calibrate(self.calibration, sample, scores, everything, folds)
-        probability = np.full(len(sample), np.nan)
-        for train, test in folds:
-            # The fold's own outcomes may not shape the probabilities that its threshold is
-            # judged on; its purged training rows are exactly those that do not overlap them.
-            # The same kind as the final one, or `auto` would choose the threshold on another.
-            other = self._calibrate(calibrator.kind, sample, scores, train, None)
-            probability[test] = other.transform(scores[test])
+
+        # 3. Cross-calibrated probabilities, and the threshold that is chosen on them.
+        probability = self._cross_calibrate(calibrator, sample, scores, folds)  # (n,)
         search = self._search(sample, probability)
-        # A calibrator without slope says that scores do not rank outcomes: nothing to trade on.
+        # A calibrator without slope means that scores do not rank outcomes: no reason to trade.
         threshold = (
             Threshold(None, self.allow_short) if calibrator.is_constant else search.threshold
         )
+
+        # 4. Production model, on all rows.
         return Fitted(
-            self.fit(sample, everything),
-            calibrator,
-            threshold,
-            search,
-            probability,
-            [self._measure(sample, probability, threshold, test) for _, test in folds],
-            curves,
-            plan_digest(folds),
-            models,
-            [test for _, test in folds],
+            adapter=self.fit(sample, everything),
+            calibrator=calibrator,
+            threshold=threshold,
+            search=search,
+            probability=probability,
+            fold_metrics=[
+                self._fold_metrics(sample, probability, threshold, test) for _, test in folds
+            ],
+            curves=curves,
+            plan_digest=plan_digest(folds),
+            fold_models=models,
+            fold_rows=[test for _, test in folds],
         )
 
     def fit(self, sample: Sample, rows: IntArray) -> ModelAdapter:
-        """Fit one model on these rows; early stopping watches their purged tail."""
+        """Return a new model fitted on these rows, with early stopping on their purged tail.
+
+        Parameters
+        ----------
+        sample : Sample
+        rows : int64 array of shape (m,)
+            Row indices, increasing.
+        """
         train, tail = purged_tail(sample.bar[rows], sample.label_end[rows], TAIL_FRACTION)
         adapter = self.make_adapter()
-        adapter.on_progress = self.on_tell
+        adapter.on_progress = self.on_progress
         cost = self.terms.costs.share
         fit_rows, tail_rows = sample.batch(rows[train], cost), sample.batch(rows[tail], cost)
         started = time.perf_counter()
@@ -212,6 +233,11 @@ class Procedure:
         rows: IntArray,
         folds: list[tuple[IntArray, IntArray]] | None,
     ) -> Calibrator:
+        """Return a calibrator that is fitted to the finite scores of these rows.
+
+        `folds` are used by the method ``auto``, and only if no score is NaN: with other rows, their
+        positions would be wrong.
+        """
         usable = rows[np.isfinite(scores[rows])]
         splits = None
         if folds is not None and len(usable) == len(sample):
@@ -224,7 +250,28 @@ class Procedure:
             splits=splits,
         )
 
+    def _cross_calibrate(
+        self,
+        calibrator: Calibrator,
+        sample: Sample,
+        scores: FloatArray,
+        folds: list[tuple[IntArray, IntArray]],
+    ) -> FloatArray:
+        """Return the probabilities of each fold from a calibrator of its training rows, (n,).
+
+        The outcomes of a fold must not shape the probabilities on which its threshold is chosen.
+        Its purged training rows are exactly the rows that do not overlap them. The kind is that of
+        the final calibrator: `auto` could choose another kind for a fold, and the threshold would
+        be chosen on another scale.
+        """
+        probability = np.full(len(sample), np.nan)
+        for train, test in folds:
+            of_fold = self._calibrate(calibrator.kind, sample, scores, train, None)
+            probability[test] = of_fold.transform(scores[test])
+        return probability
+
     def _search(self, sample: Sample, probability: FloatArray) -> ThresholdSearch:
+        """Search the threshold on all bars; a bar without a row is flat."""
         axis = BarAxis.of(sample.bar)
         return optimise_threshold(
             axis.place(probability, np.nan),
@@ -233,20 +280,49 @@ class Procedure:
             allow_short=self.allow_short,
         )
 
-    def _measure(
+    def _fold_metrics(
         self, sample: Sample, probability: FloatArray, threshold: Threshold, rows: IntArray
     ) -> dict[str, float]:
-        known = rows[np.isfinite(probability[rows])]
-        measured = {
-            **probability_metrics(probability[known], sample.outcome[known]),
-            **self.performance(sample, rows, threshold.positions(probability[rows])),
+        position = threshold.positions(probability[rows])
+        metrics = self.measure(sample, rows, probability[rows], position)
+        return {name: metrics[name] for name in FOLD_METRICS}
+
+    def measure(
+        self,
+        sample: Sample,
+        rows: IntArray,
+        probability: FloatArray,
+        position: npt.NDArray[np.int8],
+    ) -> dict[str, float]:
+        """Return performance and probability metrics of decisions at these rows.
+
+        Parameters
+        ----------
+        sample : Sample
+        rows : int64 array of shape (m,)
+            Rows of the sample, increasing.
+        probability : float64 array of shape (m,)
+            Rows without a probability (NaN) count for the performance only.
+        position : int8 array of shape (m,)
+        """
+        known = np.isfinite(probability)
+        return {
+            **self.performance(sample, rows, position),
+            **probability_metrics(probability[known], sample.outcome[rows[known]]),
         }
-        return {name: measured[name] for name in FOLD_METRICS}
 
     def performance(
         self, sample: Sample, rows: IntArray, position: npt.NDArray[np.int8]
     ) -> dict[str, float]:
-        """Measure positions at these rows, flat wherever a bar has no row."""
+        """Return the performance of positions at these rows; a bar without a row is flat.
+
+        Parameters
+        ----------
+        sample : Sample
+        rows : int64 array of shape (m,)
+            Row indices, increasing.
+        position : int8 array of shape (m,)
+        """
         axis = BarAxis.of(sample.bar[rows])
         return performance(
             axis.place(position.astype(float), 0.0),

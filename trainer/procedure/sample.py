@@ -1,4 +1,4 @@
-"""Labelled rows as the procedure takes them, and the bar axis that they stand on."""
+"""Labelled rows in the form that the procedure takes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ import numpy.typing as npt
 
 from adapters.base import Batch, ModelAdapter
 from features.dataset import Dataset, take_rows
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from trainer.arrays import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Labelled rows in time order, with all that the procedure needs of them.
+    """Labelled rows in time order.
 
     Attributes
     ----------
     X : float32 array of shape (n, f)
     y : float64 array of shape (n,)
-        What the model is fitted to: class, or return.
+        Label that the model is fitted to: class, or return.
     outcome : float64 array of shape (n,)
-        1 where the outcome was a rise, else 0: what probabilities are about.
+        1 if the label was a rise, else 0; probabilities refer to it.
     weight, forward_return : float64 arrays of shape (n,)
     bar, label_end : int64 arrays of shape (n,)
-        Closed label intervals in bar positions.
+        First and last bar position of each label span, which includes both ends.
     """
 
     X: npt.NDArray[np.float32]
@@ -41,7 +39,7 @@ class Sample:
 
     @classmethod
     def of(cls, data: Dataset) -> Self:
-        """All rows of a dataset."""
+        """Return all rows of a dataset."""
         meta = data.meta
         outcome = data.y if meta.label.is_classification else (data.y > 0).astype(float)
         return cls(
@@ -60,7 +58,15 @@ class Sample:
         )  # fmt: skip
 
     def batch(self, rows: IntArray, cost: float = 0.0) -> Batch:
-        """Return the rows as a model gets them; `cost` is a share of the notional, per side."""
+        """Return the rows in the form that `ModelAdapter.fit` takes.
+
+        Parameters
+        ----------
+        rows : int64 array
+            Row indices, increasing.
+        cost : float, default 0
+            Cost per side, as a share of the traded notional.
+        """
         return Batch(
             take_rows(self.X, rows), self.y[rows], self.weight[rows], self.bar[rows],
             self.forward_return[rows], cost,
@@ -68,12 +74,27 @@ class Sample:
 
 
 def score_rows(adapter: ModelAdapter, sample: Sample, rows: IntArray) -> FloatArray:
-    """Score rows, giving a sequence model the earlier rows that its window reads."""
+    """Score rows, with the earlier rows that the windows of a sequence model contain.
+
+    Parameters
+    ----------
+    adapter : ModelAdapter
+        Fitted.
+    sample : Sample
+    rows : int64 array of shape (m,)
+        Row indices, increasing.
+
+    Returns
+    -------
+    float64 array of shape (m,)
+        NaN where a row has no complete window.
+    """
     if adapter.lookback == 1:
         return adapter.predict(take_rows(sample.X, rows), sample.bar[rows])
-    needed = np.zeros(len(sample) + 1, dtype=np.int64)
-    np.add.at(needed, np.maximum(rows - adapter.lookback + 1, 0), 1)
-    np.add.at(needed, rows + 1, -1)
-    context = np.flatnonzero(np.cumsum(needed[:-1]))
-    scores = adapter.predict(take_rows(sample.X, context), sample.bar[context])
+    # Rows in at least one window: +1 where a window begins, -1 after its end, summed up.
+    change = np.zeros(len(sample) + 1, dtype=np.int64)  # (n + 1,)
+    np.add.at(change, np.maximum(rows - adapter.lookback + 1, 0), 1)
+    np.add.at(change, rows + 1, -1)
+    context = np.flatnonzero(np.cumsum(change[:-1]))  # (c,)
+    scores = adapter.predict(take_rows(sample.X, context), sample.bar[context])  # (c,)
     return scores[np.searchsorted(context, rows)]

@@ -1,1 +1,12 @@
-"""Versions in the MLflow Model Registry: verified, registered, promoted, rolled back."""
+"""Keep versions in the MLflow Model Registry: verify, register, promote and roll back."""
+
+# The modules that other rooms may import; the others are private.
+__all__ = [
+    "alias",
+    "criteria",
+    "promotion",
+    "register",
+    "verify",
+    "version_tags",
+    "versions",
+]

@@ -1,4 +1,4 @@
-"""Moving an alias: one mover at a time, and every move written down where the version is."""
+"""Moves of an alias: one mover at a time, each move recorded in a tag of its version."""
 
 from __future__ import annotations
 
@@ -11,43 +11,47 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from mlflow import MlflowClient
 
 from trainer.errors import TrainerError
 from trainer.processes import is_alive, process_identity
-from trainer.tracking.store import versions
+from trainer.tracking.model_uri import LATEST, find_version, list_versions
 
-_INTENT, _MOVE = "moving.", "move."
-#: How long a mover holds an alias at most; what is older was left by one that died elsewhere.
-_HELD_SECONDS = 120
-#: How long to wait for another mover, which is done within a second or two.
+#: First parts of tag names: a claim of a mover (tag of the registered model), and a move (tag of
+#: the version that the alias moves to).
+_CLAIM, _MOVE = "moving.", "move."
+#: Seconds after which a claim is void: its mover died on another machine.
+_CLAIM_SECONDS = 120
+#: Seconds to wait for another mover, which needs one or two.
 _WAIT_SECONDS = 15
+#: States of a move: before and after the alias is set.
+_INTENDED, _DONE = "intended", "done"
 
 
 @dataclass(frozen=True)
 class Move:
-    """An alias from one version to another, and why.
+    """An alias that moves from one version to another, with the reasons.
 
     Attributes
     ----------
     name, alias : str
         Registered model, and its alias; ``latest`` for a rollback.
     to : str
-        Version that it points to now; empty for a rollback, whose version holds its tag.
+        Version that it moves to; empty for a rollback, whose tag is that of the new version.
     before : str or None
         Version that it pointed to.
     forced : bool
         Whether the gate was overruled.
     reason : str
-        In the words of who moved it.
+        Reason that the user gave.
     evidence : list of dict
-        The criteria with their figures.
+        The gate's criteria as JSON values.
     who, when : str
-        User and machine; UTC.
+        User and machine; UTC, ISO 8601.
     """
 
     name: str
@@ -62,23 +66,51 @@ class Move:
 
     @property
     def tag(self) -> str:
-        """Name of the tag that holds it: moves sort by time."""
+        """Name of the tag that records the move; names sort by time."""
         moment = datetime.fromisoformat(self.when).strftime("%Y%m%dT%H%M%S.%f")
         return f"{_MOVE}{self.alias}.{moment}"
 
 
+@dataclass(frozen=True)
+class MoveRecord(Move):
+    """A move as it was recorded.
+
+    Attributes
+    ----------
+    state : str
+        ``done``, ``intended``, ``interrupted: ...`` or ``lost: ...``.
+    """
+
+    state: str = _INTENDED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values, with the name of its tag."""
+        return {"tag": self.tag, **asdict(self)}
+
+    @classmethod
+    def from_tag(cls, text: str, version: str) -> Self | None:
+        """Read a tag of a version; None for another text, since people write tags, too."""
+        entry = _read_object(text)
+        try:
+            datetime.fromisoformat(entry["when"])
+            record = cls(**{name: entry[name] for name in (f.name for f in fields(cls))})
+        except (KeyError, TypeError, ValueError):
+            return None
+        return record if record.to else replace(record, to=version)
+
+
 def holder(client: MlflowClient, name: str, alias: str) -> str | None:
-    """Version that an alias points to, if any."""
-    found = client.get_registered_model(name).aliases.get(alias)
-    return None if found is None else str(found)
+    """Return the version that an alias points to; None if it points to none."""
+    version = client.get_registered_model(name).aliases.get(alias)
+    return None if version is None else str(version)
 
 
 def move(client: MlflowClient, wanted: Move) -> None:
-    """Point an alias to a version, if it still points to where the mover saw it.
+    """Point an alias to a version, unless it was moved since the caller read it.
 
-    The move is written down as intended, the alias set by one call, and then the move is written
-    down as done: whatever is interrupted, the alias points to one of the two, and what is said of
-    it can be told (`history`).
+    The move is recorded as intended, the alias is set by one call, and the move is recorded as
+    done. If the process dies in between, the alias points to one of the two versions, and `settle`
+    completes the record.
 
     Parameters
     ----------
@@ -88,65 +120,88 @@ def move(client: MlflowClient, wanted: Move) -> None:
     Raises
     ------
     TrainerError
-        If somebody else moved it meanwhile, which is written down too, or is moving it.
+        If the alias no longer points to `wanted.before`, which is recorded as well, or another
+        mover is moving it.
     """
-    with _alone(client, wanted.name, wanted.alias):
+    with _exclusive_claim(client, wanted.name, wanted.alias):
         _settle(client, wanted.name, wanted.alias)
-        now = holder(client, wanted.name, wanted.alias)
-        if now != wanted.before:
-            _write(client, wanted, f"lost: version {now} was made @{wanted.alias} meanwhile")
+        present = holder(client, wanted.name, wanted.alias)
+        if present != wanted.before:
+            _record(client, wanted, f"lost: version {present} was made @{wanted.alias} meanwhile")
             raise TrainerError(
-                f"@{wanted.alias} of {wanted.name} moved from {_said(wanted.before)} to "
-                f"{_said(now)} while version {wanted.to} was judged; run it again to be held "
-                "against the new one"
+                f"@{wanted.alias} of {wanted.name} moved from {_version_text(wanted.before)} to "
+                f"{_version_text(present)} while version {wanted.to} was judged; run it again to "
+                "compare it with the new one"
             )
-        _write(client, wanted, "intended")
+        _record(client, wanted, _INTENDED)
         client.set_registered_model_alias(wanted.name, wanted.alias, wanted.to)
-        _write(client, wanted, "done")
+        _record(client, wanted, _DONE)
 
 
 def settle(client: MlflowClient, name: str, alias: str) -> None:
-    """Say of moves of an alias that were interrupted whether they came about.
+    """Complete the records of moves that were interrupted: done, or not done.
 
     Raises
     ------
     TrainerError
-        If somebody is moving it.
+        If another mover is moving the alias.
     """
-    with _alone(client, name, alias):
+    with _exclusive_claim(client, name, alias):
         _settle(client, name, alias)
 
 
-def registered(name: str, before: str) -> dict[str, str]:
-    """Return the tag of a move that needs no alias: a rollback, which registers a version.
+def rollback_record(name: str, before: str) -> dict[str, str]:
+    """Return the tag that records a rollback: MLflow itself moves ``@latest`` to the new version.
 
-    The tag is registered with the version, in one call: nothing can come between.
+    The tag is registered together with the new version, in one call, so that a version without its
+    record cannot exist.
+
+    Parameters
+    ----------
+    name : str
+        Registered model.
+    before : str
+        Newest version before the rollback.
     """
-    done = Move(name, "latest", "", before)
-    return {done.tag: _entry(done, "done")}
+    done = Move(name, LATEST, "", before)
+    return {done.tag: _entry(done, _DONE)}
 
 
-def history(client: MlflowClient, name: str) -> list[dict[str, Any]]:
-    """Return every move of a registered model's aliases, oldest first, with its ``state``."""
-    found = [
-        {"tag": key, **entry, "to": entry.get("to") or str(version.version)}
-        for version in versions(client, name)
+def history(client: MlflowClient, name: str) -> list[MoveRecord]:
+    """Return every recorded move of a registered model's aliases, oldest first.
+
+    Raises
+    ------
+    TrainerError
+        If there is no such model, or it has no version.
+    """
+    # An unknown model is an error, not an empty history.
+    find_version(client, name)
+    records = [
+        record
+        for version in list_versions(client, name)
         for key, text in version.tags.items()
         if key.startswith(_MOVE)
-        for entry in [_read(text)]
+        and (record := MoveRecord.from_tag(text, str(version.version))) is not None
     ]
-    return sorted(found, key=lambda entry: str(entry.get("when", "")))
+    return sorted(records, key=lambda record: record.when)
 
 
 @contextmanager
-def _alone(client: MlflowClient, name: str, alias: str) -> Iterator[None]:
-    """Hold the right to move an alias.
+def _exclusive_claim(client: MlflowClient, name: str, alias: str) -> Iterator[None]:
+    """Hold the exclusive right to move an alias.
 
-    MLflow sets aliases without looking, and offers no lock. But tags are written one by one and
-    read after: who writes that he is about to move, and then finds nobody else writing so, is
-    alone; who finds somebody withdraws and tries again.
+    MLflow sets an alias unconditionally and offers no lock. A mover therefore writes a claim, a
+    tag with a name of its own, and reads all claims after that. Without another claim it has the
+    right. With another claim it removes its own, waits for a random time and tries again. Of two
+    movers, at least one reads the claim of the other, so that they never both have the right.
+
+    Raises
+    ------
+    TrainerError
+        If another mover has the right for longer than `_WAIT_SECONDS`.
     """
-    own = f"{_INTENT}{alias}.{uuid.uuid4().hex}"
+    own = f"{_CLAIM}{alias}.{uuid.uuid4().hex}"
     claim = {
         "who": f"{_user()}@{socket.gethostname()}",
         "host": socket.gethostname(),
@@ -157,7 +212,7 @@ def _alone(client: MlflowClient, name: str, alias: str) -> Iterator[None]:
     try:
         while True:
             client.set_registered_model_tag(name, own, json.dumps(claim))
-            others = _others(client, name, alias, own)
+            others = _other_claims(client, name, alias, own)
             if not others:
                 break
             client.delete_registered_model_tag(name, own)
@@ -173,48 +228,53 @@ def _alone(client: MlflowClient, name: str, alias: str) -> Iterator[None]:
             client.delete_registered_model_tag(name, own)
 
 
-def _others(client: MlflowClient, name: str, alias: str, own: str) -> list[dict[str, Any]]:
-    """Claims of movers that live; those of dead ones are removed."""
-    found = []
+def _other_claims(client: MlflowClient, name: str, alias: str, own: str) -> list[dict[str, Any]]:
+    """Return the valid claims of other movers; remove the void ones."""
+    claims = []
     for key, text in client.get_registered_model(name).tags.items():
-        if not key.startswith(f"{_INTENT}{alias}.") or key == own:
+        if not key.startswith(f"{_CLAIM}{alias}.") or key == own:
             continue
-        claim = _read(text)
-        here = claim.get("host") == socket.gethostname()
-        dead = here and not is_alive(str(claim.get("process")))
-        since = claim.get("since")
-        # What was not written by a mover, or by a clock that is far off, would hold it for ever.
-        known = isinstance(since, int | float) and abs(time.time() - since) <= _HELD_SECONDS
-        if dead or not known:
-            client.delete_registered_model_tag(name, key)
+        claim = _read_object(text)
+        if _is_valid(claim):
+            claims.append(claim)
         else:
-            found.append(claim)
-    return found
+            client.delete_registered_model_tag(name, key)
+    return claims
+
+
+def _is_valid(claim: dict[str, Any]) -> bool:
+    """Return whether the mover of a claim may still be alive."""
+    on_this_machine = claim.get("host") == socket.gethostname()
+    if on_this_machine and not is_alive(str(claim.get("process"))):
+        return False
+    since = claim.get("since")
+    # A claim that no mover wrote, or that a wrong clock dated, would block the alias for ever.
+    return isinstance(since, int | float) and abs(time.time() - since) <= _CLAIM_SECONDS
 
 
 def _settle(client: MlflowClient, name: str, alias: str) -> None:
-    """Say of moves that were interrupted whether they came about."""
-    now = holder(client, name, alias)
-    for version in versions(client, name):
+    """Complete the records of interrupted moves; the caller holds the claim."""
+    present = holder(client, name, alias)
+    for version in list_versions(client, name):
         for key, text in version.tags.items():
-            entry = _read(text) if key.startswith(f"{_MOVE}{alias}.") else {}
-            if entry.get("state") != "intended":
+            entry = _read_object(text) if key.startswith(f"{_MOVE}{alias}.") else {}
+            if entry.get("state") != _INTENDED:
                 continue
-            came = entry.get("to") == now
-            entry["state"] = "done" if came else "interrupted: the alias was not moved"
+            done = entry.get("to") == present
+            entry["state"] = _DONE if done else "interrupted: the alias was not moved"
             client.set_model_version_tag(name, version.version, key, json.dumps(entry))
 
 
-def _write(client: MlflowClient, said: Move, state: str) -> None:
-    client.set_model_version_tag(said.name, said.to, said.tag, _entry(said, state))
+def _record(client: MlflowClient, moved: Move, state: str) -> None:
+    client.set_model_version_tag(moved.name, moved.to, moved.tag, _entry(moved, state))
 
 
-def _entry(said: Move, state: str) -> str:
-    return json.dumps({**asdict(said), "state": state})
+def _entry(moved: Move, state: str) -> str:
+    return json.dumps({**asdict(moved), "state": state})
 
 
-def _read(text: str) -> dict[str, Any]:
-    """Read a tag; people may write tags, too."""
+def _read_object(text: str) -> dict[str, Any]:
+    """Return the JSON object of a tag; empty for any other text."""
     try:
         entry = json.loads(text)
     except ValueError:
@@ -222,13 +282,13 @@ def _read(text: str) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
-def _said(version: str | None) -> str:
+def _version_text(version: str | None) -> str:
     return "no version" if version is None else f"version {version}"
 
 
 def _user() -> str:
-    """Who asks: the name given to the tracking server, else that of the machine's account."""
+    """Return the user's name at the tracking server, or else on this machine."""
     try:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (KeyError, OSError):  # a container's account may have no name
+    except (KeyError, OSError):  # the account of a container may have no name
         return str(os.getuid())

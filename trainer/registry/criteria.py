@@ -1,53 +1,23 @@
 """Criteria of a promotion that need the loaded model or the alias's present version."""
 
 from trainer.evidence.verdict import Criterion
-from trainer.registry.paired import Compared
+from trainer.registry.paired import PairedComparison
 from trainer.serving.contract import Contract
 
-#: Share of paired resamples in which a challenger does at least as well as the holder.
+#: Least share of paired resamples in which the version does at least as well as the present one.
 LEAST_AT_LEAST = 0.5
-#: Bars that both must have decided out of sample.
+#: Least number of bars that both versions decided out of sample.
 LEAST_BARS = 250
 
 
-def versus(alias: str, before: str | None, compared: Compared | None) -> Criterion:
-    """Ask that a version is not worse than the alias's present one, on the same bars.
-
-    It passes if it does at least as well in half of the paired resamples: what is asked is not
-    proof that it is better, which takes years of bars, but that it is not the lesser choice.
+def model_trades(flat_because: str) -> Criterion:
+    """Require that the production model trades; its walk-forward may have, and the model not.
 
     Parameters
     ----------
-    alias : str
-    before : str or None
-        The present version; None passes, there is nothing to be worse than.
-    compared : Compared or None
-        Challenger against present version.
+    flat_because : str
+        Why it does not trade; empty if it does.
     """
-    name = f"not worse than the present @{alias}"
-    if before is None or compared is None:
-        return Criterion(name, "there is none", "-", True, "")
-    found = compared.difference
-    rule = f"as good in >= {LEAST_AT_LEAST:.0%} of resamples, on >= {LEAST_BARS} same bars"
-    figure = (
-        f"as good in {found.at_least:.0%}; Sharpe {found.observed:+.2f} "
-        f"({found.lower:+.2f} to {found.upper:+.2f}) on {compared.bars:,} bars, "
-        f"{compared.rescored:,} of them after training"
-    )
-    if not compared.same_prices:
-        why = f"it saw other prices than version {before} on the same bars"
-        return Criterion(name, f"{figure}; other prices", rule, False, why)
-    enough = compared.bars >= LEAST_BARS
-    why = (
-        f"it is worse than version {before}, the present @{alias}"
-        if enough
-        else f"it has only {compared.bars:,} bars in common with version {before}"
-    )
-    return Criterion(name, figure, rule, enough and found.at_least >= LEAST_AT_LEAST, why)
-
-
-def trades(flat_because: str) -> Criterion:
-    """Ask that the model itself trades: a walk-forward may have, and the model of today not."""
     return Criterion(
         "the model trades",
         f"flat: {flat_because}" if flat_because else "it does",
@@ -57,28 +27,70 @@ def trades(flat_because: str) -> Criterion:
     )
 
 
-def unknown(alias: str, before: str, why: str) -> Criterion:
-    """Fail what cannot be compared: the alias's present version does not load."""
+def no_present_version(alias: str) -> Criterion:
+    """Return the criterion of `not_worse` for an alias that points to no version: it passes."""
+    return Criterion(_not_worse_name(alias), "there is none", "-", True, "")
+
+
+def not_worse(alias: str, present: str, compared: PairedComparison) -> Criterion:
+    """Require that a version is not worse than the alias's present one, on the same bars.
+
+    It passes if it does at least as well in half of the paired resamples. A proof that it is
+    better is not required: that would take years of bars.
+
+    Parameters
+    ----------
+    alias : str
+    present : str
+        The version that the alias points to.
+    compared : PairedComparison
+        The new version less the present one.
+    """
+    name = _not_worse_name(alias)
+    difference = compared.difference
+    rule = f"as good in >= {LEAST_AT_LEAST:.0%} of resamples, on >= {LEAST_BARS} same bars"
+    value = (
+        f"as good in {difference.at_least:.0%}; Sharpe {difference.observed:+.2f} "
+        f"({difference.lower:+.2f} to {difference.upper:+.2f}) on {compared.bars:,} bars, "
+        f"{compared.rescored:,} of them after training"
+    )
+    if not compared.same_prices:
+        why = f"it saw other prices than version {present} on the same bars"
+        return Criterion(name, f"{value}; other prices", rule, False, why)
+    enough = compared.bars >= LEAST_BARS
+    why = (
+        f"it is worse than version {present}, the present @{alias}"
+        if enough
+        else f"it has only {compared.bars:,} bars in common with version {present}"
+    )
+    return Criterion(name, value, rule, enough and difference.at_least >= LEAST_AT_LEAST, why)
+
+
+def not_comparable(alias: str, present: str, why: str) -> Criterion:
+    """Return the failed criterion of `not_worse` for a present version that cannot be judged."""
     return Criterion(
-        f"not worse than the present @{alias}",
-        f"version {before} cannot be judged",
+        _not_worse_name(alias),
+        f"version {present} cannot be judged",
         "same bars",
         False,
-        f"version {before}, the present @{alias}, cannot be judged: {why}",
+        f"version {present}, the present @{alias}, cannot be judged: {why}",
     )
 
 
 def same_contract(wanted: Contract, present: Contract) -> Criterion:
-    """Ask that two models trade by the same rules, so that their figures may be compared."""
-    differ = [
-        f"{name} {getattr(wanted, name)} against {getattr(present, name)}"
-        for name in ("interval", "task", "horizon", "fee_bps", "slippage_bps")
-        if getattr(wanted, name) != getattr(present, name)
-    ]
-    return Criterion(
-        "same contract, features known here",
-        "; ".join(differ) or "same",
-        "same",
-        not differ,
-        f"its contract differs: {'; '.join(differ)}",
+    """Require that two models keep the same contract: only then may their results be compared."""
+    differences = "; ".join(
+        f"{name} {own} against {other}"
+        for name, (own, other) in wanted.differences(present).items()
     )
+    return Criterion(
+        "same contract",
+        differences or "same",
+        "same",
+        not differences,
+        f"its contract differs: {differences}",
+    )
+
+
+def _not_worse_name(alias: str) -> str:
+    return f"not worse than the present @{alias}"

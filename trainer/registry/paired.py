@@ -1,4 +1,4 @@
-"""Two models on the same bars: what each decided out of sample, and which of them did better."""
+"""A paired comparison of two models on the bars that both decided out of sample."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.labels import forward_return
+from trainer.arrays import FloatArray, IntArray
 from trainer.evidence.record import Record
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.bootstrap import Difference, sharpe_difference
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import net_returns
 
-Floats = npt.NDArray[np.float64]
-#: Of the resampling: the same returns are compared in the same way in every run.
+#: Seed of the resampling: equal returns give an equal comparison in every run.
 _SEED = 0
 
 
@@ -29,31 +29,33 @@ class Track:
     time_ns : int64 array of shape (n,)
         Bar OPEN times, increasing.
     position, forward_return : float64 arrays of shape (n,)
+        Position decided at the bar's close, and the return of the bar in which it is held.
     known : bool array of shape (n,)
-        Whether the model had a row there: where not, it was flat.
+        Whether the model had a row at the bar; it is flat at a bar without one.
     rescored : bool array of shape (n,)
-        Whether the loaded model itself decided there, after all that it was trained on.
+        Whether the loaded model decided the bar, which is later than its training data; else its
+        walk-forward did.
     """
 
-    time_ns: npt.NDArray[np.int64]
-    position: Floats
-    forward_return: Floats
+    time_ns: IntArray
+    position: FloatArray
+    forward_return: FloatArray
     known: npt.NDArray[np.bool_]
     rescored: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Outcome of a comparison.
+class PairedComparison:
+    """The result of `compare_tracks`.
 
     Attributes
     ----------
     bars, rescored : int
-        Bars that both decided out of sample, and how many of them were decided by a loaded model.
+        Bars that both models decided out of sample, and how many of them a loaded model decided.
     same_prices : bool
-        Whether both saw the same returns there.
+        Whether both have the same returns there.
     difference : Difference
-        First less second, annualised net Sharpe ratios.
+        Annualised net Sharpe ratio of the first less that of the second.
     """
 
     bars: int
@@ -63,21 +65,21 @@ class Compared:
 
 
 def track(model: TradingModel, record: Record, last: pd.Timestamp, frame: pd.DataFrame) -> Track:
-    """Follow a model out of sample: its walk-forward, then itself on bars after its training.
+    """Return a model's decisions out of sample.
 
-    The loaded model knows the bars it was trained on, so on those its walk-forward speaks for it;
-    on later bars it decides itself, as it would have in service.
+    On the bars of its training data these are the decisions of its walk-forward: the loaded model
+    was fitted on them. On later bars the loaded model decides, as it would have in production.
 
     Parameters
     ----------
     model : TradingModel
-        As loaded.
+        The loaded model.
     record : Record
         Its walk-forward.
     last : pandas.Timestamp
         Last bar of its training data.
     frame : pandas.DataFrame
-        Proven bars, as `features.bars.Bars.to_frame` gives them.
+        Validated bars, as `features.bars.Bars.to_frame` returns them.
     """
     parts = [
         Track(
@@ -92,7 +94,7 @@ def track(model: TradingModel, record: Record, last: pd.Timestamp, frame: pd.Dat
     if later and len(frame) >= model.required_bars + later:
         decided = model.decide(frame, last=later)
         ahead = forward_return(frame["open"].to_numpy(dtype=np.float64))[-later:]
-        # The returns of the last bars are not known yet.
+        # The returns of the last two bars are not known yet.
         known = np.isfinite(ahead)
         times = pd.DatetimeIndex(decided["timestamp"]).as_unit("ns").asi8
         parts.append(
@@ -112,14 +114,11 @@ def track(model: TradingModel, record: Record, last: pd.Timestamp, frame: pd.Dat
     )
 
 
-def compare(
-    first: Track,
-    second: Track,
-    terms: Terms,
-) -> Compared:
-    """Compare two tracks on the bars that both have, by a paired stationary bootstrap.
+def compare_tracks(first: Track, second: Track, terms: Terms) -> PairedComparison:
+    """Compare two models by a paired stationary bootstrap of their net returns.
 
-    Both pay the same costs. Where either had no row, both are flat.
+    Only bars of both tracks count, and both models pay the same costs. At a bar where one of them
+    had no row, both are flat.
     """
     _, a, b = np.intersect1d(first.time_ns, second.time_ns, assume_unique=True, return_indices=True)
     both = first.known[a] & second.known[b]
@@ -129,7 +128,7 @@ def compare(
         net_returns(np.where(both, position, 0.0), moves, terms.costs)
         for position in (first.position[a], second.position[b])
     ]
-    return Compared(
+    return PairedComparison(
         bars=int(both.sum()),
         rescored=int((both & (first.rescored[a] | second.rescored[b])).sum()),
         same_prices=bool(np.allclose(moves, others, rtol=1e-6, atol=1e-9)),

@@ -1,52 +1,56 @@
-"""Promotion and rollback: what a version must show, against whom, and how it is then moved."""
+"""Changes of the version that consumers load: a promotion behind the gate, or a rollback."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
 
-from adapters.base import AdapterError
-from features.dataset import DatasetBuilder
+from barwright import BarwrightError
 from features.errors import InputError
-from features.interval import Interval
-from features.sources import open_source
+from trainer.dataset import read_bars
 from trainer.errors import TrainerError, UsageError
 from trainer.evidence.verdict import Criterion, judge, passed
 from trainer.registry import alias as aliases
 from trainer.registry.alias import Move
-from trainer.registry.criteria import same_contract, trades, unknown, versus
-from trainer.registry.paired import compare, track
+from trainer.registry.criteria import (
+    model_trades,
+    no_present_version,
+    not_comparable,
+    not_worse,
+    same_contract,
+)
+from trainer.registry.paired import compare_tracks, track
 from trainer.registry.register import register_verified
 from trainer.registry.verify import Verifier
-from trainer.registry.versions import Version, campaign_figures, find, load
-from trainer.serving.manifest import MANIFEST_TAG
-from trainer.statistics.costs import Terms
+from trainer.registry.version_tags import rollback_tags
+from trainer.registry.versions import LoadedVersion, load, trial_metrics
+from trainer.tracking.model_uri import LATEST, find_version
 
 _LONGEST_REASON = 1_000
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-#: Tags that describe a model; a version that repeats it takes them over.
-_OWN_TAGS = (
-    "run_id", MANIFEST_TAG, "data_digest", "feature_signature", "status", "status_reason",
-    "wf_net_sharpe", "wf_gross_sharpe",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a request to promote.
+    """The result of a request to promote.
 
     Attributes
     ----------
     name, alias, version : str
+        Registered model, alias, and the version that was to be promoted.
     before : str or None
         Version that the alias pointed to.
     criteria : list of Criterion
-        Empty if it pointed there already.
-    moved, forced : bool
+        Empty if the alias pointed to the version already.
+    moved : bool
+        Whether the alias was moved.
+    forced : bool
+        Whether it was moved although a criterion failed.
     """
 
     name: str
@@ -56,6 +60,11 @@ class Decision:
     criteria: list[Criterion]
     moved: bool
     forced: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision as JSON values."""
+        criteria = [criterion.to_json() for criterion in self.criteria]
+        return {**vars(self), "criteria": criteria}
 
 
 def promote(
@@ -67,9 +76,9 @@ def promote(
     source: str = "",
     force: bool = False,
     reason: str = "",
-    tell: Callable[[str], None] = lambda text: None,
+    on_progress: Callable[[str], None] = lambda phase: None,
 ) -> Decision:
-    """Move an alias to a version if its evidence passes the gate.
+    """Move an alias to a version if the version passes the gate.
 
     Parameters
     ----------
@@ -80,111 +89,54 @@ def promote(
         The newest one by default.
     alias : str
     source : str, optional
-        Bars that both versions are scored on after their training; where the version was trained
-        from by default.
+        Bars on which both versions are compared after their training; by default the source that
+        the version was trained from.
     force, reason : bool, str
-        Move it whatever the gate says; the reason is written down.
-    tell : callable
-        Told what is being done.
+        Move the alias whatever the gate decides; the reason is recorded.
+    on_progress : callable
+        Called with the name of each phase.
 
     Raises
     ------
     UsageError
         If an argument breaks its rule.
     TrainerError
-        If a version cannot be loaded or has no evidence, or somebody
-        else moved the alias meanwhile.
+        If a version cannot be loaded or has no evidence, or another process moved the alias
+        meanwhile.
     """
     _check_alias(alias)
-    if force and not reason.strip():
-        raise UsageError(
-            "`--force` overrules the gate and needs a `--reason`; say why in a few words"
-        )
-    if len(reason) > _LONGEST_REASON:
-        raise UsageError(
-            f"`--reason` must be at most {_LONGEST_REASON:,} characters, got {len(reason):,}; "
-            "say it in short, and name where more is written"
-        )
-    wanted = find(client, name, version)
+    _check_reason(force, reason)
+    wanted = find_version(client, name, version)
     before = aliases.holder(client, name, alias)
     if before == str(wanted.version):
-        # It may have been moved by a command that was killed before it could say so.
+        # A command that was killed may have moved it, and not have completed the record.
         aliases.settle(client, name, alias)
         return Decision(name, alias, before, before, [], moved=False, forced=False)
-    tell(f"loading version {wanted.version}")
+    on_progress(f"loading version {wanted.version}")
     challenger = load(client, wanted)
-    tell("counting trials")
-    criteria = judge({**challenger.metrics, **campaign_figures(client, challenger)})
-    criteria.insert(0, trades(str(challenger.evidence["flat_because"])))
-    if before is not None:
-        tell(f"loading version {before}, the present @{alias}")
-        criteria += _against(challenger, client, before, alias, source, force=force)
+    on_progress("counting trials")
+    criteria = [
+        model_trades(challenger.evidence.flat_because),
+        *judge({**challenger.headline.metrics, **trial_metrics(client, challenger)}),
+    ]
+    if before is None:
+        criteria.append(no_present_version(alias))
     else:
-        criteria.append(versus(alias, None, None))
-    if passed(criteria) or force:
-        forced = not passed(criteria)
+        on_progress(f"loading version {before}, the present @{alias}")
+        criteria += _against_present(challenger, client, before, alias, source, force=force)
+    moved = passed(criteria) or force
+    forced = moved and not passed(criteria)
+    if moved:
+        evidence = [criterion.to_json() for criterion in criteria]
         aliases.move(
             client,
-            Move(
-                name, alias, challenger.number, before, forced, reason.strip(),
-                [criterion.plain() for criterion in criteria],
-            ),
-        )  # fmt: skip
-        return Decision(name, alias, challenger.number, before, criteria, True, forced)
-    return Decision(name, alias, challenger.number, before, criteria, False, False)
-
-
-def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> str:
-    """Register an older version's model again, as the newest: `@latest` serves it from then on.
-
-    Parameters
-    ----------
-    client : mlflow.MlflowClient
-    name : str
-        Registered model.
-    to : str
-        The older version.
-    verifier : Verifier
-        The model is proven again before it is registered.
-
-    Returns
-    -------
-    str
-        The new version; its tag ``rollback_of`` names the old one.
-
-    Raises
-    ------
-    TrainerError
-        If there is no such version, it is the newest already, or its model does not verify.
-    """
-    if not to:
-        raise UsageError("`--to` must be a version, got ''; give its number")
-    old = find(client, name, to)
-    newest = find(client, name, "")
-    if old.version == newest.version:
-        raise TrainerError(
-            f"version {to} of {name} is the newest already, @latest serves it; give an older one"
+            Move(name, alias, challenger.number, before, forced, reason.strip(), evidence),
         )
-    if old.source is None:
-        raise TrainerError(f"version {to} of {name} names no model; give another one")
-    tags = {key: old.tags[key] for key in _OWN_TAGS if key in old.tags}
-    version = register_verified(
-        client,
-        old.source,
-        name,
-        tags={
-            **tags,
-            "rollback_of": str(old.version),
-            **aliases.registered(name, str(newest.version)),
-        },
-        description=f"Rolled back to version {old.version}.\n\n{old.description or ''}",
-        verifier=verifier,
-    )
-    return str(version.version)
+    return Decision(name, alias, challenger.number, before, criteria, moved, forced)
 
 
 def _check_alias(alias: str) -> None:
-    if alias.lower() == "latest":
+    if alias.lower() == LATEST:
         raise UsageError(
             "`--alias` latest is the newest version and moves by itself; use `barwright rollback` "
             "to serve an older one, or another alias"
@@ -196,8 +148,20 @@ def _check_alias(alias: str) -> None:
         )
 
 
-def _against(
-    challenger: Version,
+def _check_reason(force: bool, reason: str) -> None:
+    if force and not reason.strip():
+        raise UsageError(
+            "`--force` overrules the gate and needs a `--reason`; say why in a few words"
+        )
+    if len(reason) > _LONGEST_REASON:
+        raise UsageError(
+            f"`--reason` must be at most {_LONGEST_REASON:,} characters, got {len(reason):,}; "
+            "say it in short, and name where more is written"
+        )
+
+
+def _against_present(
+    challenger: LoadedVersion,
     client: MlflowClient,
     before: str,
     alias: str,
@@ -205,39 +169,82 @@ def _against(
     *,
     force: bool,
 ) -> list[Criterion]:
-    """Hold a challenger against the alias's present version, on the same bars."""
+    """Return the criteria that compare a version with the alias's present one, on equal bars."""
     try:
-        present = load(client, find(client, challenger.name, before))
-    except (TrainerError, InputError, AdapterError) as error:
-        # Or nothing could ever take its place, not even by force.
-        return [unknown(alias, before, str(error))]
+        present = load(client, find_version(client, challenger.name, before))
+    except BarwrightError as error:
+        # A present version that cannot be loaded must not block its place: a failed criterion can
+        # be overruled by force, an error cannot.
+        return [not_comparable(alias, before, str(error))]
+    contract = challenger.model.contract
     try:
-        frame = _bars(challenger, source or challenger.source)
+        bars = read_bars(
+            source or challenger.source,
+            contract.symbol,
+            contract.interval,
+            calendar=contract.calendar,
+            allow_jumps=contract.allow_jumps,
+        )
     except InputError as error:
         if not force:
             raise
-        return [unknown(alias, before, str(error))]
-    tracks = [
-        track(v.model, v.record, pd.Timestamp(v.evidence["last"]), frame)
+        return [not_comparable(alias, before, str(error))]
+    frame = bars.to_frame()
+    first, second = (
+        track(v.model, v.record, pd.Timestamp(v.evidence.last), frame)
         for v in (challenger, present)
+    )
+    compared = compare_tracks(first, second, challenger.terms)
+    return [
+        not_worse(alias, before, compared),
+        same_contract(contract, present.model.contract),
     ]
-    contract = challenger.model.contract
-    compared = compare(
-        tracks[0],
-        tracks[1],
-        Terms(contract.costs, challenger.evidence["periods_per_year"]),
-    )
-    return [versus(alias, before, compared), same_contract(contract, present.model.contract)]
 
 
-def _bars(version: Version, source: str) -> pd.DataFrame:
-    contract = version.model.contract
-    builder = DatasetBuilder(
-        open_source(source),
-        Interval.parse(contract.interval),
-        version.model.features,
-        calendar=contract.calendar,
-        allow_jumps=contract.allow_jumps,
+def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> str:
+    """Register the model of an older version again, as the newest version, which is `@latest`.
+
+    Parameters
+    ----------
+    client : mlflow.MlflowClient
+    name : str
+        Registered model.
+    to : str
+        The older version.
+    verifier : Verifier
+        The model is verified again before it is registered.
+
+    Returns
+    -------
+    str
+        The new version; its tag ``rollback_of`` contains the older one.
+
+    Raises
+    ------
+    UsageError
+        If `to` is empty.
+    TrainerError
+        If there is no such version, it is the newest one already, or its model does not pass
+        verification.
+    """
+    if not to:
+        raise UsageError("`--to` must be a version, got ''; give its number")
+    old, newest = find_version(client, name, to), find_version(client, name)
+    if old.version == newest.version:
+        raise TrainerError(
+            f"version {to} of {name} is the newest already, @latest serves it; give an older one"
+        )
+    if old.source is None:
+        raise TrainerError(f"version {to} of {name} names no model; give another one")
+    version = register_verified(
+        client,
+        old.source,
+        name,
+        tags={
+            **rollback_tags(old.tags, str(old.version)),
+            **aliases.rollback_record(name, str(newest.version)),
+        },
+        description=f"Rolled back to version {old.version}.\n\n{old.description or ''}",
+        verifier=verifier,
     )
-    bars, _ = builder.read(contract.symbol)
-    return bars.to_frame()
+    return str(version.version)

@@ -1,4 +1,4 @@
-"""Registered versions: written only for candidates that were verified."""
+"""Registration of a version, which only a verified candidate gets."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def register_verified(
 ) -> ModelVersion:
     """Verify a candidate in a fresh process, then register it as the newest version.
 
-    `@latest` is MLflow's own alias for the newest version, so it moves with the registration and
-    not before it. If verification fails nothing is registered.
+    `@latest` is MLflow's own alias for the newest version: it moves with the registration. If the
+    verification fails, nothing is registered.
 
     Parameters
     ----------
@@ -37,9 +37,8 @@ def register_verified(
     tags : mapping of str to str
         Tags of the version.
     description : str
-        For people, in markdown.
+        Markdown for people.
     verifier : Verifier
-        Loads the candidate in a process that never saw it.
 
     Raises
     ------
@@ -47,9 +46,10 @@ def register_verified(
         If the candidate does not pass verification.
     """
     verifier.verify(model_uri)
-    # One call, with its tags: a crash leaves a whole version or none.
+    # One call with all tags: a crash leaves a complete version or none.
     version = mlflow.register_model(model_uri, name, tags=dict(tags))
-    # Described or not, it is registered: who is told that it failed would register it once more.
+    # Without its description it is registered all the same. An error would make the user register
+    # it once more.
     with contextlib.suppress(*STORE_ERRORS):
         client.update_model_version(name, version.version, description)
     return version

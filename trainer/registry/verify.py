@@ -1,4 +1,7 @@
-"""Fresh-process proof that a candidate loads and repeats its golden decisions: run with -m."""
+"""Verification that a candidate loads in a fresh process and repeats its golden decisions.
+
+The fresh process runs this module: ``python -m trainer.registry.verify``.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,28 @@ from typing import Self
 
 import adapters
 from trainer.errors import TrainerError
+from trainer.scratch import scratch_folder
 
 _TIMEOUT_SECONDS = 300
 
 
 class Verifier:
-    """Processes that wait, libraries imported, for a candidate that they have never seen.
+    """Verifies candidates, each in a fresh process.
 
-    Importing takes longer than verifying: the next process is started before it is needed, so
-    that it imports while models are being fitted. Each one verifies a single candidate.
+    Imports take longer than the verification. The next process is therefore started before it is
+    needed: it imports its libraries while models are being fitted, and then waits for a candidate.
+    Each process verifies one candidate.
 
     Parameters
     ----------
     tracking_uri : str
         Where candidates are logged.
     environment : mapping of str to str
-        Environment of the processes; pickle is forbidden there whatever it says.
+        Environment of the processes. Pickle is forbidden there in any case.
     count : int
-        Candidates to expect: no process is started beyond them.
+        Number of candidates: no more processes are started in advance.
     models : sequence of str
-        Names of their adapters, to be imported while waiting.
+        Names of their adapters, which the processes import in advance.
     """
 
     def __init__(
@@ -67,11 +72,11 @@ class Verifier:
         trace: TracebackType | None,
     ) -> None:
         if self._waiting is not None:
-            # Nothing on its standard input, and the end of it: the process leaves by itself.
+            # This closes its standard input, which ends the process.
             self._waiting.communicate()
 
     def verify(self, model_uri: str) -> None:
-        """Load a logged model in a process that never saw it, the way consumers do.
+        """Load a logged model in a fresh process, as consumers load it.
 
         Parameters
         ----------
@@ -81,7 +86,7 @@ class Verifier:
         Raises
         ------
         TrainerError
-            If it cannot be loaded, or decides its golden rows differently: with the reason.
+            If it cannot be loaded, or decides its golden rows differently.
         """
         process = self._waiting or self._start()
         self._waiting = None
@@ -105,7 +110,7 @@ class Verifier:
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "trainer.registry.verify", *self._models],
-            # Ctrl-C is for the command, which lets this process go by itself.
+            # Ctrl-C must reach the command only, which then ends this process.
             start_new_session=True,
             env=self._environment,
             stdin=subprocess.PIPE,
@@ -116,7 +121,7 @@ class Verifier:
 
 
 def main() -> None:
-    """Read a URI from standard input, load the model, raise unless its golden rows are equal."""
+    """Read a URI from standard input, load its model, and raise unless its decisions are equal."""
     import mlflow
     from mlflow import MlflowClient
 
@@ -125,17 +130,18 @@ def main() -> None:
 
     for model in sys.argv[1:]:
         with contextlib.suppress(ValueError, ImportError):
-            adapters.find(model)  # what candidates need, imported while waiting
-    MlflowClient()  # opening a store takes longer than verifying: while waiting, too
+            adapters.find(model)
+    MlflowClient()  # opens the store, which takes longer than the verification itself
 
     model_uri = sys.stdin.read().strip()
     if not model_uri:
         return
-    folder = Path(mlflow.artifacts.download_artifacts(model_uri))
-    manifest = json.loads((data_folder(folder) / MANIFEST).read_text())
-    # Loading replays the golden rows; predicting goes through MLflow's own schema as well. That
-    # requirements match is certain here: they were pinned from this very environment.
-    served = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
+    with scratch_folder() as temporary:
+        folder = mlflow.artifacts.download_artifacts(model_uri, dst_path=str(temporary))
+        manifest = json.loads((data_folder(Path(folder)) / MANIFEST).read_text())
+        # Loading replays the golden rows; `predict` passes them through MLflow's schema as well.
+        # Warnings on requirements are suppressed: these were pinned from this environment.
+        served = mlflow.pyfunc.load_model(folder, suppress_warnings=True)
     expected = manifest["golden"]["decisions"]
     decided = served.predict(golden_frame(manifest), params={"last": len(expected)})
     positions = [row["position"] for row in expected]
@@ -147,4 +153,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    gc.freeze()  # nothing to collect for a process that ends; looking takes half a second
+    gc.freeze()  # a collection at the end of the process would take half a second

@@ -1,1 +1,3 @@
-"""Pages, tables and figures about a trained model, from plain values."""
+"""The report on a trained model: its figures, its HTML page, its description in markdown."""
+
+__all__ = ["figures", "html", "markdown", "page"]

@@ -1,45 +1,51 @@
-"""Every figure of a candidate as PNG bytes, from plain data."""
+"""The figures of the report in the order of their sections."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
-from trainer.report.plotting import png
-from trainer.report.returns import costs, equity
-from trainer.report.scores import importance, reliability, thresholds
-from trainer.report.spread import dispersion, null, regimes
+from trainer.report.costs import COSTS
+from trainer.report.dispersion import DISPERSION
+from trainer.report.equity import EQUITY
+from trainer.report.importance import IMPORTANCE
+from trainer.report.null_runs import NULL_RUNS
+from trainer.report.page import Page
+from trainer.report.plotting import png_bytes
+from trainer.report.regimes import REGIMES
+from trainer.report.reliability import RELIABILITY
+from trainer.report.report_figure import ReportFigure
+from trainer.report.thresholds import THRESHOLDS
+
+FIGURES: tuple[ReportFigure, ...] = (
+    EQUITY,
+    COSTS,
+    DISPERSION,
+    NULL_RUNS,
+    REGIMES,
+    RELIABILITY,
+    THRESHOLDS,
+    IMPORTANCE,
+)
 
 
-def figures(evidence: Mapping[str, Any], series: pd.DataFrame) -> dict[str, bytes]:
-    """Return every figure of a candidate as PNG bytes, by name, in the order to read them.
+def draw_figures(page: Page, series: pd.DataFrame) -> dict[str, bytes]:
+    """Return the figures of a model as PNG files, by name, in the order of `FIGURES`.
 
     Parameters
     ----------
-    evidence : mapping
-        What ``evidence.json`` holds; an undefined number is null.
+    page : Page
     series : pandas.DataFrame
         One row a bar of the walk-forward: ``timestamp`` (UTC), ``position``, ``forward_return``.
 
     Returns
     -------
     dict of str to bytes
-        ``equity, costs, dispersion, null, regimes, reliability, thresholds, importance``;
-        ``null`` only where null runs were made.
+        A figure that does not apply to the page is left out.
 
     Raises
     ------
     TrainerError
         If a position or a return of `series` is not finite.
     """
-    drawn = {"equity": equity(evidence, series), "costs": costs(evidence)}
-    drawn["dispersion"] = dispersion(evidence)
-    if evidence.get("null_net_sharpe"):
-        drawn["null"] = null(evidence)
-    drawn["regimes"] = regimes(evidence)
-    drawn["reliability"] = reliability(evidence)
-    drawn["thresholds"] = thresholds(evidence)
-    drawn["importance"] = importance(evidence)
-    return {name: png(figure) for name, figure in drawn.items()}
+    applying = [figure for figure in FIGURES if figure.applies(page)]
+    return {figure.name: png_bytes(figure.draw(page, series)) for figure in applying}

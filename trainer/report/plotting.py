@@ -1,33 +1,32 @@
-"""What every figure shares: its style, its PNG bytes, and words where there is nothing to draw."""
+"""The parts that all figures share: style, canvas, texts, PNG bytes."""
 
 from __future__ import annotations
 
 import io
-import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-P = ParamSpec("P")
-FloatArray = npt.NDArray[np.float64]
+from trainer.text import number_text
 
-# Blue, vermilion and grey of Okabe and Ito differ for every kind of colour vision; whatever has
-# a colour also has a line style, a marker or a hatch of its own.
+P = ParamSpec("P")
+
+# Blue, vermilion and grey of Okabe and Ito are distinct for every kind of colour vision. Each
+# colour also has its own line style, marker or hatch.
 NET, GROSS, HOLD, SECOND = "#0072B2", "#4A9CC9", "#6E7781", "#B34E00"
 INK, MUTED, GRID = "#1F2328", "#57606A", "#E3E7EB"
-#: Inches, and dots an inch: about as wide as the column of text that a report is read in.
+#: Inches, and dots per inch: about the width of the text column of the report.
 WIDTH, DPI = 7.2, 110
 
-#: Complete where a user's matplotlibrc could break a figure or its words.
+#: It sets every value with which a user's matplotlibrc could break a figure or its texts.
 _STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
@@ -65,7 +64,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in this project's style whatever matplotlib was told before, and leave that as it is."""
+    """Make a drawing function use the style of the report and leave the user's style unchanged."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -88,16 +87,16 @@ def canvas(
     bottom: float = 0.56,
     gap: float = 0.2,
 ) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure with its title, and its axes from the top left on.
+    """Return a figure with a title, and its empty axes, in order from the top left.
 
-    Margins are given, not found: a layout engine draws every text twice, and took as long as
-    all else.
+    The margins are arguments. A layout engine could compute them, but it draws every text twice:
+    it took as much time as all other steps together.
 
     Parameters
     ----------
     title : str
     height : float
-        Inches.
+        Height of the figure in inches.
     heights, widths : tuple of float
         Relative sizes of the rows and columns of axes.
     share : str, default "x"
@@ -108,7 +107,7 @@ def canvas(
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     FigureCanvasAgg(figure)
     figure.text(
-        0.1 / WIDTH, 1 - 0.08 / height, plain(title), va="top", fontsize=11.5, fontweight="bold"
+        0.1 / WIDTH, 1 - 0.08 / height, one_line(title), va="top", fontsize=11.5, fontweight="bold"
     )
     rows, across = len(heights), len(widths)
     high, wide = height - top - bottom, WIDTH - left - right
@@ -137,7 +136,7 @@ def canvas(
 
 
 def legend(axes: Axes) -> None:
-    """Say what the marks mean in one line above the axes, where no data can be."""
+    """Draw the legend as one line above the axes, where it covers no data."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.1, borderpad=0.2,
         columnspacing=1.6, handletextpad=0.6,
@@ -145,34 +144,35 @@ def legend(axes: Axes) -> None:
 
 
 @styled
-def nothing(title: str, reason: str) -> Figure:
-    """Return a figure that says in words why there is nothing to draw."""
+def empty_figure(title: str, reason: str) -> Figure:
+    """Return a figure without data that shows the reason as a text."""
     figure, (axes,) = canvas(title, 1.5, top=0.45, bottom=0.2)
     axes.set_axis_off()
-    say(axes, reason)
+    write_in_middle(axes, reason)
     return figure
 
 
-def say(axes: Axes, text: str) -> None:
-    """Write in the middle of axes without data, where no tick may suggest a value."""
+def write_in_middle(axes: Axes, text: str) -> None:
+    """Write a text in the middle of axes without data; remove the ticks, which suggest values."""
     axes.set(xticks=[], yticks=[])
     axes.text(
-        0.5, 0.5, plain(text), transform=axes.transAxes, ha="center", va="center",
+        0.5, 0.5, one_line(text), transform=axes.transAxes, ha="center", va="center",
         fontsize=11, color=MUTED, style="italic",
     )  # fmt: skip
 
 
-def png(figure: Figure) -> bytes:
-    """Return the figure as PNG bytes of 128 colours, equal for equal figures."""
+def png_bytes(figure: Figure) -> bytes:
+    """Return the figure as a PNG file of 128 colours; equal figures give equal bytes."""
     agg = FigureCanvasAgg(figure)
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # A symbol or feature may be named in a script that the font lacks: boxes, not a failure.
+        # The font may lack the script of a symbol's or feature's name. It then draws boxes, which
+        # is better than a failure.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         agg.draw()
     drawn = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3])
-    # Lines on white need no more colours, and are written in a third of the time and bytes.
+    # Lines on white need no more colours. Writing them takes a third of the time and bytes.
     few = drawn.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    # Averaged colours leave the background one step from white, a tint beside the page's own.
+    # Averaging moves the background one step from white, which is visible beside a white page.
     palette = np.array(few.getpalette(), dtype=np.uint8).reshape(-1, 3)
     palette[(palette >= 254).all(axis=1)] = 255
     few.putpalette(palette.tobytes())
@@ -181,32 +181,21 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def plain(text: str, longest: int = 80) -> str:
-    """Return text as it will be read: one line, not too long, and dollars are no formula."""
+def one_line(text: str, longest: int = 80) -> str:
+    """Return a text on one line of at most `longest` characters, its dollar signs escaped.
+
+    Without the escape, matplotlib reads the text between two dollar signs as a formula.
+
+    Examples
+    --------
+    >>> one_line("two  words")
+    'two words'
+    """
     line = " ".join(text.split())
     line = line if len(line) <= longest else line[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return line.replace("$", r"\$")
 
 
-def figure_of(row: Mapping[str, Any], name: str) -> float:
-    """Return a number of the evidence; NaN where it is null or was never written."""
-    value = row.get(name)
-    return math.nan if value is None else float(value)
-
-
-def columns(rows: Iterable[Mapping[str, Any]], *names: str) -> tuple[FloatArray, ...]:
-    """Return one float64 array for each name, with NaN as in `figure_of`."""
-    table = [[figure_of(row, name) for name in names] for row in rows]
-    return tuple(np.array(table, dtype=np.float64).reshape(-1, len(names)).T)
-
-
-def words(value: float, form: str = ".2f") -> str:
-    """Return a number with a minus sign as wide as the plus; ``undefined`` for NaN."""
-    if not math.isfinite(value):
-        return "undefined"
-    return format(value, form).replace("-", "\N{MINUS SIGN}")
-
-
-def undefined_because(evidence: Mapping[str, Any]) -> str:
-    """Return why a headline has no value: it never traded, or nobody measured it."""
-    return "never traded" if evidence["metrics"].get("n_trades") == 0 else "not measured"
+def plot_number(value: float, form: str = ".2f") -> str:
+    """Return a number as text with a minus sign that is as wide as the plus sign."""
+    return number_text(value, form).replace("-", "\N{MINUS SIGN}")

@@ -1,31 +1,50 @@
-"""The contract of a model: the bars it decides on, and the rules it was trained for."""
+"""The contract of a served model: the bars it decides on and the rules it is made for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from trainer.errors import TrainerError
 from trainer.statistics.costs import Costs
 
+#: Fields that must be equal before two net Sharpe ratios of one symbol may be compared, each with
+#: the reason. This is the meaning of "same contract" everywhere. `max_gap_bars` and `allow_jumps`
+#: are not among them: like the features, they decide where a model trades, and that is what the
+#: comparison measures.
+COMPARED_FIELDS: Mapping[str, str] = {
+    "interval": "one return per bar: bars of another length have other returns",
+    "calendar": "it gives the number of bars in a year, which annualises the ratio",
+    "task": "the label says what a score means and which rows exist",
+    "horizon": "it decides how many rows are purged, and so which rows are tested",
+    "fee_bps": "it is subtracted from every net return",
+    "slippage_bps": "it is subtracted from every net return",
+}
+
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model must be given, and what it was made for.
+    """The input of a model, and the rules that it was trained for.
 
     Attributes
     ----------
     model, symbol, interval, calendar : str
-        Name of the adapter, and the bars it decides on.
+        Name of the adapter, and the bars that it decides on.
     task : str
-        What its scores mean: direction, forward_return or triple_barrier.
+        Label kind: direction, forward_return or triple_barrier.
     horizon : int
-        Bars an outcome is read over.
+        Bars over which a label is read.
     fee_bps, slippage_bps : float
-        Costs per side that the threshold was chosen for.
+        Costs per side for which the threshold was chosen.
     max_gap_bars : int
-        Rows whose features span more missing bars than this get no decision: flat.
+        A row whose features span more missing bars than this gets no decision: it is flat.
     allow_jumps : bool
         Whether moves that look like splits are accepted.
+
+    Raises
+    ------
+    TrainerError
+        If a value has another type: a stored contract may contain anything.
     """
 
     model: str
@@ -41,11 +60,25 @@ class Contract:
 
     @property
     def costs(self) -> Costs:
-        """Costs per side that the threshold was chosen for."""
+        """Costs per side for which the threshold was chosen."""
         return Costs(self.fee_bps, self.slippage_bps)
 
+    def differences(self, other: Contract) -> dict[str, tuple[object, object]]:
+        """Return the `COMPARED_FIELDS` that differ: the own value, then the other one.
+
+        The contracts are the same, in the sense of the gate and the ranking, if this is empty.
+
+        Examples
+        --------
+        >>> hourly = Contract("gru", "BTCUSDT", "1h", "24/7", "direction", 12, 10.0, 5.0, 24, False)
+        >>> daily = Contract("ppo", "BTCUSDT", "1d", "24/7", "direction", 12, 10.0, 2.0, 0, False)
+        >>> hourly.differences(daily)
+        {'interval': ('1h', '1d'), 'slippage_bps': (5.0, 2.0)}
+        """
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in COMPARED_FIELDS}
+        return {name: (own, others) for name, (own, others) in pairs.items() if own != others}
+
     def __post_init__(self) -> None:
-        """Refuse values of another kind: a stored contract may hold anything."""
         kinds: dict[str, tuple[type, ...]] = {
             "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What proves a saved model: its files' digests, and golden rows with their decisions."""
+"""The manifest proves a saved model: digests of its files, golden rows with their decisions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import pandas as pd
 from features.bars import COLUMNS
 from trainer.errors import TrainerError
 
-#: Scores may differ by this much between machines (last bits of floating point); decisions not.
+#: Largest difference of scores between machines (last bits of floating point). Positions must be
+#: equal.
 SCORE_TOLERANCE = 1e-6
 _FIRST_FILES = (
     "model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json",
 )  # fmt: skip
 EVIDENCE = "evidence.json"
 FILES = (*_FIRST_FILES, EVIDENCE)
-#: Layout of the files of a model. When it changes: raise it, keep reading the old one, and add a
-#: stored model of the new format to tests/data.
+#: Format of the files of a model. If it changes: increase it, keep reading the old formats, and add
+#: a stored model of the new format to tests/data.
 FORMAT_VERSION = 2
-#: Files of each format that is read; the first had no evidence.
+#: Files of each format that can be read; the first format had no evidence.
 FILES_OF_FORMAT = {1: _FIRST_FILES, FORMAT_VERSION: FILES}
 MANIFEST = "manifest.json"
 #: Tag of a registered version with the digest of its manifest.
@@ -32,12 +33,12 @@ MANIFEST_TAG = "manifest_sha256"
 
 
 def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:
-    """Bars of a manifest's golden rows, as `TradingModel.decide` takes them.
+    """Return the bars of the golden rows, as `TradingModel.decide` takes them.
 
     Raises
     ------
     TrainerError
-        If they are not there or damaged.
+        If they are missing or damaged.
     """
     try:
         stored = manifest["golden"]["bars"]
@@ -50,7 +51,13 @@ def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:
 
 
 def check_digests(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raise `TrainerError` naming the first file that is missing or is not what was saved."""
+    """Check that the files of a model are those that were saved.
+
+    Raises
+    ------
+    TrainerError
+        If the format is unknown, or a file is missing or altered: the text names the first one.
+    """
     files = FILES_OF_FORMAT.get(manifest.get("format"))  # type: ignore[arg-type]
     if files is None:
         known = " and ".join(map(str, FILES_OF_FORMAT))
@@ -71,15 +78,21 @@ def check_digests(folder: Path, manifest: dict[str, Any]) -> None:
             )
 
 
-def agrees(want: object, have: object) -> bool:
-    """Compare golden values: numbers within `SCORE_TOLERANCE`, everything else exactly."""
-    if isinstance(want, float) and isinstance(have, float):
-        return math.isclose(want, have, rel_tol=0.0, abs_tol=SCORE_TOLERANCE)
-    return want == have
+def agrees(stored: object, computed: object) -> bool:
+    """Compare two golden values: floats within `SCORE_TOLERANCE`, everything else exactly.
+
+    Examples
+    --------
+    >>> agrees(0.5, 0.5 + 1e-7), agrees(0.5, 0.51), agrees(1, 0), agrees(None, None)
+    (True, False, False, True)
+    """
+    if isinstance(stored, float) and isinstance(computed, float):
+        return math.isclose(stored, computed, rel_tol=0.0, abs_tol=SCORE_TOLERANCE)
+    return stored == computed
 
 
-def plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """JSON values of one decision; NaN becomes None."""
+def decision_to_json(row: dict[Any, Any]) -> dict[str, Any]:
+    """Return one decision as JSON values; NaN becomes None."""
     score, probability = float(row["score"]), float(row["probability"])
     return {
         "timestamp": pd.Timestamp(row["timestamp"]).isoformat(),
@@ -90,17 +103,23 @@ def plain(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write an object the same way every time: sorted keys, no NaN."""
+    """Write an object so that equal objects give equal files: sorted keys, no NaN."""
     path.write_text(json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read an object, or raise `TrainerError` saying that the file is missing or damaged."""
+    """Read an object.
+
+    Raises
+    ------
+    TrainerError
+        If the file is missing or damaged.
+    """
     try:
         data = json.loads(path.read_text())
     except OSError as error:

@@ -6,9 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trainer.arrays import FloatArray
 from trainer.errors import TrainerError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,9 @@ class Threshold:
 
     Parameters
     ----------
-    value
+    value : float or None
         Probability in [0.5, 1], or None for "do not trade".
-    allow_short
+    allow_short : bool, default True
         Whether positions may be short.
 
     Raises
@@ -41,24 +40,39 @@ class Threshold:
     def positions(self, probability: ArrayLike) -> NDArray[np.int8]:
         """Return 1 where ``p >= value``, -1 where ``1 - p >= value``, else 0.
 
-        NaN is no decision: 0. At p = value = 0.5 both hold, and long wins.
+        NaN gives 0: there is no decision. At ``p = value = 0.5`` both rules apply, and the position
+        is long.
 
         Parameters
         ----------
-        probability
-            Of a rise, in [0, 1] or NaN, any shape.
+        probability : array of any shape
+            Probability of a rise, in [0, 1] or NaN.
+
+        Returns
+        -------
+        int8 array of the same shape
 
         Raises
         ------
         TrainerError
             If a probability is outside [0, 1].
+
+        Examples
+        --------
+        >>> probability = [0.8, 0.55, 0.5, 0.4, float("nan")]
+        >>> Threshold(0.6).positions(probability).tolist()
+        [1, 0, 0, -1, 0]
+        >>> Threshold(0.6, allow_short=False).positions(probability).tolist()
+        [1, 0, 0, 0, 0]
+        >>> Threshold(None).positions(probability).tolist()
+        [0, 0, 0, 0, 0]
         """
         p = checked_probabilities(probability)
         position = np.zeros(p.shape, dtype=np.int8)
         if self.value is None:
             return position
         if self.allow_short:
-            # `p <= 1 - value` is another number in floats: 1 - 0.9 < 0.1.
+            # `p <= 1 - value` is not the same in floating point: 1 - 0.9 < 0.1.
             position[1 - p >= self.value] = -1
         position[p >= self.value] = 1
         return position
@@ -69,7 +83,7 @@ class Threshold:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the threshold that `to_json` described, bit for bit.
+        """Return the threshold of which `to_json` returned `data`, bit for bit.
 
         Raises
         ------
@@ -90,10 +104,11 @@ class Threshold:
         return cls(value if value is None else float(value), allow_short)
 
 
-def checked_probabilities(probability: ArrayLike) -> Floats:
+def checked_probabilities(probability: ArrayLike) -> FloatArray:
     """Return probabilities as float64, NaN kept; `TrainerError` if one is outside [0, 1]."""
     p = np.asarray(probability, dtype=np.float64)
-    if ((p < 0) | (p > 1)).any():
-        bad = p[(p < 0) | (p > 1)][0]
+    outside = (p < 0) | (p > 1)
+    if outside.any():
+        bad = p[outside][0]
         raise TrainerError(f"`probability` must be in [0, 1], got {bad}; calibrate scores first")
     return p

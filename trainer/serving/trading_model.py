@@ -1,4 +1,4 @@
-"""`TradingModel`: bars in, decisions out; and its form on disk, which proves itself when loaded."""
+"""`TradingModel` turns bars into decisions; its saved form is verified when it is loaded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pandas as pd
 
 import adapters
 from adapters.base import AdapterError, ModelAdapter
+from barwright import BarwrightError
 from features.bars import COLUMNS, Bars, validate_bars
-from features.errors import InputError
 from features.feature_set import FeatureSet, rebuild
 from features.interval import Interval
 from features.signature import FeatureSignature
+from trainer.arrays import IntArray
 from trainer.errors import TrainerError
 from trainer.serving.calibrators import Calibrator, calibrator_from_json
 from trainer.serving.contract import Contract
@@ -28,26 +29,27 @@ from trainer.serving.manifest import (
     MANIFEST,
     agrees,
     check_digests,
+    decision_to_json,
     golden_frame,
-    plain,
     read_json,
     sha256,
     write_json,
 )
 from trainer.serving.threshold import Threshold
 
-#: Decisions replayed at load.
+#: Number of decisions that every load computes again.
 GOLDEN_ROWS = 5
 
-#: What reading raises where files hold other values than `save` writes, whatever their digests.
+#: Errors of reading files with other values than `save` writes; their digests may still be right.
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
+#: Columns of `TradingModel.decide`.
 OUTPUT = ("timestamp", "score", "probability", "position")
 
 
 @dataclass(frozen=True, eq=False)
 class TradingModel:
-    """A feature set, a fitted adapter, a calibrator and a threshold: all that a decision needs.
+    """All parts of a decision: a feature set, a fitted adapter, a calibrator and a threshold.
 
     Attributes
     ----------
@@ -66,7 +68,7 @@ class TradingModel:
 
     @property
     def required_bars(self) -> int:
-        """Bars that one decision needs, the decided bar included."""
+        """Number of bars that one decision needs, including the decided bar."""
         return self.features.memory + self.adapter.lookback
 
     def decide(
@@ -79,7 +81,7 @@ class TradingModel:
         frame : pandas.DataFrame
             Columns timestamp (UTC bar OPEN times), open, high, low, close, volume, oldest first.
         last : int, default 0
-            Decide the last so many bars only; 0 for every bar with enough history.
+            Number of bars at the end to decide; 0 for every bar with enough history.
         now : pandas.Timestamp, optional
             If given, a last bar that has not closed by then is left out: its close is not known.
 
@@ -87,8 +89,9 @@ class TradingModel:
         -------
         pandas.DataFrame
             timestamp (UTC), score, probability (of a rise), position (-1 short, 0 flat, 1 long).
-            Where features are undefined or span a gap, score and probability are NaN and the
-            position is 0. A position is filled at the open of the next bar.
+            Where features are undefined, or features or the window of a sequence model span a wide
+            gap, score and probability are NaN and the position is 0. A position is executed at the
+            open of the next bar.
 
         Raises
         ------
@@ -97,9 +100,31 @@ class TradingModel:
         TrainerError
             If there are fewer bars than needed, or `last` is negative.
         """
-        contract = self.contract
         if last < 0:
             raise TrainerError(f"`last` must be >= 0 bars, got {last}; use 0 for all")
+        bars = self._needed_bars(frame, last, now)
+        matrix = self.features.compute(bars)  # (bars, f)
+        usable = self.features.warmed_up(bars, max_gap_bars=self.contract.max_gap_bars)
+        usable &= np.isfinite(matrix).all(axis=1)
+        rows = np.flatnonzero(usable)
+        score = np.full(len(bars), np.nan)
+        if len(rows):
+            position = _positions(bars, self.contract.max_gap_bars)
+            score[rows] = self.adapter.predict(matrix[rows], position[rows])
+        probability = self.calibrator.transform(score)
+        first = self.required_bars - 1
+        return pd.DataFrame(
+            {
+                "timestamp": bars.timestamps[first:],
+                "score": score[first:],
+                "probability": probability[first:],
+                "position": self.threshold.positions(probability)[first:].astype(np.int64),
+            }
+        )
+
+    def _needed_bars(self, frame: pd.DataFrame, last: int, now: pd.Timestamp | None) -> Bars:
+        """Return the validated bars from which the last bars, or all (0), are decided."""
+        contract = self.contract
         needed = self.required_bars + max(last, 1) - 1
         bars = validate_bars(
             frame.iloc[-needed - (now is not None) :] if last else frame,
@@ -114,25 +139,7 @@ class TradingModel:
                 f"{contract.model}-{contract.symbol} needs at least {needed} bars to decide "
                 f"{max(last, 1)}, got {len(bars)}; give more history"
             )
-        if last:
-            bars = bars.slice(len(bars) - needed, len(bars))
-        matrix = self.features.compute(bars)
-        usable = self.features.warmed_up(bars, max_gap_bars=contract.max_gap_bars)
-        usable &= np.isfinite(matrix).all(axis=1)
-        rows = np.flatnonzero(usable)
-        score = np.full(len(bars), np.nan)
-        if len(rows):
-            score[rows] = self.adapter.predict(matrix[rows], rows)
-        probability = self.calibrator.transform(score)
-        first = self.required_bars - 1
-        return pd.DataFrame(
-            {
-                "timestamp": bars.timestamps[first:],
-                "score": score[first:],
-                "probability": probability[first:],
-                "position": self.threshold.positions(probability)[first:].astype(np.int64),
-            }
-        )
+        return bars.slice(len(bars) - needed, len(bars)) if last else bars
 
     def save(
         self,
@@ -143,21 +150,23 @@ class TradingModel:
         config: dict[str, Any],
         evidence: dict[str, Any] | None = None,
     ) -> None:
-        """Write the model, with golden rows from the end of `bars` that every load must repeat.
+        """Write the model, with golden rows from the end of `bars` that every load decides again.
 
         Parameters
         ----------
         folder : pathlib.Path
             New or empty folder.
         bars : Bars
-            The bars it was trained on; the last ones become the golden rows.
+            The bars that it was trained on; the last ones become the golden rows.
         metrics, config, evidence : dict
-            Figures, settings and all that bears on them: for people and later comparisons.
+            JSON values for people and for later comparisons: metrics.json, the settings in
+            config_snapshot.json, evidence.json.
 
         Raises
         ------
         TrainerError
-            If no stretch of bars has finite scores: there is nothing to hold a load against.
+            If there are no `GOLDEN_ROWS` bars in a row with finite scores: a load could not be
+            verified.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.adapter.save(folder / "model.bin")
@@ -175,7 +184,7 @@ class TradingModel:
             "golden": {
                 "bars": {"time_ns": used.time_ns.tolist()}
                 | {name: getattr(used, name).tolist() for name in COLUMNS[1:]},
-                "decisions": [plain(row) for row in decided.to_dict("records")],
+                "decisions": [decision_to_json(row) for row in decided.to_dict("records")],
             },
             "written_with": {
                 "python": platform.python_version(),
@@ -187,7 +196,7 @@ class TradingModel:
         write_json(folder / MANIFEST, manifest)
 
     def _golden(self, bars: Bars) -> tuple[Bars, pd.DataFrame]:
-        """Return the latest bars whose decisions rest on finite scores, and those decisions."""
+        """Return the latest bars whose decisions have finite scores, and those decisions."""
         needed = self.required_bars + GOLDEN_ROWS - 1
         for stop in range(len(bars), needed - 1, -GOLDEN_ROWS):
             used = bars.slice(stop - needed, stop)
@@ -207,19 +216,19 @@ class TradingModel:
         ------
         TrainerError
             If a file is missing, altered or of another format, or this machine's code or
-            libraries decide the golden rows differently: the message says what differs.
+            libraries decide the golden rows differently: the text names the differences.
         InputError
-            If the features differ from this installation's: with a readable diff.
+            If the features differ from those of this installation: the text lists each difference.
         """
         try:
             return cls._load(folder)
-        except (TrainerError, InputError):
-            raise
         except AdapterError as error:
             raise TrainerError(str(error)) from error
+        except BarwrightError:  # before its base class, ValueError
+            raise
         except _DAMAGED as error:
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise TrainerError(f"the model's files are damaged ({what}); train again") from error
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise TrainerError(f"the model's files are damaged ({reason}); train again") from error
 
     @classmethod
     def _load(cls, folder: Path) -> Self:
@@ -236,20 +245,34 @@ class TradingModel:
         return model
 
     def _replay(self, manifest: dict[str, Any]) -> None:
+        """Decide the golden rows again, and compare the decisions with the stored ones."""
         frame = golden_frame(manifest)
-        expected = manifest["golden"]["decisions"]
-        if not expected:
+        stored_rows = manifest["golden"]["decisions"]
+        if not stored_rows:
             raise TrainerError("the model has no golden rows to be proven by; train again")
-        found = [plain(row) for row in self.decide(frame, last=len(expected)).to_dict("records")]
-        for want, have in zip(expected, found, strict=True):
-            lines = [
-                f"{name} {want[name]!r} became {have[name]!r}"
+        decided = self.decide(frame, last=len(stored_rows)).to_dict("records")
+        for stored, computed in zip(stored_rows, map(decision_to_json, decided), strict=True):
+            differences = [
+                f"{name} {stored[name]!r} became {computed[name]!r}"
                 for name in OUTPUT
-                if not agrees(want[name], have[name])
+                if not agrees(stored[name], computed[name])
             ]
-            if lines:
+            if differences:
                 raise TrainerError(
-                    f"the model decides differently here at {want['timestamp']}: "
-                    f"{', '.join(lines)} (written with {manifest.get('written_with')}); "
+                    f"the model decides differently here at {stored['timestamp']}: "
+                    f"{', '.join(differences)} (written with {manifest.get('written_with')}); "
                     "use the libraries it was written with, or train again"
                 )
+
+
+def _positions(bars: Bars, max_gap_bars: int) -> IntArray:
+    """Return the position of each bar on an axis that jumps at every wide gap, shape (n,).
+
+    A sequence model reads consecutive positions only, so no window spans a wide gap. Training rows
+    follow the same rule: a row whose label spans a wide gap is dropped, which leaves a hole in the
+    positions right before the gap. Here no bar is dropped for its label.
+    """
+    row = np.arange(len(bars))
+    segment = np.cumsum(bars.segment_start(max_gap_bars) == row) - 1  # 0 for the first segment
+    position: IntArray = row + segment
+    return position

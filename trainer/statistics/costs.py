@@ -1,4 +1,4 @@
-"""Trading costs, and the terms on which a performance is measured: costs and bars in a year."""
+"""Terms of a performance: costs per side, bars in a trading year."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from trainer.errors import TrainerError
 
 @dataclass(frozen=True)
 class Costs:
-    """Costs of trading, per side: buying costs them, and selling costs them again.
+    """Costs of trading, per side: a purchase costs them, and a sale costs them again.
 
     Parameters
     ----------
-    fee_bps, slippage_bps
+    fee_bps, slippage_bps : float
         Basis points of the traded notional, >= 0.
 
     Raises
@@ -48,7 +48,7 @@ class Costs:
 
     @property
     def share(self) -> float:
-        """Share of the traded notional that is paid per side."""
+        """Costs per side as a share of the traded notional."""
         return self.bps * 1e-4
 
     def times(self, multiple: float) -> "Costs":
@@ -58,13 +58,13 @@ class Costs:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a performance is measured on.
+    """What turns positions and returns into a performance.
 
     Attributes
     ----------
     costs : Costs
     periods_per_year : float
-        Bars in a trading year: the square root of it annualises a Sharpe ratio.
+        Bars in a trading year; its square root annualises a Sharpe ratio.
     """
 
     costs: Costs

@@ -1,1 +1,12 @@
-"""Runs in MLflow: written by one process, searched, counted as trials, and ranked."""
+"""Store runs in MLflow, read them, count them as trials and rank them."""
+
+# The modules that other rooms may import.
+__all__ = [
+    "candidates",
+    "mlflow_runs",
+    "model_uri",
+    "ranking",
+    "store",
+    "tag_names",
+    "trials",
+]

@@ -1,4 +1,4 @@
-"""Candidate runs as MLflow knows them, each with the versions that came of it."""
+"""Candidates: runs with a trained model, each with the versions that were registered from it."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from trainer.errors import TrainerError
-from trainer.tracking.store import every_page, shown, versions
+from trainer.evidence.metric_names import from_stored
+from trainer.serving.contract import COMPARED_FIELDS
+from trainer.tracking.model_uri import LATEST, list_versions
+from trainer.tracking.store import read_all_pages, redacted
+from trainer.tracking.tag_names import CANDIDATE, KIND, MODEL, RUN_ID, STATUS, SYMBOL
 
-#: What must be equal before two Sharpe ratios may be ranked: costs, question, features and bars.
-CONTRACT = (
-    "fee_bps",
-    "slippage_bps",
-    "horizon",
-    "interval",
-    "task",
-    "calendar",
-    "allow_short",
-    "feature_signature",
-    "data_digest",
-    "walk_forward_plan",
-)
+#: Order in which a ranking prints the fields of the contract: costs first.
+_ORDER = ("fee_bps", "slippage_bps", "horizon", "interval", "task", "calendar")
+#: Settings that must be equal as well before two Sharpe ratios may be ranked, each with the reason.
+_FURTHER_SETTINGS = {
+    "allow_short": "without short positions a model cannot earn on falling prices",
+    "feature_signature": "a ranking compares models and their settings, on equal features",
+    "data_digest": "other bars are another market or another time",
+    "walk_forward_plan": "in other blocks, bars are scored by models of other training rows",
+}
+#: Logged settings that must be equal before two Sharpe ratios may be ranked. "Same contract" means
+#: the same here as in the gate, and the further settings are added to it.
+CONTRACT = (*sorted(COMPARED_FIELDS, key=_ORDER.index), *_FURTHER_SETTINGS)
 
 
 @dataclass(frozen=True)
-class Version:
-    """A registered version of a candidate.
+class CandidateVersion:
+    """A version that was registered from a candidate.
 
     Attributes
     ----------
     number : int
     aliases : tuple of str
-        Those that were set, by name, and ``latest`` for the newest version of its model.
+        Aliases that people set, by name, then ``latest`` for the newest version of its model.
     status : str
-        What its tag says; empty if it says nothing.
+        Its status tag; empty without one.
     """
 
     number: int
@@ -47,7 +50,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate run with what became of it.
+    """A run with a trained model, and its versions.
 
     Attributes
     ----------
@@ -55,13 +58,14 @@ class Candidate:
     started : datetime.datetime
         UTC.
     status : str
-        Verdict on the run, or on its newest version; how the run ended if it did not finish;
-        empty where nothing is known.
+        Status of the verdict on the run, or else on its newest version; MLflow's state of a run
+        that did not finish (``killed``); empty where nothing is stored.
     metrics : dict of str to float
-        As logged; what was undefined, or is not known to an older version, is missing.
+        Walk-forward metrics without prefix. Undefined ones, and those that an older version of
+        barwright did not log, are missing.
     contract : dict of str to str
-        Field of `CONTRACT` to its value; a field that was not logged is missing.
-    versions : tuple of Version
+        Values of `CONTRACT`; a setting that was not logged is missing.
+    versions : tuple of CandidateVersion
         Newest first.
     """
 
@@ -72,12 +76,12 @@ class Candidate:
     status: str
     metrics: dict[str, float]
     contract: dict[str, str]
-    versions: tuple[Version, ...] = ()
+    versions: tuple[CandidateVersion, ...] = ()
 
     @property
     def net_sharpe(self) -> float:
-        """Walk-forward net Sharpe ratio; NaN if it never traded."""
-        return self.metrics.get("wf_net_sharpe", math.nan)
+        """Net Sharpe ratio of the walk-forward, annualised; NaN if it never traded."""
+        return self.metrics.get("net_sharpe", math.nan)
 
 
 def find_experiment(client: MlflowClient, uri: str, name: str) -> str:
@@ -86,78 +90,85 @@ def find_experiment(client: MlflowClient, uri: str, name: str) -> str:
     Raises
     ------
     TrainerError
-        If there is none of this name; it says which there are.
+        If no active experiment has this name; the message lists those that exist.
     """
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "active":
-        return str(found.experiment_id)
-    there = ", ".join(sorted(e.name for e in client.search_experiments())) or "none"
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "active":
+        return str(experiment.experiment_id)
+    names = ", ".join(sorted(e.name for e in client.search_experiments())) or "none"
     raise TrainerError(
-        f"there is no experiment {name!r} in {shown(uri)}; give one of these as --experiment: "
-        f"{there}"
+        f"there is no experiment {name!r} in {redacted(uri)}; give one of these as --experiment: "
+        f"{names}"
     )
 
 
 def find_candidates(
     client: MlflowClient, experiment_id: str, symbol: str | None = None
 ) -> list[Candidate]:
-    """Return the candidates of a symbol, with their versions; or of all symbols, without.
+    """Return the candidates of an experiment; deleted runs are left out.
 
-    Deleted runs are not among them.
+    Parameters
+    ----------
+    client : mlflow.MlflowClient
+    experiment_id : str
+    symbol : str, optional
+        Only candidates of this symbol, with their versions. Without it the candidates of all
+        symbols are returned, and `versions` is empty.
     """
-    condition = "tags.kind = 'candidate'"
+    condition = f"tags.{KIND} = '{CANDIDATE}'"
     if symbol is None:
-        return [_candidate(run, {}) for run in _runs(client, experiment_id, condition)]
-    runs = _runs(client, experiment_id, f"{condition} and tags.symbol = '{symbol}'")
-    registered: dict[str, tuple[Version, ...]] = {}
-    for model in {run.data.tags["model"] for run in runs}:
-        registered |= _versions(client, f"{model}-{symbol}")
-    return [_candidate(run, registered) for run in runs]
+        return [_candidate(run, {}) for run in _search(client, experiment_id, condition)]
+    runs = _search(client, experiment_id, f"{condition} and tags.{SYMBOL} = '{symbol}'")
+    versions: dict[str, tuple[CandidateVersion, ...]] = {}
+    for model in {run.data.tags[MODEL] for run in runs}:
+        versions |= _versions_by_run(client, f"{model}-{symbol}")
+    return [_candidate(run, versions) for run in runs]
 
 
-def _runs(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
-    found = every_page(
+def _search(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+    runs = read_all_pages(
         lambda token: client.search_runs([experiment_id], condition, page_token=token)
     )
-    # People may tag runs, too; what has no model is none of ours.
-    return [run for run in found if {"model", "symbol"} <= run.data.tags.keys()]
+    # People may tag their own runs as candidates. Without these two tags it is not one of ours.
+    return [run for run in runs if {MODEL, SYMBOL} <= run.data.tags.keys()]
 
 
-def _candidate(run: Run, versions: dict[str, tuple[Version, ...]]) -> Candidate:
+def _candidate(run: Run, versions: dict[str, tuple[CandidateVersion, ...]]) -> Candidate:
     own = versions.get(run.info.run_id, ())
-    verdict = run.data.tags.get("status") or next((v.status for v in own if v.status), "")
+    status = run.data.tags.get(STATUS) or next((v.status for v in own if v.status), "")
     params = run.data.params
+    metrics = from_stored(run.data.metrics)
     return Candidate(
-        run.info.run_id,
-        run.data.tags["model"],
-        run.data.tags["symbol"],
-        datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-        verdict if run.info.status == "FINISHED" else run.info.status.lower(),
-        {name: value for name, value in run.data.metrics.items() if math.isfinite(value)},
-        {name: params[name] for name in CONTRACT if name in params},
-        own,
+        run_id=run.info.run_id,
+        model=run.data.tags[MODEL],
+        symbol=run.data.tags[SYMBOL],
+        started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        status=status if run.info.status == "FINISHED" else run.info.status.lower(),
+        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+        contract={name: params[name] for name in CONTRACT if name in params},
+        versions=own,
     )
 
 
-def _versions(client: MlflowClient, name: str) -> dict[str, tuple[Version, ...]]:
-    """Return a model's versions by the run that they came from, newest first."""
-    found = versions(client, name)
-    if not found:
+def _versions_by_run(client: MlflowClient, name: str) -> dict[str, tuple[CandidateVersion, ...]]:
+    """Return the versions of a registered model by the run that logged them, newest first."""
+    registered = list_versions(client, name)
+    if not registered:
         return {}
-    # A search tells no aliases; MLflow's own `latest` is not among those of the model either.
+    # A search returns no aliases, and MLflow's own `latest` is not among the model's aliases.
     aliases: dict[str, str] = client.get_registered_model(name).aliases
-    latest = int(found[-1].version)
-    by_run: dict[str, tuple[Version, ...]] = {}
-    for version in reversed(found):
+    newest = int(registered[-1].version)
+    by_run: dict[str, tuple[CandidateVersion, ...]] = {}
+    for version in reversed(registered):
         number = int(version.version)
-        named = tuple(sorted(a for a, v in aliases.items() if int(v) == number))
-        run_id = version.tags.get("run_id") or str(version.run_id)
+        names = tuple(sorted(alias for alias, v in aliases.items() if int(v) == number))
+        run_id = version.tags.get(RUN_ID) or str(version.run_id)
         by_run[run_id] = (
             *by_run.get(run_id, ()),
-            Version(
+            CandidateVersion(
                 number,
-                named + ("latest",) * (number == latest),
-                version.tags.get("status", ""),
+                names + (LATEST,) * (number == newest),
+                version.tags.get(STATUS, ""),
             ),
         )
     return by_run

@@ -1,42 +1,66 @@
-"""Runs in MLflow: one parent a command, one child a (model, symbol), written by one process."""
+"""Runs in MLflow: one parent run for each command, one child run for each job.
+
+One process writes all of them: the workers return plain values.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from trainer import flavor
 from trainer.errors import TrainerError
-from trainer.evidence import dossier
+from trainer.evidence.metric_names import to_stored
 from trainer.evidence.record import RECORD_FILE
 from trainer.evidence.verdict import Verdict
-from trainer.job import Outcome, Task, TrainedModel
+from trainer.job import DataFacts, Job, JobResult, TrainedModel
 from trainer.processes import is_alive, process_identity
-from trainer.report.markdown import describe, report_page
+from trainer.scratch import scratch_folder
 from trainer.tracking.ranking import compare_link
-from trainer.tracking.store import DEFAULT_URI, STORE_ERRORS, alone, check_reachable, store_error
+from trainer.tracking.store import (
+    STORE_ERRORS,
+    check_reachable,
+    exclusive_database,
+    store_error,
+    tracking_uri,
+)
+from trainer.tracking.tag_names import (
+    CANDIDATE,
+    COMMAND,
+    FAILURE,
+    KIND,
+    MODEL,
+    NOTE,
+    PARENT_RUN,
+    STATUS,
+    STATUS_REASON,
+    SYMBOL,
+)
 
-_PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
+#: Tags of a parent run: the machine and the process that write it.
 _HOST, _PROCESS = "barwright.host", "barwright.process"
-#: What MLflow takes at once.
+#: Metrics that MLflow accepts in one call.
 _BATCH = 1_000
-#: Parts of the evidence that are shown as tables.
-_TABLES = ("threshold_curve", "regimes", "cost_stress")
+#: File of a run with the facts on its training data.
+_FACTS_FILE = "facts.json"
+#: Folder of a run with its report and the figures of it.
+_REPORT_FOLDER = "report"
 
 
 @dataclass(frozen=True)
@@ -49,126 +73,190 @@ class Tracking:
     parent_id: str
 
     def fail(self) -> None:
-        """Say in the parent run that some tasks failed."""
+        """Mark the parent run: at least one job has no registered version."""
         self.client.set_tag(self.parent_id, "failed_tasks", "yes")
 
     @contextlib.contextmanager
-    def child(self, outcome: Outcome) -> Iterator[str]:
-        """Open the run of a task, with the times it really had; yields its id.
+    def child(self, result: JobResult) -> Iterator[str]:
+        """Open the run of a job, with the job's own start and end time; yield the run's id.
 
-        It ends FINISHED only if the task has a model and the block raises nothing; a
-        `TrainerError` is written into its note and passed on.
+        The run ends FINISHED only if the job has a model and the block raises nothing. A
+        `TrainerError` of the block is written into the run's note and raised again.
         """
         run = self.client.create_run(
             self.experiment_id,
-            start_time=int(outcome.started * 1000),
+            start_time=int(result.started * 1000),
             tags={
-                _PARENT: self.parent_id,
-                "kind": "candidate" if outcome.trained else "failure",
-                "model": outcome.task.model,
-                "symbol": outcome.task.symbol,
+                PARENT_RUN: self.parent_id,
+                KIND: CANDIDATE if result.trained else FAILURE,
+                MODEL: result.job.model,
+                SYMBOL: result.job.symbol,
             },
-            run_name=outcome.task.name,
+            run_name=result.job.name,
         )
-        run_id, status = run.info.run_id, "FAILED"
+        run_id, state = run.info.run_id, "FAILED"
         try:
-            if outcome.error:
-                self.client.set_tag(run_id, _NOTE, outcome.error)
+            if result.error:
+                self.client.set_tag(run_id, NOTE, result.error)
             yield run_id
-            status = "FINISHED" if outcome.trained else "FAILED"
+            state = "FINISHED" if result.trained else "FAILED"
         except TrainerError as error:
-            self.client.set_tag(run_id, "kind", "failure")
-            self.client.set_tag(run_id, _NOTE, str(error))
+            self.client.set_tag(run_id, KIND, FAILURE)
+            self.client.set_tag(run_id, NOTE, str(error))
             raise
         finally:
-            self.client.set_terminated(run_id, status, end_time=int(outcome.ended * 1000))
+            self.client.set_terminated(run_id, state, end_time=int(result.ended * 1000))
 
-    def log(self, run_id: str, task: Task, trained: TrainedModel, verdict: Verdict) -> str:
-        """Log metrics, settings, data and the candidate itself; returns its ``models:/m-...``."""
-        now = int(time.time() * 1000)
-        metrics = [
-            Metric(name, value, now, 0)
-            for name, value in trained.metrics.items()
-            if math.isfinite(value)
-        ]
-        metrics += [
-            Metric(f"fold/{name}", value, now, fold)
-            for fold, row in enumerate(trained.fold_metrics)
-            for name, value in row.items()
-            if math.isfinite(value)
-        ]
-        metrics += [
-            Metric(f"fold/{fold}/stopping_curve", value, now, step)
-            for fold, curve in enumerate(trained.curves)
-            for step, value in enumerate(curve)
-            if math.isfinite(value)
-        ]
-        metrics += [Metric(f"seconds/{k}", v, now, 0) for k, v in trained.seconds.items()]
-        params = [Param(name, str(value)) for name, value in trained.params.items()]
-        tags = [RunTag(_NOTE, describe(trained, verdict)), RunTag("status", verdict.status)]
-        self.client.log_batch(run_id, params=params, tags=tags)
+    def log(self, run_id: str, job: Job, trained: TrainedModel, note: str, status: str) -> str:
+        """Log settings, metrics, tables, files and the model of a candidate.
+
+        Parameters
+        ----------
+        run_id : str
+            Open run of the job.
+        job : Job
+        trained : TrainedModel
+        note : str
+            Markdown about the candidate, for MLflow's UI.
+        status : str
+            Status of its verdict.
+
+        Returns
+        -------
+        str
+            ``models:/m-...`` of the logged model; it is not registered.
+        """
+        self.client.log_batch(
+            run_id,
+            params=[Param(name, str(value)) for name, value in trained.params.items()],
+            tags=[RunTag(NOTE, note), RunTag(STATUS, status)],
+        )
+        metrics = _metrics(trained)
         for begin in range(0, len(metrics), _BATCH):
             self.client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
-        data = trained.data
-        source = CodeDatasetSource(tags={"understood": data["understood"]})
-        name = f"{data['symbol']}_{data['interval']}"
-        # The class declares an abstract `profile` that it does not need.
-        dataset = MetaDataset(  # type: ignore[abstract]
-            source, name=name, digest=data["digest"][:32]
-        )
         with mlflow.start_run(run_id=run_id, nested=True):
-            mlflow.log_input(dataset, context="training")
-            for table, rows in {
-                "walk_forward": trained.told["blocks"],
-                **{name: trained.evidence[name] for name in _TABLES},
-            }.items():
-                if rows:
-                    columns = {key: [row[key] for row in rows] for key in rows[0]}
-                    mlflow.log_table(columns, f"{table}.json")
-            mlflow.log_dict({"data": data}, "facts.json")
-            with TemporaryDirectory(prefix="barwright-") as folder:
-                trained.record.write(Path(folder) / RECORD_FILE)
-                mlflow.log_artifact(str(Path(folder) / RECORD_FILE))
-            with TemporaryDirectory(prefix="barwright-") as folder:
-                for figure, png in trained.figures.items():
-                    (Path(folder) / f"{figure}.png").write_bytes(png)
-                mlflow.log_artifacts(folder, "report")
-            info = flavor.log_model(trained.folder, task.name, requirements=trained.requirements)
+            mlflow.log_input(_dataset(trained.data), context="training")
+            for table, columns in _tables(trained).items():
+                mlflow.log_table(columns, f"{table}.json")
+            mlflow.log_dict({"data": trained.data.to_json()}, _FACTS_FILE)
+            _log_files(trained)
+            info = flavor.log_model(trained.folder, job.name, requirements=trained.requirements)
         return str(info.model_uri)
 
     def conclude(
         self,
         run_id: str,
-        task: Task,
+        job: Job,
         version: str,
-        trained: TrainedModel,
+        *,
+        metrics: Mapping[str, float],
+        note: str,
+        report_html: str,
         verdict: Verdict,
-        figures: Mapping[str, float],
     ) -> None:
-        """Write what the whole campaign says of a candidate to its run and its version."""
-        now = int(time.time() * 1000)
-        note = describe(trained, verdict, figures)
+        """Write a verdict that takes all trials into account to a run and to its version.
+
+        Parameters
+        ----------
+        run_id : str
+        job : Job
+        version : str
+            Registered version.
+        metrics : mapping of str to float
+            Metrics that depend on all trials, without prefix.
+        note : str
+            Markdown about the candidate, which replaces that of `log`.
+        report_html : str
+            Report of the candidate.
+        verdict : Verdict
+        """
         self.client.log_batch(
             run_id,
-            metrics=[
-                Metric(f"wf_{name}", value, now, 0)
-                for name, value in figures.items()
-                if math.isfinite(value)
-            ],
-            tags=[RunTag(_NOTE, note), RunTag("status", verdict.status)],
+            metrics=_finite_metrics(to_stored(metrics).items(), _now(), 0),
+            tags=[RunTag(NOTE, note), RunTag(STATUS, verdict.status)],
         )
-        page = dossier.page(trained.contract, trained.told, trained.evidence, verdict.status)
-        about = {"version": f"{task.name} version {version}", "run": run_id}
-        text = report_page(page, trained.figures, verdict, figures, about)
-        self.client.log_text(run_id, text, "report/report.html")
-        # The status last: a version is not called proven before its reasons are there.
-        self.client.update_model_version(task.name, version, note)
-        self.client.set_model_version_tag(task.name, version, "status_reason", verdict.reason)
-        self.client.set_model_version_tag(task.name, version, "status", verdict.status)
+        self.client.log_text(run_id, report_html, f"{_REPORT_FOLDER}/report.html")
+        # The status is written last: a version is not called proven before its reasons are stored.
+        self.client.update_model_version(job.name, version, note)
+        self.client.set_model_version_tag(job.name, version, STATUS_REASON, verdict.reason)
+        self.client.set_model_version_tag(job.name, version, STATUS, verdict.status)
 
     def compare_link(self) -> str:
-        """Address in the MLflow UI that ranks this experiment's candidates."""
+        """Return the address in MLflow's UI that ranks the candidates of this experiment."""
         return compare_link(self.uri, self.experiment_id)
+
+
+def _now() -> int:
+    """Return milliseconds since 1970, as MLflow counts time."""
+    return int(time.time() * 1000)
+
+
+def _finite_metrics(values: Iterable[tuple[str, float]], now: int, step: int) -> list[Metric]:
+    """Return metrics as MLflow takes them; undefined ones are left out."""
+    return [Metric(name, value, now, step) for name, value in values if math.isfinite(value)]
+
+
+def _metrics(trained: TrainedModel) -> list[Metric]:
+    """Return the headline, metrics of each fold, curves of each fold, and seconds by phase."""
+    now = _now()
+    metrics = _finite_metrics(trained.headline.stored_metrics().items(), now, 0)
+    for row in trained.evidence.folds:
+        values = {name: value for name, value in asdict(row).items() if name != "fold"}
+        named = ((f"fold/{name}", value) for name, value in values.items())
+        metrics += _finite_metrics(named, now, row.fold)
+    for fold, curve in enumerate(trained.curves):
+        for step, value in enumerate(curve):
+            metrics += _finite_metrics([(f"fold/{fold}/stopping_curve", value)], now, step)
+    metrics += [Metric(f"seconds/{name}", s, now, 0) for name, s in trained.seconds.items()]
+    return metrics
+
+
+def _tables(trained: TrainedModel) -> dict[str, dict[str, list[Any]]]:
+    """Return the columns of the tables that MLflow's UI shows; empty tables are left out."""
+    evidence = trained.evidence
+    tables = {
+        "walk_forward": [row.to_json() for row in trained.headline.blocks],
+        "threshold_curve": [row.to_json() for row in evidence.threshold_curve],
+        "regimes": [row.to_json() for row in evidence.regimes],
+        "cost_stress": [row.to_json() for row in evidence.cost_stress],
+    }
+    return {
+        name: {key: [row[key] for row in rows] for key in rows[0]}
+        for name, rows in tables.items()
+        if rows
+    }
+
+
+def _dataset(data: DataFacts) -> MetaDataset:
+    """Return the training data as MLflow's UI shows it: name, digest, how it was read."""
+    source = CodeDatasetSource(tags={"understood": data.understood})
+    # The class declares an abstract `profile` that it does not need.
+    return MetaDataset(  # type: ignore[abstract]
+        source, name=f"{data.symbol}_{data.interval}", digest=data.digest[:32]
+    )
+
+
+def _log_files(trained: TrainedModel) -> None:
+    """Log the record and the figures to the active run."""
+    with scratch_folder() as folder:
+        trained.record.write(folder / RECORD_FILE)
+        mlflow.log_artifact(str(folder / RECORD_FILE))
+        figures = folder / _REPORT_FOLDER
+        figures.mkdir()
+        for name, png in trained.figures.items():
+            (figures / f"{name}.png").write_bytes(png)
+        mlflow.log_artifacts(str(figures), _REPORT_FOLDER)
+
+
+def load_understood(run_id: str) -> str:
+    """Return how the bars of a run were read; empty if its file of facts is gone or damaged."""
+    with (
+        scratch_folder() as folder,
+        contextlib.suppress(*STORE_ERRORS, ValueError, TypeError, KeyError),
+    ):
+        path = download_artifacts(run_id=run_id, artifact_path=_FACTS_FILE, dst_path=str(folder))
+        return str(json.loads(Path(path).read_text())["data"]["understood"])
+    return ""
 
 
 @contextlib.contextmanager
@@ -178,28 +266,28 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
     Parameters
     ----------
     experiment : str
-        Name of the MLflow experiment; made if it is not there. Under `mlflow run`, which opens the
-        run itself, that run's experiment counts.
+        Name of the MLflow experiment, which is created if it does not exist. Under `mlflow run`
+        the experiment of the run that MLflow opened is used instead.
     params : mapping
         Settings of the command.
 
     Raises
     ------
     TrainerError
-        If the tracking server or database cannot be reached.
+        If the tracking server or database cannot be used.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    uri = tracking_uri()
     check_reachable(uri)
-    # Its own lines about every registration would tear the progress display apart.
+    # MLflow's own lines about each registration would break the progress display.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
+    # `mlflow run` has opened the run already, in an experiment of its choice.
+    resumed = os.environ.get("MLFLOW_RUN_ID") or None
     try:
-        with alone(uri):
+        with exclusive_database(uri):
             client = MlflowClient()
-            # `mlflow run` has opened the run already, in an experiment of its choice.
-            resumed = os.environ.get("MLFLOW_RUN_ID")
             experiment_id = (
-                client.get_run(resumed).info.experiment_id
+                str(client.get_run(resumed).info.experiment_id)
                 if resumed
                 else _experiment(client, experiment)
             )
@@ -207,51 +295,55 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
     except (*STORE_ERRORS, ImportError) as error:
         raise store_error(uri, error) from error
     try:
-        with mlflow.start_run(
-            run_id=resumed or None,
-            experiment_id=None if resumed else experiment_id,
-            run_name=None if resumed else "train",
-            tags={
-                "kind": "command",
-                _HOST: socket.gethostname(),
-                _PROCESS: process_identity(os.getpid()),
-            },
-        ) as run:
-            known = client.get_run(run.info.run_id).data.params
+        with _parent_run(experiment_id, resumed) as run:
+            logged = client.get_run(run.info.run_id).data.params
             client.log_batch(
                 run.info.run_id,
-                params=[Param(k, str(v)) for k, v in params.items() if k not in known],
+                params=[Param(k, str(v)) for k, v in params.items() if k not in logged],
             )
             yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
     except STORE_ERRORS as error:
         raise store_error(uri, error) from error
 
 
+def _parent_run(experiment_id: str, resumed: str | None) -> mlflow.ActiveRun:
+    """Start the parent run, or resume the one that `mlflow run` opened."""
+    return mlflow.start_run(
+        run_id=resumed,
+        experiment_id=None if resumed else experiment_id,
+        run_name=None if resumed else "train",
+        tags={
+            KIND: COMMAND,
+            _HOST: socket.gethostname(),
+            _PROCESS: process_identity(os.getpid()),
+        },
+    )
+
+
 def _experiment(client: MlflowClient, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    """Return the id of an experiment, which is created if it does not exist."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return str(client.create_experiment(name, tags=tags))
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise TrainerError(
             f"the experiment {name!r} is deleted; restore it or give another --experiment"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
-    """Mark runs KILLED that a dead process of this machine left RUNNING."""
-    running = client.search_runs(
-        [experiment_id],
-        f"attributes.status = 'RUNNING' and tags.`{_HOST}` = '{socket.gethostname()}'",
-    )
-    for run in running:
+    """End runs as KILLED that a dead process of this machine left RUNNING, and their children."""
+
+    def running(tag: str, value: str) -> list[Run]:
+        condition = f"attributes.status = 'RUNNING' and tags.`{tag}` = '{value}'"
+        return list(client.search_runs([experiment_id], condition))
+
+    for run in running(_HOST, socket.gethostname()):
         identity = run.data.tags.get(_PROCESS, "")
         if run.info.run_id == os.environ.get("MLFLOW_RUN_ID") or is_alive(identity):
             continue
-        for child in client.search_runs(
-            [experiment_id],
-            f"attributes.status = 'RUNNING' and tags.`{_PARENT}` = '{run.info.run_id}'",
-        ):
+        for child in running(PARENT_RUN, run.info.run_id):
             client.set_terminated(child.info.run_id, "KILLED")
         client.set_terminated(run.info.run_id, "KILLED")

@@ -1,4 +1,4 @@
-"""Candidates of a symbol side by side: ranked, with a mark where their contracts differ."""
+"""A ranking of the candidates of a symbol; those with another contract have no place in it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from trainer.errors import TrainerError
+from trainer.evidence.metric_names import stored_name, to_stored
 from trainer.tracking.candidates import CONTRACT, Candidate, find_candidates, find_experiment
-from trainer.tracking.store import STORE_ERRORS, open_store, shown, store_error
+from trainer.tracking.store import STORE_ERRORS, open_store, redacted, store_error
+from trainer.tracking.tag_names import CANDIDATE, KIND, MODEL, SYMBOL
 
-#: Rows of a symbol that are listed unless all are asked for.
+#: Candidates of a symbol that are listed by default.
 LISTED = 20
 
 
@@ -26,10 +28,11 @@ class Row:
     ----------
     candidate : Candidate
     place : int or None
-        Among those of the common contract; None if it has another one, or no Sharpe ratio.
+        Place among the candidates with the common contract; None for another contract, or without
+        a Sharpe ratio.
     differs : dict of str to (str or None, str or None)
-        Fields of the contract in which it is not the common one: its own value, and the common
-        one; None where a value was not logged.
+        Settings of `CONTRACT` that are not those of the common contract: the candidate's own
+        value, and the common one; None where a value was not logged.
     """
 
     candidate: Candidate
@@ -45,13 +48,13 @@ class Ranking:
     ----------
     symbol : str
     rows : tuple of Row
-        Best walk-forward net Sharpe ratio first; those without one last, newest first.
+        Best net Sharpe ratio of the walk-forward first; those without one last, newest first.
     contract : dict of str to str
-        The most common contract; of equally common ones that of the better candidate.
+        The most common contract; among equally common ones the contract of the better candidate.
     left_out : int
         Candidates that are not listed.
     link : str
-        Address of the same candidates' charts in the MLflow UI.
+        Address in MLflow's UI with the charts of the same candidates.
     """
 
     symbol: str
@@ -63,14 +66,23 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A ranking a symbol, and where it was found; `uri` is without its password."""
+    """The rankings of symbols.
+
+    Attributes
+    ----------
+    experiment : str
+    uri : str
+        Tracking URI, without password.
+    rankings : tuple of Ranking
+        One for each symbol, in the order of the request.
+    """
 
     experiment: str
     uri: str
     rankings: tuple[Ranking, ...]
 
-    def plain(self) -> dict[str, Any]:
-        """Return it in values that JSON knows; metrics keep their names in MLflow."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the rankings as JSON values; metrics have their stored names."""
         return {
             "experiment": self.experiment,
             "tracking_uri": self.uri,
@@ -80,7 +92,7 @@ class Comparison:
                     "contract": ranking.contract,
                     "left_out": ranking.left_out,
                     "link": ranking.link,
-                    "candidates": [_plain(row) for row in ranking.rows],
+                    "candidates": [_row_to_json(row) for row in ranking.rows],
                 }
                 for ranking in self.rankings
             ],
@@ -94,17 +106,17 @@ def compare(
     experiment: str = "barwright",
     everything: bool = False,
 ) -> Comparison:
-    """Find the candidates of symbols and rank them.
+    """Read the candidates of symbols from the store and rank them.
 
     Parameters
     ----------
     symbols : sequence of str
     models : sequence of str
-        Only these; all without any.
+        Models to rank; all by default.
     experiment : str, default "barwright"
         MLflow experiment.
     everything : bool, default False
-        List every candidate, and not only the best `LISTED` and those that an alias names.
+        List every candidate. By default, the best `LISTED` and those that an alias points to.
 
     Returns
     -------
@@ -113,39 +125,40 @@ def compare(
     Raises
     ------
     TrainerError
-        If the store, the experiment, or candidates of a symbol or model are not there.
+        If the store or the experiment does not exist, a symbol has no candidate, or a model has
+        none.
     """
     uri, client = open_store()
-    # Its lines about opening a database are no part of the answer.
+    # MLflow's lines about opening a database are no part of the output.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    rankings = []
     try:
         experiment_id = find_experiment(client, uri, experiment)
-        found = {symbol: find_candidates(client, experiment_id, symbol) for symbol in symbols}
-        for symbol, candidates in found.items():
-            if not candidates:
-                there = _names(c.symbol for c in find_candidates(client, experiment_id))
+        candidates = {symbol: find_candidates(client, experiment_id, symbol) for symbol in symbols}
+        for symbol in symbols:
+            if not candidates[symbol]:
+                others = _names(c.symbol for c in find_candidates(client, experiment_id))
                 raise TrainerError(
-                    f"experiment {experiment!r} has no candidate of {symbol!r}, but of {there}; "
+                    f"experiment {experiment!r} has no candidate of {symbol!r}, but of {others}; "
                     "name these as --symbols, or train it first"
                 )
     except STORE_ERRORS as error:
         raise store_error(uri, error) from error
-    _check_models(found, models)
-    for symbol, candidates in found.items():
-        wanted = [c for c in candidates if not models or c.model in models]
-        # The search knows no `or`: models that were not asked for are taken out one by one.
-        others = sorted({c.model for c in candidates} - {c.model for c in wanted})
-        conditions = [f"tags.symbol='{symbol}'", *(f"tags.model!='{model}'" for model in others)]
+    _check_models(candidates, models)
+    rankings = []
+    for symbol, of_symbol in candidates.items():
+        wanted = [c for c in of_symbol if not models or c.model in models]
+        # MLflow's search has no `or`: models that were not requested are excluded one by one.
+        excluded = sorted({c.model for c in of_symbol} - {c.model for c in wanted})
+        conditions = [f"tags.{SYMBOL}='{symbol}'", *(f"tags.{MODEL}!='{m}'" for m in excluded)]
         link = compare_link(uri, experiment_id, *conditions)
         rankings.append(rank(symbol, wanted, link, everything=everything))
-    return Comparison(experiment, shown(uri), tuple(rankings))
+    return Comparison(experiment, redacted(uri), tuple(rankings))
 
 
 def rank(
     symbol: str, candidates: Iterable[Candidate], link: str, *, everything: bool = False
 ) -> Ranking:
-    """Order the candidates of a symbol and compare their contracts with the most common one.
+    """Sort the candidates of a symbol and compare their contracts with the most common one.
 
     Parameters
     ----------
@@ -157,7 +170,7 @@ def rank(
         As for `compare`.
     """
     ordered = sorted(candidates, key=_best_first)
-    # Equal counts come in the order of first sight: that of the ranking.
+    # `Counter` keeps the order of the ranking among equal counts.
     contracts = Counter(tuple(c.contract.get(field) for field in CONTRACT) for c in ordered)
     (values, _), *_ = contracts.most_common(1)
     pairs = zip(CONTRACT, values, strict=True)
@@ -173,29 +186,30 @@ def rank(
 
 
 def compare_link(uri: str, experiment_id: str, *conditions: str) -> str:
-    """Address in the MLflow UI that ranks an experiment's candidates and draws their charts.
+    """Return the address in MLflow's UI that ranks candidates and draws their charts.
 
     Parameters
     ----------
     uri : str
-        Tracking URI; for a database, the address is that of a server with MLflow's usual port.
+        Tracking URI. For a database the address is that of a local server with MLflow's default
+        port.
     experiment_id : str
     *conditions : str
         Further conditions of the search, e.g. ``tags.symbol='EURUSD'``.
     """
     query = {
-        "searchFilter": " and ".join(("tags.kind='candidate'", *conditions)),
-        "orderByKey": "metrics.`wf_net_sharpe`",
+        "searchFilter": " and ".join((f"tags.{KIND}='{CANDIDATE}'", *conditions)),
+        "orderByKey": f"metrics.`{stored_name('net_sharpe')}`",
         "orderByAsc": "false",
         "compareRunsMode": "CHART",
     }
-    base = shown(uri) if uri.startswith("http") else "http://127.0.0.1:5000"
-    # Quotes, spaces and backticks are encoded: terminals take them for the end of a link.
+    base = redacted(uri) if uri.startswith("http") else "http://127.0.0.1:5000"
+    # Terminals end a link at quotes, spaces and backticks, so these are encoded.
     fragment = urlencode(query, quote_via=quote)
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{fragment}"
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _row_to_json(row: Row) -> dict[str, Any]:
     candidate = row.candidate
     return {
         "place": row.place,
@@ -207,31 +221,27 @@ def _plain(row: Row) -> dict[str, Any]:
             {"version": v.number, "aliases": list(v.aliases), "status": v.status or None}
             for v in candidate.versions
         ],
-        "metrics": {
-            name: value
-            for name, value in sorted(candidate.metrics.items())
-            if name.startswith("wf_")
-        },
+        "metrics": dict(sorted(to_stored(candidate.metrics).items())),
         "contract": candidate.contract,
         "differs_in": list(row.differs),
     }
 
 
-def _check_models(found: Mapping[str, list[Candidate]], models: Sequence[str]) -> None:
-    """Refuse a model that no symbol has, and a symbol that has none of the models."""
-    for symbol, candidates in found.items():
-        there = {c.model for c in candidates}
-        if models and not there & set(models):
+def _check_models(candidates: Mapping[str, list[Candidate]], models: Sequence[str]) -> None:
+    """Raise for a symbol without a candidate of these models, and for a model without any."""
+    for symbol, of_symbol in candidates.items():
+        trained = {c.model for c in of_symbol}
+        if models and not trained & set(models):
             raise TrainerError(
-                f"{symbol} has no candidate of {_names(models)}, but of {_names(there)}; name "
+                f"{symbol} has no candidate of {_names(models)}, but of {_names(trained)}; name "
                 "these as --models, or train it first"
             )
-    everywhere = {c.model for candidates in found.values() for c in candidates}
+    trained = {c.model for of_symbol in candidates.values() for c in of_symbol}
     for model in models:
-        if model not in everywhere:
+        if model not in trained:
             raise TrainerError(
-                f"{_names(found)} has no candidate of {model}, but of {_names(everywhere)}; name "
-                "these as --models, or train it first"
+                f"{_names(candidates)} has no candidate of {model}, but of {_names(trained)}; "
+                "name these as --models, or train it first"
             )
 
 

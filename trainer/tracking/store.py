@@ -1,4 +1,4 @@
-"""The store behind MLflow: asked for a sign of life, made whole, its errors put in one line."""
+"""Access to the store behind MLflow: its address, its reachability, its errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from uuid import uuid4
 import mlflow
 import requests
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,17 +22,48 @@ from trainer.errors import TrainerError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _CONNECT_SECONDS = 5
-#: What MLflow and the stores behind it raise when they cannot do what they are asked.
+#: Errors that MLflow and the stores behind it raise when a call fails.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, requests.RequestException, OSError)
 
 
+def tracking_uri() -> str:
+    """Return the address of the store: MLFLOW_TRACKING_URI, or a database in this folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def redacted(uri: str) -> str:
+    """Return an address without its password.
+
+    Examples
+    --------
+    >>> redacted("postgresql://me:secret@db:5432/mlflow")
+    'postgresql://me:***@db:5432/mlflow'
+    """
+    return re.sub(r"(?<=://)([^:/@]+):[^@]*@", r"\1:***@", uri)
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of an SQLite address; None for every other store."""
+    path = uri.removeprefix("sqlite:///")
+    return None if path == uri or not path or path.startswith(":memory:") else Path(path)
+
+
+def store_error(uri: str, error: Exception) -> TrainerError:
+    """Return an error of MLflow as one sentence for the user."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return TrainerError(
+        f"MLflow at {redacted(uri)} cannot be used: {reason}; repair it, or set "
+        "MLFLOW_TRACKING_URI to another one, and run again"
+    )
+
+
 def check_reachable(uri: str) -> None:
-    """Ask a tracking server or database for a sign of life, instead of minutes of silent retries.
+    """Check that a tracking server or database answers; MLflow itself would retry for minutes.
 
     Raises
     ------
     TrainerError
-        If there is no answer within seconds.
+        If it does not answer within seconds.
     """
     if not uri.startswith(("http://", "https://")):
         _check_database(uri)
@@ -42,26 +72,39 @@ def check_reachable(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=_CONNECT_SECONDS).raise_for_status()
     except requests.RequestException as error:
         raise TrainerError(
-            f"the MLflow server {shown(uri)} cannot be reached ({type(error).__name__}); start "
+            f"the MLflow server {redacted(uri)} cannot be reached ({type(error).__name__}); start "
             "it, or set MLFLOW_TRACKING_URI to another one"
         ) from error
 
 
+def _check_database(uri: str) -> None:
+    path = sqlite_path(uri)
+    if "://" not in uri or (path is not None and not path.exists()):
+        return  # it is created at its first use
+    try:
+        engine = create_engine(uri)
+        with engine.connect() as connection:
+            inspect(connection).get_table_names()
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        raise store_error(uri, error) from error
+
+
 def open_store() -> tuple[str, MlflowClient]:
-    """Open the store that commands look things up in; unlike `train`, they do not make one.
+    """Open the store for a command that only reads runs and versions; `train` also creates it.
 
     Returns
     -------
     uri : str
-        MLFLOW_TRACKING_URI, or the database of this folder.
+        Address, as `tracking_uri` returns it.
     client : mlflow.MlflowClient
 
     Raises
     ------
     TrainerError
-        If it is not there, or does not answer.
+        If the store does not exist or does not answer.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    uri = tracking_uri()
     check_reachable(uri)
     path = sqlite_path(uri)
     if path is not None and not path.exists():
@@ -76,63 +119,12 @@ def open_store() -> tuple[str, MlflowClient]:
         raise store_error(uri, error) from error
 
 
-def _check_database(uri: str) -> None:
-    path = sqlite_path(uri)
-    if "://" not in uri or (path is not None and not path.exists()):
-        return  # made on first use
-    try:
-        engine = create_engine(uri)
-        with engine.connect() as connection:
-            inspect(connection).get_table_names()
-        engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
-        raise store_error(uri, error) from error
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """File of an SQLite URI; None for every other store."""
-    path = uri.removeprefix("sqlite:///")
-    return None if path == uri or not path or path.startswith(":memory:") else Path(path)
-
-
-def shown(uri: str) -> str:
-    """Return an address without its password."""
-    return re.sub(r"(?<=://)([^:/@]+):[^@]*@", r"\1:***@", uri)
-
-
-def store_error(uri: str, error: Exception) -> TrainerError:
-    """Say in one line what MLflow could not do."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return TrainerError(
-        f"MLflow at {shown(uri)} cannot be used: {reason}; repair it, or set MLFLOW_TRACKING_URI "
-        "to another one, and run again"
-    )
-
-
-def every_page(search: Callable[[str | None], Any]) -> list[Any]:
-    """Return what a search finds, page by page: called with a token, None for the first page."""
-    page = search(None)
-    found = list(page)
-    while page.token:
-        page = search(page.token)
-        found += page
-    return found
-
-
-def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """All versions of a registered model, oldest first; none if there is no such model."""
-    # MLflow's filters know no escape: a quote would end the name and go on as a condition.
-    if "'" in name:
-        return []
-    found = every_page(
-        lambda token: client.search_model_versions(f"name = '{name}'", page_token=token)
-    )
-    return sorted(found, key=lambda version: int(version.version))
-
-
 @contextlib.contextmanager
-def alone(uri: str) -> Iterator[None]:
-    """Let one process at a time open a SQLite file; a new one is there whole or not at all."""
+def exclusive_database(uri: str) -> Iterator[None]:
+    """Allow one process at a time to open an SQLite file; create a missing file as a whole.
+
+    Several processes that open an empty database at once leave it unusable.
+    """
     path = sqlite_path(uri)
     if path is None:
         yield
@@ -140,7 +132,8 @@ def alone(uri: str) -> Iterator[None]:
     with Path(f"{path}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            # MLflow makes its tables over a second; a kill on the way would leave half of them.
+            # MLflow creates its tables over a second. A process that is killed meanwhile would
+            # leave only a part of them.
             new = path.with_name(f".{path.name}.{uuid4().hex}")
             try:
                 MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}")
@@ -148,3 +141,19 @@ def alone(uri: str) -> Iterator[None]:
             finally:
                 new.unlink(missing_ok=True)
         yield
+
+
+def read_all_pages(search: Callable[[str | None], Any]) -> list[Any]:
+    """Return all results of a search that MLflow answers page by page.
+
+    Parameters
+    ----------
+    search : callable
+        Returns one page for a page token; None is the token of the first page.
+    """
+    page = search(None)
+    results = list(page)
+    while page.token:
+        page = search(page.token)
+        results += page
+    return results

@@ -1,4 +1,8 @@
-"""What was tried beside a candidate: every trial counts against the one that is chosen."""
+"""Trials: the runs that could have been chosen, all of which count against the chosen one.
+
+The best of many trials looks good by luck. `Trials` measures how much of a candidate's result luck
+explains: by its deflated Sharpe ratio, and by the probability of backtest overfitting.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +10,45 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run, ViewType
 
+from trainer.arrays import FloatArray
 from trainer.errors import TrainerError
+from trainer.evidence.metric_names import stored_name
 from trainer.evidence.record import RECORD_FILE, Record
+from trainer.scratch import scratch_folder
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.overfitting import backtest_overfitting
 from trainer.statistics.sharpe_inference import Moments, deflated_sharpe
-from trainer.tracking.store import STORE_ERRORS, every_page
+from trainer.tracking.store import STORE_ERRORS, read_all_pages
+from trainer.tracking.tag_names import CANDIDATE, KIND, SYMBOL
 
+#: Runs that one page of a search holds.
 _PAGE = 1_000
-Floats = npt.NDArray[np.float64]
+#: A trial on less than this share of the chosen one's bars is left out of the PBO: the common bars
+#: would shrink to its own.
+_LEAST_COMMON_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One selectable run.
+    """A run that could have been chosen.
 
     Attributes
     ----------
     run_id, interval : str
     sharpe : float
-        Walk-forward net Sharpe ratio, annualised; 0 if it never traded.
+        Net Sharpe ratio of the walk-forward, annualised; 0 if it never traded.
     tries : int
-        Models that its fits chose from: seeds, for example.
+        Models that its fits chose from, for example seeds.
     digest : str
-        Of its record; empty for runs that kept none.
+        Digest of its record; empty for a run that kept none.
     finished : bool
-        Whether the run came to its end, so that its record must be there.
+        Whether the run came to its end. Only then must its record exist.
     """
 
     run_id: str
@@ -51,72 +60,87 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Campaign:
-    """All trials of a symbol in an experiment, deleted ones too: forgetting does not undo luck."""
+class Trials:
+    """All trials of a symbol in an experiment.
+
+    Deleted runs are among them: the luck of many trials remains when the trials are deleted.
+
+    Attributes
+    ----------
+    trials : tuple of Trial
+    records : dict of str to Record
+        Records by digest that are loaded already. `metrics` adds those that it downloads.
+    """
 
     trials: tuple[Trial, ...]
-    #: Records by digest that need not be fetched.
     records: dict[str, Record] = field(default_factory=dict)
 
     @property
     def n_trials(self) -> int:
-        """Trials to count."""
+        """Number of trials; a run whose fits chose from several models counts as several."""
         return sum(trial.tries for trial in self.trials)
 
-    def figures(
-        self,
-        chosen: Record,
-        *,
-        interval: str,
-        terms: Terms,
-    ) -> dict[str, float]:
-        """Return ``dsr``, ``pbo`` and ``trials`` of one candidate.
+    def metrics(self, chosen: Record, *, interval: str, terms: Terms) -> dict[str, float]:
+        """Return the metrics of a candidate that depend on all trials.
 
         Parameters
         ----------
         chosen : Record
-            Its walk-forward.
+            Walk-forward of the candidate.
         interval : str
-            Length of its bars: trials on others are counted, but share no bars with it.
+            Length of its bars. Trials on bars of another length are counted, but have no bars in
+            common with it.
         terms : Terms
-            Its costs per side, and bars in its trading year.
+            Costs per side of the candidate, and bars in its trading year.
 
         Returns
         -------
         dict of str to float
-            ``pbo`` is NaN where the record of a finished trial is gone or damaged.
+            ``dsr``, ``pbo`` and ``trials``. ``pbo`` is NaN where the record of a finished trial is
+            gone or damaged: without it the candidate could only look better.
         """
-        lost = False
-        for trial in self.trials:
-            if trial.interval == interval and trial.digest and trial.digest not in self.records:
-                try:
-                    record = load_record(trial.run_id)
-                except TrainerError:  # damaged
-                    record = None
-                if record is not None and record.digest == trial.digest:
-                    self.records[trial.digest] = record
-                else:
-                    lost |= trial.finished
-        same = {
+        same_interval = [t for t in self.trials if t.interval == interval and t.digest]
+        lost = [trial for trial in same_interval if not self._fetch_record(trial)]
+        records = {
             trial.digest: self.records[trial.digest]
-            for trial in self.trials
-            if trial.interval == interval and trial.digest in self.records
+            for trial in same_interval
+            if trial.digest in self.records
         }
-        net = chosen.net(terms.costs)
+        complete = not any(trial.finished for trial in lost)
         return {
-            "dsr": self.deflated_sharpe(net, terms.periods_per_year),
-            # Without the lost ones it could only look better.
-            "pbo": math.nan if lost else overfitting(same, chosen, terms.costs),
+            "dsr": self.deflated_sharpe(chosen.net(terms.costs), terms.periods_per_year),
+            "pbo": overfitting(records, chosen, terms.costs) if complete else math.nan,
             "trials": float(self.n_trials),
         }
 
-    def deflated_sharpe(self, net: Floats, periods_per_year: float) -> float:
-        """Return the probability that these returns' true ratio beats the luckiest trial's.
+    def _fetch_record(self, trial: Trial) -> bool:
+        """Put the record of a trial among `records`; return False if it is lost."""
+        if trial.digest in self.records:
+            return True
+        try:
+            record = load_record(trial.run_id)
+        except TrainerError:  # the file is damaged
+            record = None
+        if record is None or record.digest != trial.digest:
+            return False
+        self.records[trial.digest] = record
+        return True
 
-        What luck gives is read off the spread of the trials. Trials that lose to their costs
-        widen it without being lucky, so a mean below 0 counts, too (one above 0 does not: that is
-        what skill looks like). And it is never taken for less than what as many independent
-        trials without skill would show on as many bars.
+    def deflated_sharpe(self, net: FloatArray, periods_per_year: float) -> float:
+        """Return the probability that the true Sharpe ratio beats the best that luck gives.
+
+        The best of n trials without skill is estimated in two ways, and the higher estimate counts:
+
+        - from the spread of the trials' Sharpe ratios. Trials that lose to their costs widen the
+          spread although they are not lucky, so a mean below 0 is taken into account. A mean above
+          0 is not: skill looks like that.
+        - from as many independent trials without skill on as many bars.
+
+        Parameters
+        ----------
+        net : float64 array of shape (n,)
+            Net returns of the candidate, one a bar.
+        periods_per_year : float
         """
         moments = Moments.of(net)
         ratios = np.array([trial.sharpe for trial in self.trials]) / math.sqrt(periods_per_year)
@@ -128,24 +152,23 @@ class Campaign:
         return min(by_chance, deflated_sharpe(moments, n_trials, spread, mean))
 
 
-def find_campaign(client: MlflowClient, experiment_id: str, symbol: str) -> Campaign:
-    """Count the trials of a symbol.
+def find_trials(client: MlflowClient, experiment_id: str, symbol: str) -> Trials:
+    """Return the trials of a symbol.
 
-    A run is a trial if it had a result to choose it by: it is a candidate, whatever its model,
-    settings or seed. Runs whose walk-forwards are equal bit for bit are one: repeating a command
-    tries nothing new.
+    A run is a trial if its result could be chosen: it is a candidate, whatever its model, settings
+    or seed. Runs with equal walk-forwards, bit for bit, are one trial: a repeated command tries
+    nothing new.
 
-    Parameters
-    ----------
-    client : mlflow.MlflowClient
-    experiment_id : str
-    symbol : str
+    Raises
+    ------
+    TrainerError
+        If the parameter ``trials`` of a run is not a number.
     """
-    found: dict[str, Trial] = {}
-    runs = every_page(
+    trials: dict[str, Trial] = {}
+    runs = read_all_pages(
         lambda token: client.search_runs(
             [experiment_id],
-            f"tags.kind = 'candidate' and tags.symbol = '{symbol}'",
+            f"tags.{KIND} = '{CANDIDATE}' and tags.{SYMBOL} = '{symbol}'",
             run_view_type=ViewType.ALL,
             max_results=_PAGE,
             page_token=token,
@@ -153,74 +176,76 @@ def find_campaign(client: MlflowClient, experiment_id: str, symbol: str) -> Camp
     )
     for run in runs:
         trial = _trial(run)
-        found.setdefault(trial.digest or trial.run_id, trial)
-    return Campaign(tuple(found.values()))
+        trials.setdefault(trial.digest or trial.run_id, trial)
+    return Trials(tuple(trials.values()))
+
+
+def _trial(run: Run) -> Trial:
+    params = run.data.params
+    sharpe = run.data.metrics.get(stored_name("net_sharpe"), 0.0)
+    try:
+        tries = max(1, int(params.get("trials", "1")))
+    except ValueError as error:
+        raise TrainerError(
+            f"run {run.info.run_id} has trials={params.get('trials')!r}, which is not a number; "
+            "delete the run for good, or use another experiment"
+        ) from error
+    return Trial(
+        run_id=run.info.run_id,
+        interval=params.get("interval", ""),
+        sharpe=sharpe if math.isfinite(sharpe) else 0.0,
+        tries=tries,
+        digest=params.get("record_digest", ""),
+        finished=run.info.status == "FINISHED",
+    )
 
 
 def overfitting(records: Mapping[str, Record], chosen: Record, costs: Costs) -> float:
-    """Return the probability of backtest overfitting of a campaign, on its common bars.
+    """Return the probability of backtest overfitting of trials, on their common bars.
 
     Parameters
     ----------
     records : mapping of str to Record
-        Walk-forwards of the campaign at the interval of the chosen one, by their digests.
+        Walk-forwards of the trials by digest; all have the interval of the chosen one.
     chosen : Record
-        The candidate; trials that cover less than half of its bars are left out, or the common
-        bars would shrink to theirs.
+        Walk-forward of the candidate. A trial that covers less than half of its bars is left out.
     costs : Costs
-        Costs per side that all are held against: the candidate's.
+        Costs per side of the candidate; every trial pays them.
 
     Returns
     -------
     float
-        "Do not trade" is always among the configurations, as it is among the thresholds, so that
-        one trial has something to be chosen over. NaN for too few common bars.
+        "Do not trade" is always among the configurations, as it is among the thresholds, so that a
+        single trial has an alternative. NaN for too few common bars.
     """
     usable = {chosen.digest: chosen} | {
         digest: record
         for digest, record in records.items()
-        if np.isin(chosen.time_ns, record.time_ns, assume_unique=True).mean() >= 0.5
+        if np.isin(chosen.time_ns, record.time_ns, assume_unique=True).mean() >= _LEAST_COMMON_SHARE
     }
-    common = chosen.time_ns
+    common = chosen.time_ns  # (common bars,)
     for record in usable.values():
         common = np.intersect1d(common, record.time_ns, assume_unique=True)
     columns = [np.zeros(len(common))]
     for record in usable.values():
         net = record.net(costs)
         columns.append(net[np.searchsorted(record.time_ns, common)])
-    return backtest_overfitting(np.column_stack(columns))
+    return backtest_overfitting(np.column_stack(columns))  # (common bars, configurations)
 
 
 def load_record(run_id: str) -> Record | None:
-    """Fetch a run's walk-forward; None if it kept none, or it is gone.
+    """Return the walk-forward of a run; None if the run kept none, or it is gone.
 
     Raises
     ------
     TrainerError
-        If what is there is not a record.
+        If the file is not a record.
     """
-    with TemporaryDirectory(prefix="barwright-") as folder:
+    with scratch_folder() as folder:
         try:
-            path = download_artifacts(run_id=run_id, artifact_path=RECORD_FILE, dst_path=folder)
+            path = download_artifacts(
+                run_id=run_id, artifact_path=RECORD_FILE, dst_path=str(folder)
+            )
         except STORE_ERRORS:
             return None
         return Record.read(Path(path))
-
-
-def _trial(run: Run) -> Trial:
-    params, sharpe = run.data.params, run.data.metrics.get("wf_net_sharpe", 0.0)
-    try:
-        tries = max(1, int(params.get("trials", "1")))
-    except ValueError as error:
-        raise TrainerError(
-            f"run {run.info.run_id} says trials={params.get('trials')!r}, which is no number; "
-            "delete the run for good, or use another experiment"
-        ) from error
-    return Trial(
-        run.info.run_id,
-        params.get("interval", ""),
-        sharpe if math.isfinite(sharpe) else 0.0,
-        tries,
-        params.get("record_digest", ""),
-        run.info.status == "FINISHED",
-    )

@@ -1,4 +1,4 @@
-"""CPCV of the threshold, held against a reading of the book that loops over everything."""
+"""CPCV of the threshold against a slow, literal reading of the book."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.evidence.cpcv import cpcv_net_sharpe
+from trainer.evidence.cpcv import N_FOLDS, N_PATHS, N_TEST_FOLDS, cpcv_net_sharpe
+from trainer.procedure.splits import CombinatorialPurgedKFold
 from trainer.procedure.threshold_search import optimise_threshold
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
@@ -18,7 +19,7 @@ HORIZON = 5
 
 
 def walk(n: int, edge: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Synthetic: probabilities that know a little of the next return."""
+    """Return synthetic probabilities that depend a little on the next return, and the returns."""
     rng = np.random.default_rng(seed)
     moves = rng.normal(0, 0.01, n)
     probability = np.clip(0.5 + edge * moves * 10 + rng.normal(0, 0.05, n), 0.01, 0.99)
@@ -26,18 +27,18 @@ def walk(n: int, edge: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_the_book(probability: np.ndarray, moves: np.ndarray) -> list[float]:
-    """Six stretches of rows; each pair is tested by a threshold of the other four."""
+    """Cut the rows into six folds; test each pair with a threshold of the other four."""
     rows = np.flatnonzero(np.isfinite(probability))
     size, extra = divmod(len(rows), 6)
     sizes = [size + (k < extra) for k in range(6)]
-    stretches = np.split(rows, np.cumsum(sizes)[:-1])
+    folds = np.split(rows, np.cumsum(sizes)[:-1])
     decided: dict[int, list[np.ndarray]] = {k: [] for k in range(6)}
     for pair in combinations(range(6), 2):
         train = []
-        for bar in (bar for k in range(6) if k not in pair for bar in stretches[k]):
+        for bar in (bar for k in range(6) if k not in pair for bar in folds[k]):
             clear = True
             for k in pair:
-                first, last = stretches[k][0], stretches[k][-1] + 1 + HORIZON
+                first, last = folds[k][0], folds[k][-1] + 1 + HORIZON
                 if not (bar + 1 + HORIZON < first or bar > last + HORIZON):
                     clear = False
             if clear:
@@ -46,26 +47,26 @@ def by_the_book(probability: np.ndarray, moves: np.ndarray) -> list[float]:
         seen[train], gained[train] = probability[train], moves[train]
         chosen = optimise_threshold(seen, gained, **SETTINGS).threshold
         for k in pair:
-            decided[k].append(chosen.positions(probability[stretches[k]]))
-    found = []
+            decided[k].append(chosen.positions(probability[folds[k]]))
+    ratios = []
     for path in range(5):
         position = np.zeros(len(moves))
         for k in range(6):
-            position[stretches[k]] = decided[k][path]
+            position[folds[k]] = decided[k][path]
         net = net_returns(position, moves, Costs(1.0, 0.5))
-        found.append(float(np.nan_to_num(sharpe(net, 8_760))))
-    return found
+        ratios.append(float(np.nan_to_num(sharpe(net, 8_760))))
+    return ratios
 
 
 @pytest.mark.parametrize("edge", [0.0, 0.2, 1.0])
 def test_paths_are_those_of_the_book(edge: float) -> None:
     probability, moves = walk(1_207, edge)
     probability[200:230] = np.nan  # rows that were dropped
-    found = cpcv_net_sharpe(probability, moves, horizon=HORIZON, **SETTINGS)
-    assert found.tolist() == pytest.approx(by_the_book(probability, moves), rel=1e-12)
+    ratios = cpcv_net_sharpe(probability, moves, horizon=HORIZON, **SETTINGS)
+    assert ratios.tolist() == pytest.approx(by_the_book(probability, moves), rel=1e-12)
 
 
-def test_a_signal_earns_on_every_path_and_none_on_no_path() -> None:
+def test_a_signal_earns_on_every_path_and_noise_earns_nothing() -> None:
     strong = cpcv_net_sharpe(*walk(2_000, 2.0), horizon=HORIZON, **SETTINGS)
     assert (strong > 3).all()
     noise = [
@@ -76,6 +77,12 @@ def test_a_signal_earns_on_every_path_and_none_on_no_path() -> None:
 
 
 def test_too_few_rows_are_undefined() -> None:
-    found = cpcv_net_sharpe(*walk(20, 0.0), horizon=HORIZON, **SETTINGS)
-    assert np.isnan(found).all()
-    assert found.shape == (5,)
+    ratios = cpcv_net_sharpe(*walk(20, 0.0), horizon=HORIZON, **SETTINGS)
+    assert np.isnan(ratios).all()
+    assert ratios.shape == (5,)
+
+
+def test_the_number_of_paths_is_that_of_the_splitter() -> None:
+    bars = np.arange(600)
+    splitter = CombinatorialPurgedKFold(N_FOLDS, N_TEST_FOLDS, embargo=0, t0=bars, t1=bars)
+    assert len(splitter.paths()) == N_PATHS == 5

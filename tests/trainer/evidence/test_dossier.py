@@ -1,9 +1,11 @@
-"""Evidence of a small real training on synthetic bars, against brute force on its record."""
+"""Evidence of a small training on synthetic bars, against slow computations from its record."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,26 @@ import pytest
 from tests.registry_store import synthetic_bars
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
-from trainer.evidence.dossier import STRESS, gather, headline, page, record_of
+from trainer.evidence.dossier import (
+    STRESS,
+    evidence_metrics,
+    gather,
+    headline_of,
+    record_of,
+    selection_metrics,
+)
+from trainer.evidence.evidence import Evidence, RegimeRow
+from trainer.evidence.null_runs import percentile
 from trainer.evidence.record import Record
 from trainer.evidence.walk_forward import WalkForward, walk_forward
-from trainer.jobs.results import finite
-from trainer.procedure.procedure import Fitted
+from trainer.procedure.procedure import FOLD_METRICS, Fitted
 from trainer.procedure.sample import Sample
-from trainer.serving.contract import Contract
 from trainer.statistics.costs import Costs
 from trainer.statistics.performance import net_returns, sharpe, total_return
 
 
 def trending_bars(n: int) -> pd.DataFrame:
-    """Synthetic bars that rise for six hours and fall for six: there is trade in them."""
+    """Return synthetic bars that rise for six hours and fall for six, so that models trade."""
     rng = np.random.default_rng(5)
     moves = 0.005 * np.sign(np.sin(2 * np.pi * np.arange(n) / 12)) + rng.normal(0, 0.005, n)
     close = 100 * np.exp(np.cumsum(moves))
@@ -40,11 +49,11 @@ def trending_bars(n: int) -> pd.DataFrame:
 
 
 class Trained:
-    """One small training, and what `gather` makes of it."""
+    """One small training with its evidence."""
 
     def __init__(self, folder: Path, make_procedure: Callable[..., Any], adapter: Any) -> None:
         frame = trending_bars(1_300)
-        # A gap wider than a day: bars without a row on both sides of it.
+        # A gap wider than a day, with bars without a row on both sides.
         frame.drop(index=range(700, 740)).to_parquet(folder / "SYNTH_1h.parquet")
         self.config = TrainConfig.parse(
             {"symbols": "SYNTH", "models": "lightgbm", "source": str(folder), "horizon": 6,
@@ -82,44 +91,48 @@ def test_the_record_is_the_walk_forward_on_its_bars(trained: Trained) -> None:
         assert record.probability[row] == walk.probability[k]
         assert record.forward_return[row] == open_[i + 2] / open_[i + 1] - 1
         assert record.outcome[row] == (open_[i + 7] > open_[i + 1])
-    assert np.abs(record.position).sum() > 100, "there would be nothing to see below"
+    assert np.abs(record.position).sum() > 100, "without trades the comparison below means nothing"
     earned = sharpe(record.net(Costs(1.0, 0.5)), 8_760)
     np.testing.assert_equal(earned, walk.metrics["net_sharpe"])
 
 
 def test_costs_are_stressed_in_whole_multiples(trained: Trained) -> None:
     record = trained.record
-    for multiple, row in zip(STRESS, trained.evidence["cost_stress"], strict=True):
+    for multiple, row in zip(STRESS, trained.evidence.cost_stress, strict=True):
         net = net_returns(record.position, record.forward_return, Costs(multiple * 1.5, 0))
-        assert (row["multiple"], row["bps_per_side"]) == (multiple, multiple * 1.5)
-        np.testing.assert_allclose(row["net_sharpe"], sharpe(net, 8_760))
-        np.testing.assert_allclose(row["net_return"], total_return(net))
+        assert (row.multiple, row.bps_per_side) == (multiple, multiple * 1.5)
+        np.testing.assert_allclose(row.net_sharpe, sharpe(net, 8_760))
+        np.testing.assert_allclose(row.net_return, total_return(net))
     np.testing.assert_allclose(
-        trained.evidence["cost_stress"][2]["net_sharpe"], trained.walk.metrics["net_sharpe_cost2x"]
+        trained.evidence.cost_stress[2].net_sharpe, trained.walk.metrics["net_sharpe_cost2x"]
     )
 
 
-def test_what_a_sceptic_asks_for_is_there_and_is_plain(trained: Trained) -> None:
-    told = trained.evidence
-    assert json.loads(json.dumps(finite(told), allow_nan=False)) == finite(told)
+def test_the_evidence_describes_the_data_the_model_and_the_walk_forward(trained: Trained) -> None:
+    evidence = trained.evidence
+    content = evidence.to_json()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
     bars = trained.data.meta.bars.timestamps
-    assert (told["first"], told["last"]) == (bars[0].isoformat(), bars[-1].isoformat())
-    assert told["rows"] == len(trained.data.y)
-    assert told["record_digest"] == trained.record.digest
-    assert told["null_net_sharpe"] == [0.5, -1.0]
-    assert told["flat_because"] == trained.fitted.flat_because
-    assert told["threshold"] == trained.fitted.threshold.value
-    assert [row["fold"] for row in told["folds"]] == [0, 1, 2]
-    assert len(told["importance"]) == len(trained.data.feature_names)
-    assert {row["feature"] for row in told["importance"]} == set(trained.data.feature_names)
-    assert len(told["cpcv_net_sharpe"]) == 5
+    assert (evidence.first, evidence.last) == (bars[0].isoformat(), bars[-1].isoformat())
+    assert evidence.rows == len(trained.data.y)
+    assert evidence.record_digest == trained.record.digest
+    assert evidence.null_net_sharpe == (0.5, -1.0)
+    assert evidence.flat_because == trained.fitted.flat_because
+    assert evidence.threshold == trained.fitted.threshold.value
+    assert [row.fold for row in evidence.folds] == [0, 1, 2]
+    assert [row.log_loss for row in evidence.folds] == [
+        fold["log_loss"] for fold in trained.fitted.fold_metrics
+    ]
+    assert len(evidence.importance) == len(trained.data.feature_names)
+    assert {row.feature for row in evidence.importance} == set(trained.data.feature_names)
+    assert len(evidence.cpcv_net_sharpe) == 5
     known = np.isfinite(trained.record.probability)
-    assert sum(row["rows"] for row in told["reliability"]) == known.sum()
-    curve = [row["threshold"] for row in told["threshold_curve"]]
+    assert sum(row.rows for row in evidence.reliability) == known.sum()
+    curve = [row.threshold for row in evidence.threshold_curve]
     assert curve == sorted(curve)
 
 
-def test_regimes_are_told_by_what_was_known_at_each_close(trained: Trained) -> None:
+def test_regimes_use_the_volatility_that_is_known_at_each_close(trained: Trained) -> None:
     record, close = trained.record, trained.data.meta.bars.close
     first = int(trained.walk.bar[0])
     log = np.diff(np.log(close), prepend=np.nan)
@@ -127,19 +140,39 @@ def test_regimes_are_told_by_what_was_known_at_each_close(trained: Trained) -> N
         [log[i - 99 : i + 1].std(ddof=1) for i in range(first, first + len(record))]
     )
     low = volatility <= np.quantile(volatility, 1 / 3)
-    rows = {row["name"]: row for row in trained.evidence["regimes"] if row["kind"] == "volatility"}
-    assert sum(row["bars"] for row in rows.values()) == len(record)
-    assert abs(rows["low"]["bars"] - low.sum()) <= 1
+    rows = {row.name: row for row in trained.evidence.regimes if row.kind == "volatility"}
+    assert sum(row.bars for row in rows.values()) == len(record)
+    assert abs(rows["low"].bars - low.sum()) <= 1
     held = np.mean(record.position[low] != 0)
-    assert rows["low"]["exposure"] == pytest.approx(held, abs=0.01)
+    assert rows["low"].exposure == pytest.approx(held, abs=0.01)
 
 
-def test_headlines_are_the_paths_and_the_regimes() -> None:
-    told = {
-        "cpcv_net_sharpe": [1.0, 2.0, 6.0],
-        "regimes": [{"kind": "year", "name": "2022", "net_sharpe": 0.5}],
-    }
-    assert headline(told) == {
+def test_the_headline_is_the_walk_forward_with_the_evidence_and_the_folds(trained: Trained) -> None:
+    made = headline_of(trained.data, trained.walk, trained.fitted, trained.evidence)
+    assert list(made.metrics) == [
+        *trained.walk.metrics, *evidence_metrics(trained.evidence), "null_percentile",
+    ]  # fmt: skip
+    assert made.metrics["net_return"] == trained.walk.metrics["net_return"]
+    assert made.metrics["null_percentile"] == percentile(
+        trained.walk.metrics["net_sharpe"], [0.5, -1.0]
+    )
+    assert made.selection == selection_metrics(trained.fitted.fold_metrics)
+    times = trained.data.meta.bars.timestamps
+    for block, scored in zip(made.blocks, trained.walk.blocks, strict=True):
+        assert block.first == times[scored.first_bar].isoformat()
+        assert block.last == times[scored.last_bar].isoformat()
+        assert (block.block, block.train_rows, block.metrics) == (
+            scored.block, scored.train_rows, scored.metrics,
+        )  # fmt: skip
+    without = replace(trained.evidence, null_net_sharpe=())
+    made = headline_of(trained.data, trained.walk, trained.fitted, without)
+    assert "null_percentile" not in made.metrics
+
+
+def test_metrics_of_the_evidence_are_the_paths_and_the_regimes() -> None:
+    year = RegimeRow("year", "2022", 10, 0.5, 0.6, 0.7, 0.1, 3, 0.2)
+    evidence = Evidence(cpcv_net_sharpe=(1.0, 2.0, 6.0), regimes=(year,))
+    assert evidence_metrics(evidence) == {
         "cpcv_net_sharpe_mean": 3.0,
         "cpcv_net_sharpe_std": pytest.approx(np.sqrt(7.0)),
         "cpcv_net_sharpe_min": 1.0,
@@ -148,10 +181,12 @@ def test_headlines_are_the_paths_and_the_regimes() -> None:
     }
 
 
-def test_a_page_has_the_walk_forward_only_and_the_contract_as_it_is() -> None:
-    contract = Contract("gru", "X", "1h", "24/7", "direction", 12, 10.0, 5.0, 24, False)
-    told = {"metrics": {"wf_net_sharpe": 1.0, "val_net_sharpe_mean": 9.0}, "blocks": [{"block": 0}]}
-    made = page(contract, told, {"rows": 7, "status": "?", "horizon": 1}, "proven")
-    assert made["metrics"] == {"net_sharpe": 1.0}
-    assert (made["status"], made["rows"], made["blocks"]) == ("proven", 7, [{"block": 0}])
-    assert (made["horizon"], made["fee_bps"], made["understood"]) == (12, 10.0, "X at 1h")
+def test_selection_metrics_leave_out_folds_that_are_undefined() -> None:
+    folds = [
+        dict.fromkeys(FOLD_METRICS, math.nan) | {"net_sharpe": value, "log_loss": 0.5}
+        for value in (1.0, math.nan, 3.0)
+    ]
+    assert selection_metrics(folds) == {
+        "val_log_loss_mean": 0.5, "val_log_loss_std": 0.0, "val_log_loss_min": 0.5,
+        "val_net_sharpe_mean": 2.0, "val_net_sharpe_std": 1.0, "val_net_sharpe_min": 1.0,
+    }  # fmt: skip

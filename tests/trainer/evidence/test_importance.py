@@ -1,4 +1,4 @@
-"""Importance: the feature that drives outcomes leads, and nothing is altered on the way."""
+"""Importance: the feature that drives outcomes comes first, and the sample stays as it was."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ("driver", "r1", "r4", "r16", "r48")
 
 
 @pytest.mark.parametrize("lookback", [1, 4])
-def test_the_driver_leads_in_every_fold(
+def test_the_driver_is_first_in_every_fold(
     synthetic_sample: Callable[..., Sample],
     make_procedure: Callable[..., Procedure],
     spy: Callable[..., Callable[[], ModelAdapter]],
@@ -27,14 +27,14 @@ def test_the_driver_leads_in_every_fold(
     before = sample.X.copy()
     fitted = make_procedure(spy(lookback=lookback)).run(sample)
     rows = permutation_importance(sample, fitted.fold_rows, fitted.fold_models, NAMES, seed=0)
-    assert rows[0]["feature"] == "driver"
-    assert min(rows[0]["folds"]) > 0.02
-    assert max(row["mean"] for row in rows[1:]) < rows[0]["mean"] / 3
+    assert rows[0].feature == "driver"
+    assert min(rows[0].folds) > 0.02
+    assert max(row.mean for row in rows[1:]) < rows[0].mean / 3
     assert len(rows) == len(NAMES)
-    assert [row["mean"] for row in rows] == sorted((row["mean"] for row in rows), reverse=True)
+    assert [row.mean for row in rows] == sorted((row.mean for row in rows), reverse=True)
     for row in rows:
-        assert len(row["folds"]) == 3
-        assert row["std"] == pytest.approx(np.std(row["folds"]))
+        assert len(row.folds) == 3
+        assert row.std == pytest.approx(np.std(row.folds))
     np.testing.assert_array_equal(sample.X, before)
     again = permutation_importance(sample, fitted.fold_rows, fitted.fold_models, NAMES, seed=0)
     assert again == rows
@@ -47,4 +47,4 @@ def test_a_model_that_scores_nothing_has_no_importance(
     fitted = make_procedure(spy()).run(sample)
     long = spy(lookback=900)()
     long.fit(sample.batch(np.arange(900)))
-    assert permutation_importance(sample, fitted.fold_rows, [long] * 3, NAMES, seed=0) == []
+    assert permutation_importance(sample, fitted.fold_rows, [long] * 3, NAMES, seed=0) == ()

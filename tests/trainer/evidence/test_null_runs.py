@@ -1,4 +1,4 @@
-"""The null control: bars stay bars, their order is gone, and a signal goes with it."""
+"""Null runs: bars stay valid, their order is random, and a signal is gone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOUR = Interval.parse("1h")
 
 
 def bars(n: int = 1_500, pull: float = 0.0, seed: int = 0) -> pd.DataFrame:
-    """Synthetic: each log return repeats `pull` of the one before."""
+    """Return synthetic bars: each log return repeats `pull` of the one before."""
     rng = np.random.default_rng(seed)
     moves = rng.normal(0, 0.005, n)
     for i in range(1, n):
@@ -41,7 +41,7 @@ def bars(n: int = 1_500, pull: float = 0.0, seed: int = 0) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("block", [1, 7, 13, 5_000])
-def test_what_bars_are_is_kept_and_only_their_order_changes(block: int) -> None:
+def test_bars_keep_their_ratios_and_only_their_order_changes(block: int) -> None:
     frame = bars()
     out = permute_bars(frame, block, np.random.default_rng(3))
     validate_bars(out, symbol="X", interval=HOUR)
@@ -56,35 +56,35 @@ def test_what_bars_are_is_kept_and_only_their_order_changes(block: int) -> None:
         assert (out["close"].to_numpy()[1:] != frame["close"].to_numpy()[1:]).mean() > 0.9
 
 
-def test_dependence_is_kept_within_blocks_and_gone_between_them() -> None:
-    def next_to_each_other(frame: pd.DataFrame) -> float:
+def test_dependence_stays_within_blocks_and_is_gone_between_them() -> None:
+    def autocorrelation(frame: pd.DataFrame) -> float:
         moves = np.diff(np.log(frame["close"]))
         return float(np.corrcoef(moves[1:], moves[:-1])[0, 1])
 
     frame = bars(20_000, pull=0.5)
-    assert next_to_each_other(frame) == pytest.approx(0.5, abs=0.03)
-    alone = permute_bars(frame, 1, np.random.default_rng(0))
-    assert next_to_each_other(alone) == pytest.approx(0, abs=0.03)
+    assert autocorrelation(frame) == pytest.approx(0.5, abs=0.03)
+    single = permute_bars(frame, 1, np.random.default_rng(0))
+    assert autocorrelation(single) == pytest.approx(0, abs=0.03)
     pairs = permute_bars(frame, 10, np.random.default_rng(0))
-    assert next_to_each_other(pairs) == pytest.approx(0.45, abs=0.03)
+    assert autocorrelation(pairs) == pytest.approx(0.45, abs=0.03)
 
 
-class _Fixed:
+class _Unread:
     def read(self, symbol: str, interval: str) -> RawBars:
-        raise AssertionError("the null control reads no bars")
+        raise AssertionError("null runs read no bars")
 
 
-def test_each_run_is_another_permutation_and_the_same_seed_the_same_one() -> None:
+def test_runs_differ_and_equal_seeds_give_equal_runs() -> None:
     features = FeatureSet.build(interval=HOUR, groups=["returns"], windows={"ret": [1, 4]})
-    builder = DatasetBuilder(_Fixed(), HOUR, features, LabelSpec("direction", 3))
+    builder = DatasetBuilder(_Unread(), HOUR, features, LabelSpec("direction", 3))
     seen: list[float] = []
 
     def measure(sample: Sample) -> float:
         seen.append(float(sample.forward_return[:50].sum()))
         return math.nan if len(seen) == 1 else len(seen)
 
-    found = null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5)
-    assert found == [0.0, 2.0, 3.0]  # one that never traded is flat
+    ratios = null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5)
+    assert ratios == [0.0, 2.0, 3.0]  # a run that never traded counts as 0
     assert len(set(seen)) == 3
     first = seen.copy()
     null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5)
@@ -102,7 +102,7 @@ def test_each_run_is_another_permutation_and_the_same_seed_the_same_one() -> Non
         (1.0, [], math.nan),
     ],
 )
-def test_the_percentile_counts_ties_half(
+def test_ties_count_half_in_the_percentile(
     headline: float, null: list[float], expected: float
 ) -> None:
     assert percentile(headline, null) == pytest.approx(expected, nan_ok=True)

@@ -1,4 +1,4 @@
-"""The walk-forward as it is kept: every bar there, and read as it was written."""
+"""The record: it has every bar, and its file is read as it was written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMES = 1_700_000_000_000_000_000 // HOUR * HOUR + HOUR * np.arange(20)
 
 
 def record() -> Record:
-    """Rows at bars 3, 4, 6 and 9: two are missing in between."""
+    """Return a record of rows at bars 3, 4, 6 and 9; the bars between have no row."""
     return Record.of_rows(
         TIMES,
         np.array([3, 4, 6, 9]),
@@ -40,7 +40,7 @@ def test_bars_without_a_row_are_flat() -> None:
     assert made.net(Costs(10, 5))[0] == pytest.approx(0.01 - 0.0015)
 
 
-def test_it_survives_its_file(tmp_path: Path) -> None:
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     made = record()
     made.write(tmp_path / "walk_forward.parquet")
     again = Record.read(tmp_path / "walk_forward.parquet")
@@ -52,7 +52,7 @@ def test_it_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["time_ns", "position", "forward_return", "probability", "outcome"]
 )
-def test_the_digest_knows_every_value(name: str) -> None:
+def test_the_digest_depends_on_every_value(name: str) -> None:
     made = record()
     values = getattr(made, name).copy()
     values[1] += 1
@@ -61,7 +61,7 @@ def test_the_digest_knows_every_value(name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"timestamp,position\n"])
-def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "walk_forward.parquet").write_bytes(content)
     with pytest.raises(TrainerError, match=r"walk_forward\.parquet cannot be read: .*train again"):
         Record.read(tmp_path / "walk_forward.parquet")

@@ -1,4 +1,4 @@
-"""Evidence of one walk-forward: each figure by hand, and nothing said of what never traded."""
+"""Significance of one walk-forward: each value by hand, and NaN for one that never traded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trainer.evidence.significance import evidence
+from trainer.evidence.significance import significance
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
 
@@ -21,41 +21,41 @@ def market(n: int = 3_000, edge: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     return held, move + edge * held
 
 
-def test_figures_belong_to_the_net_returns() -> None:
+def test_values_follow_from_the_net_returns() -> None:
     held, move = market(edge=0.002)
-    found = evidence(held, move, Terms(COSTS, 252))
+    values = significance(held, move, Terms(COSTS, 252))
     net = net_returns(held, move, COSTS)
-    assert found["net_sharpe_lower"] < sharpe(net, 252) < found["net_sharpe_upper"]
-    assert found["net_sharpe_lower"] > 0
-    assert found["psr"] > 0.99
-    assert 2 < found["min_track_record"] < len(net)
+    assert values["net_sharpe_lower"] < sharpe(net, 252) < values["net_sharpe_upper"]
+    assert values["net_sharpe_lower"] > 0
+    assert values["psr"] > 0.99
+    assert 2 < values["min_track_record"] < len(net)
 
 
-def test_nothing_is_earned_at_the_break_even_costs() -> None:
+def test_the_sum_of_net_returns_is_zero_at_the_break_even_costs() -> None:
     held, move = market(edge=0.002)
-    bps = evidence(held, move, Terms(COSTS, 252))["break_even_bps"]
+    bps = significance(held, move, Terms(COSTS, 252))["break_even_bps"]
     even = net_returns(held, move, Costs(bps, 0))
     assert even.sum() == pytest.approx(0, abs=1e-12)
 
 
-def test_costs_lower_all_of_it() -> None:
+def test_higher_costs_make_every_value_worse() -> None:
     held, move = market(edge=0.0006)
-    cheap = evidence(held, move, Terms(COSTS, 252))
-    dear = evidence(held, move, Terms(Costs(20, 10), 252))
+    cheap = significance(held, move, Terms(COSTS, 252))
+    expensive = significance(held, move, Terms(Costs(20, 10), 252))
     for name in ("net_sharpe_lower", "net_sharpe_upper", "psr"):
-        assert dear[name] < cheap[name]
-    assert dear["min_track_record"] > cheap["min_track_record"]
-    assert dear["break_even_bps"] == cheap["break_even_bps"]
+        assert expensive[name] < cheap[name]
+    assert expensive["min_track_record"] > cheap["min_track_record"]
+    assert expensive["break_even_bps"] == cheap["break_even_bps"]
 
 
-def test_noise_is_not_believed() -> None:
+def test_noise_is_not_significant() -> None:
     held, move = market()
-    found = evidence(held, move, Terms(COSTS, 252))
-    assert found["net_sharpe_lower"] < 0
-    assert found["psr"] < 0.95
+    values = significance(held, move, Terms(COSTS, 252))
+    assert values["net_sharpe_lower"] < 0
+    assert values["psr"] < 0.95
 
 
-def test_of_what_never_traded_nothing_is_said() -> None:
+def test_all_values_of_positions_that_never_traded_are_undefined() -> None:
     _, move = market()
-    found = evidence(np.zeros(len(move)), move, Terms(COSTS, 252))
-    assert all(map(math.isnan, found.values()))
+    values = significance(np.zeros(len(move)), move, Terms(COSTS, 252))
+    assert all(map(math.isnan, values.values()))

@@ -1,17 +1,19 @@
-"""The gate: each criterion fails alone, at its own bound, and NaN fails every one."""
+"""The gate: each criterion fails at its own bound without the others, and NaN fails each."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
-from trainer.evidence.verdict import Criterion, Verdict, judge, passed
-from trainer.registry.criteria import same_contract, trades, unknown, versus
-from trainer.registry.paired import Compared
-from trainer.serving.contract import Contract
-from trainer.statistics.bootstrap import Difference
+from trainer.evidence.verdict import (
+    STATUSES,
+    Criterion,
+    Verdict,
+    judge,
+    passed,
+    rules_table,
+)
 
 GOOD = {
     "net_sharpe_lower": 0.01,
@@ -26,7 +28,7 @@ GOOD = {
 }
 
 
-def test_what_is_just_good_enough_passes_everything() -> None:
+def test_metrics_that_are_just_good_enough_pass_every_criterion() -> None:
     criteria = judge(GOOD)
     assert passed(criteria)
     assert len(criteria) == 7
@@ -46,7 +48,7 @@ def test_what_is_just_good_enough_passes_everything() -> None:
         ({"log_loss": 0.6901}, "log-loss"),
     ],
 )
-def test_each_criterion_fails_alone_at_its_bound(change: dict[str, float], name: str) -> None:
+def test_only_one_criterion_fails_at_its_bound(change: dict[str, float], name: str) -> None:
     criteria = judge({**GOOD, **change})
     failed = [criterion for criterion in criteria if not criterion.passed]
     assert len(failed) == 1
@@ -57,7 +59,7 @@ def test_each_criterion_fails_alone_at_its_bound(change: dict[str, float], name:
 
 @pytest.mark.parametrize("value", [math.nan, None, "missing"])
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_undefined_or_missing_fails(name: str, value: float | str | None) -> None:
+def test_a_metric_that_is_undefined_or_missing_fails(name: str, value: float | str | None) -> None:
     metrics: dict[str, float | None] = {**GOOD}
     if isinstance(value, str):
         del metrics[name]
@@ -66,22 +68,27 @@ def test_what_is_undefined_or_missing_fails(name: str, value: float | str | None
     assert not passed(judge(metrics))
 
 
-def test_nothing_to_judge_by_is_not_enough() -> None:
+def test_no_criteria_are_not_enough() -> None:
     assert not passed([])
     verdict = Verdict.of("", [])
     assert (verdict.status, verdict.reason) == ("unproven", "its evidence is not gathered yet")
 
 
-def test_a_flat_model_is_flat_whatever_its_walk_forward_earned() -> None:
+def test_a_flat_model_is_flat_whatever_its_walk_forward_shows() -> None:
     assert Verdict.of("no threshold paid", judge(GOOD)).status == "flat"
 
 
-def test_one_that_never_traded_is_told_so_once() -> None:
+def test_every_status_is_listed_best_first() -> None:
+    verdicts = [Verdict.of("", judge(GOOD)), Verdict.of("", []), Verdict.of("flat", [])]
+    assert tuple(verdict.status for verdict in verdicts) == STATUSES
+
+
+def test_a_walk_forward_without_a_trade_has_one_reason() -> None:
     criteria = judge({**GOOD, "n_trades": 0.0, "net_sharpe_lower": math.nan})
     assert Verdict.of("", criteria).reason == "its walk-forward never traded"
 
 
-def test_a_sentence_names_two_reasons_and_counts_the_others() -> None:
+def test_a_reason_names_two_criteria_and_counts_the_others() -> None:
     bad = {**GOOD, "net_sharpe_lower": -2.0, "dsr": 0.1, "pbo": 0.7, "net_sharpe_cost2x": -1.0}
     assert Verdict.of("", judge(bad)).reason == (
         "the 95 % interval of its net Sharpe ratio begins at -2.00, its deflated Sharpe ratio is "
@@ -89,61 +96,46 @@ def test_a_sentence_names_two_reasons_and_counts_the_others() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("at_least", "bars", "same_prices", "fine", "why"),
-    [
-        (0.5, 250, True, True, ""),
-        (0.499, 250, True, False, "it is worse than version 2, the present @champion"),
-        (math.nan, 250, True, False, "it is worse than version 2"),
-        (1.0, 249, True, False, "it has only 249 bars in common with version 2"),
-        (1.0, 9_000, False, False, "it saw other prices than version 2 on the same bars"),
-    ],
-)
-def test_a_challenger_is_not_worse_on_enough_of_the_same_bars(
-    at_least: float, bars: int, same_prices: bool, fine: bool, why: str
-) -> None:
-    compared = Compared(bars, 10, same_prices, Difference(0.1, -0.5, 0.6, at_least))
-    criterion = versus("champion", "2", compared)
-    assert criterion.passed == fine
-    if not fine:
-        assert criterion.why.startswith(why)
-
-
-def test_what_cannot_be_compared_fails_with_its_reason() -> None:
-    criterion = unknown("champion", "2", "it holds no evidence")
-    assert not criterion.passed
-    assert criterion.name == versus("champion", None, None).name
-    assert (
-        criterion.why == "version 2, the present @champion, cannot be judged: it holds no evidence"
-    )
-
-
-def test_the_first_champion_has_nobody_to_beat() -> None:
-    assert versus("champion", None, None).passed
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("interval", "4h"), ("task", "triple_barrier"), ("horizon", 6), ("fee_bps", 5.0),
-        ("slippage_bps", 0.0),
-    ],
-)  # fmt: skip
-def test_other_rules_are_another_contract(name: str, value: object) -> None:
-    contract = Contract("gru", "X", "1h", "24/7", "direction", 12, 10.0, 5.0, 24, False)
-    assert same_contract(contract, contract).passed
-    other = same_contract(replace(contract, **{name: value}), contract)  # type: ignore[arg-type]
-    assert not other.passed
-    assert f"{name} {value} against" in other.figure
-
-
-def test_a_criterion_is_plain_values() -> None:
-    assert Criterion("a", "b", "c", False, "d").plain() == {
+def test_a_criterion_is_stored_under_the_keys_of_existing_tags() -> None:
+    assert Criterion("a", "b", "c", False, "d").to_json() == {
         "name": "a", "figure": "b", "rule": "c", "passed": False, "why": "d",
     }  # fmt: skip
 
 
-def test_what_passed_has_no_reason_why_it_did_not() -> None:
-    for criterion in (trades(""), *judge(GOOD)):
+def test_a_criterion_that_passed_has_no_reason() -> None:
+    for criterion in judge(GOOD):
         assert (criterion.passed, criterion.why) == (True, "")
-    assert trades("no threshold pays").why == "it is flat: no threshold pays"
+
+
+def test_the_table_of_rules_has_the_names_and_the_order_of_the_criteria() -> None:
+    table = rules_table()
+    assert [name for name, _, _ in table] == [criterion.name for criterion in judge(GOOD)]
+    assert [rule for _, rule, _ in table] == [
+        "> 0", ">= 0.95", ">= MinTRL", ">= 30", "< 0.5", "> 0", "< base rate",
+    ]  # fmt: skip
+    assert {metric for _, _, metric in table} < set(GOOD)
+
+
+def test_texts_are_those_that_versions_and_tags_have() -> None:
+    bad = {
+        "net_sharpe_lower": -2.0, "dsr": 0.1, "n_bars": 4_999.0, "min_track_record": 12_345.6,
+        "n_trades": 29.0, "pbo": math.nan, "net_sharpe_cost2x": None, "log_loss": 0.7,
+        "base_rate_log_loss": 0.69,
+    }  # fmt: skip
+    assert [(c.name, c.value, c.rule, c.passed, c.why) for c in judge(bad)] == [
+        ("net Sharpe ratio, lower end of its 95 % interval", "-2.00", "> 0", False,
+         "the 95 % interval of its net Sharpe ratio begins at -2.00"),
+        ("deflated Sharpe ratio", "0.100", ">= 0.95", False,
+         "its deflated Sharpe ratio is 0.100"),
+        ("bars of walk-forward", "4,999", ">= 12,346 (MinTRL)", False,
+         "it would need 12,346 bars to be believed"),
+        ("trades", "29", ">= 30", False, "it made 29 trades"),
+        ("probability of backtest overfitting", "undefined", "< 0.5", False,
+         "its probability of backtest overfitting is undefined"),
+        ("net Sharpe ratio at twice the costs", "undefined", "> 0", False,
+         "it loses at twice the costs"),
+        ("log-loss", "0.7000", "< 0.6900 (base rate)", False,
+         "its probabilities were no better than the base rate's"),
+    ]  # fmt: skip
+    without_bound = judge({**bad, "min_track_record": None})[2]
+    assert without_bound.rule == ">= infinitely many (MinTRL)"

@@ -1,4 +1,4 @@
-"""Walk-forward: exact proofs that a block is scored without its future, then noise and signal."""
+"""Walk-forward: exact proofs that a block is scored without its future; then noise, then signal."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ BLOCKS = 3
 
 
 @dataclass(frozen=True)
-class Kept(Procedure):
-    """The procedure, keeping what each run of it returned."""
+class Recording(Procedure):
+    """The procedure with a list of the results of its runs."""
 
     runs: list[Fitted] = field(default_factory=list)
 
@@ -36,13 +36,13 @@ class Kept(Procedure):
         return self.runs[-1]
 
 
-def kept(procedure: Procedure) -> Kept:
-    return Kept(**vars(procedure))
+def recording(procedure: Procedure) -> Recording:
+    return Recording(**vars(procedure))
 
 
 def blocks_of(result: WalkForward) -> list[np.ndarray]:
-    """Places of each block in the arrays of `result`."""
-    ends = np.cumsum([block["test_rows"] for block in result.blocks])
+    """Return the indices of each block in the arrays of a walk-forward."""
+    ends = np.cumsum([block.test_rows for block in result.blocks])
     return np.split(np.arange(len(result.bar)), ends[:-1])
 
 
@@ -53,7 +53,7 @@ def rewritten(sample: Sample, rows: np.ndarray) -> Sample:
     return replace(sample, y=y, outcome=outcome, forward_return=ahead)
 
 
-def said(fitted: Fitted) -> tuple[Any, ...]:
+def state(fitted: Fitted) -> tuple[Any, ...]:
     return (
         fitted.calibrator.to_json(),
         fitted.threshold,
@@ -64,18 +64,18 @@ def said(fitted: Fitted) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("calibration", ["platt", "isotonic", "auto"])
-def test_a_block_does_not_move_by_one_bit_when_its_outcomes_are_rewritten(
+def test_no_bit_of_a_block_changes_when_its_outcomes_are_rewritten(
     synthetic_sample: Any, make_procedure: Any, trees: Factory, calibration: str
 ) -> None:
-    """Nor with those of any row whose label reaches into the block, purged or later."""
+    """Rewritten are the outcomes of all rows with labels that reach into the block, or later."""
     sample = synthetic_sample(edge=0.002)
 
     def run(given: Sample) -> tuple[WalkForward, list[Fitted]]:
-        procedure = kept(make_procedure(trees(), calibration=calibration))
+        procedure = recording(make_procedure(trees(), calibration=calibration))
         return walk_forward(given, procedure, BLOCKS), procedure.runs
 
     before, runs = run(sample)
-    assert any(block["threshold"] is not None for block in before.blocks)
+    assert any(block.threshold is not None for block in before.blocks)
     for number, places in enumerate(blocks_of(before)):
         begin = before.bar[places[0]]
         reaching = np.flatnonzero(sample.label_end >= begin)
@@ -85,14 +85,15 @@ def test_a_block_does_not_move_by_one_bit_when_its_outcomes_are_rewritten(
         assert after.probability[upto].tobytes() == before.probability[upto].tobytes()
         assert after.position[upto].tobytes() == before.position[upto].tobytes()
         for one, other in zip(runs[: number + 1], again, strict=False):
-            assert said(one) == said(other)
-        # The rewriting is no idle one: it changes what the block earns and what comes later.
-        assert after.blocks[number]["gross_sharpe"] != before.blocks[number]["gross_sharpe"] or (
+            assert state(one) == state(other)
+        # The rewriting has an effect: it changes the metrics of the block and what comes later.
+        after_metrics, before_metrics = after.blocks[number].metrics, before.blocks[number].metrics
+        assert after_metrics["gross_sharpe"] != before_metrics["gross_sharpe"] or (
             not before.position[places].any()
         )
-        assert after.blocks[number]["log_loss"] != before.blocks[number]["log_loss"]
+        assert after_metrics["log_loss"] != before_metrics["log_loss"]
         if number + 1 < BLOCKS:
-            assert said(again[number + 1]) != said(runs[number + 1])
+            assert state(again[number + 1]) != state(runs[number + 1])
 
 
 QUICK_PARAMS: dict[str, dict[str, Any]] = {
@@ -117,8 +118,8 @@ def test_no_shipped_model_sees_the_outcomes_of_the_block_that_it_scores(
     after = walk_forward(rewritten(sample, reaching), make_procedure(make), BLOCKS)
     assert after.probability.tobytes() == before.probability.tobytes()
     assert after.position.tobytes() == before.position.tobytes()
-    assert np.nanstd(before.probability) > 0, "a constant would prove nothing"
-    # One block earlier they are the past, and must be learnt from.
+    assert np.nanstd(before.probability) > 0, "constant probabilities would prove nothing"
+    # For a later block they are the past, and the model must learn from them.
     earlier = np.flatnonzero(sample.label_end >= before.bar[blocks_of(before)[0][0]])
     moved = walk_forward(rewritten(sample, earlier), make_procedure(make), BLOCKS)
     assert moved.probability[places].tobytes() != before.probability[places].tobytes()
@@ -133,17 +134,18 @@ def test_every_fit_ends_before_the_block_it_is_scored_on(
     sample = replace(sample, label_end=sample.bar + ahead)
     procedure = make_procedure(spy(lookback=lookback))
     result = walk_forward(sample, procedure, BLOCKS)
-    assert len(seen) == BLOCKS * procedure.n_fits
+    n_fits = procedure.n_splits + 1
+    assert len(seen) == BLOCKS * n_fits
     for number, places in enumerate(blocks_of(result)):
         begin = result.bar[places[0]]
         past = sample.bar[sample.label_end < begin]
-        assert result.blocks[number]["train_rows"] == len(past)
-        fits = seen[number * procedure.n_fits : (number + 1) * procedure.n_fits]
+        assert result.blocks[number].train_rows == len(past)
+        fits = seen[number * n_fits : (number + 1) * n_fits]
         for call in fits:
             fitted_on = np.concatenate([call.train, call.tail])
             assert np.isin(fitted_on, past).all()
         production = fits[-1]
-        assert production.tail[-1] == past[-1]  # the latest known rows are used, not wasted
+        assert production.tail[-1] == past[-1]  # the latest known rows are used
         (scored,) = production.scored
         np.testing.assert_array_equal(scored[-len(places) :], result.bar[places])
         assert len(scored) == len(places) + lookback - 1
@@ -157,15 +159,15 @@ def test_blocks_follow_each_other_to_the_end_and_are_tested_once(
         result = walk_forward(sample, make_procedure(spy()), n_splits)
         assert len(result.blocks) == n_splits
         np.testing.assert_array_equal(result.bar, sample.bar[-len(result.bar) :])
-        sizes = [block["test_rows"] for block in result.blocks]
+        sizes = [block.test_rows for block in result.blocks]
         assert max(sizes) - min(sizes) <= 1
         assert 0.5 < len(result.bar) / len(sample) < 0.75
 
 
-def test_the_headline_is_what_the_stitched_positions_earn(
+def test_the_metrics_are_those_of_the_joined_positions(
     synthetic_sample: Any, make_procedure: Any, spy: Factory
 ) -> None:
-    """Across blocks and a gap, on the bar axis: nothing is averaged over blocks."""
+    """On the axis of all bars, across blocks and a gap: nothing is averaged over blocks."""
     sample = synthetic_sample(edge=0.003, holes=((600, 605),))
     result = walk_forward(sample, make_procedure(spy()), BLOCKS)
     axis = np.arange(result.bar[0], result.bar[-1] + 1)
@@ -178,8 +180,8 @@ def test_the_headline_is_what_the_stitched_positions_earn(
     assert result.metrics["net_return"] == total_return(net)
     assert result.metrics["net_sharpe"] == sharpe(net, 8_760)
     interval = sharpe_interval(net, 8_760, seed=0)
-    found = [result.metrics[f"net_sharpe_{end}"] for end in ("lower", "upper")]
-    assert found == list(interval)
+    ends = [result.metrics[f"net_sharpe_{end}"] for end in ("lower", "upper")]
+    assert ends == list(interval)
     assert result.metrics["psr"] == probabilistic_sharpe(Moments.of(net))
     even = 1e4 * (held * ahead).sum() / np.abs(np.diff(held, prepend=0.0)).sum()
     assert result.metrics["break_even_bps"] == pytest.approx(even, rel=1e-12)
@@ -213,22 +215,22 @@ def net_sharpe(result: WalkForward) -> float:
 
 
 def test_noise_earns_nothing(synthetic_sample: Any, make_procedure: Any, trees: Factory) -> None:
-    """Seeded synthetic random walks, at 1.5 bps a side: dear costs would keep it flat anyway."""
+    """Seeded synthetic random walks at 1.5 bps per side: higher costs would keep it flat anyway."""
     procedure = make_procedure(trees())
     results = [walk_forward(synthetic_sample(1_500, seed=s), procedure, BLOCKS) for s in range(24)]
     assert any(result.position.any() for result in results)
     assert np.mean([net_sharpe(result) for result in results]) <= 0
-    flat = [block["threshold"] is None for result in results for block in result.blocks]
+    flat = [block.threshold is None for result in results for block in result.blocks]
     assert np.mean(flat) > 0.5
     for result in results:
         if not result.position.any():
-            assert np.isnan(result.metrics["net_sharpe"])  # undefined, never a good figure
+            assert np.isnan(result.metrics["net_sharpe"])  # undefined, never a good value
 
 
-def test_a_planted_signal_is_found_and_not_exceeded(
+def test_a_planted_signal_earns_less_than_the_best_threshold_in_hindsight(
     synthetic_sample: Any, make_procedure: Any, trees: Factory
 ) -> None:
-    """Against the best threshold, in hindsight and free of costs, on the signal itself."""
+    """The bound trades the signal itself, without costs, at the threshold that was best."""
     for seed in range(4):
         sample = synthetic_sample(3_000, edge=0.001, seed=seed)
         result = walk_forward(sample, make_procedure(trees()), BLOCKS)
@@ -239,7 +241,7 @@ def test_a_planted_signal_is_found_and_not_exceeded(
             sharpe(np.sign(signal) * (np.abs(signal) >= level) * ahead, 8_760)
             for level in np.linspace(0, 1.5, 16)
         )
-        assert all(block["threshold"] is not None for block in result.blocks)
+        assert all(block.threshold is not None for block in result.blocks)
         assert 0 < net_sharpe(result) < attainable
         assert result.metrics["log_loss"] < result.metrics["base_rate_log_loss"]
         assert result.metrics["roc_auc"] > 0.55

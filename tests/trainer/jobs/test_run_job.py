@@ -1,4 +1,4 @@
-"""One task in one worker, on the real EURUSD sample bars: what it hands back, and that it repeats.
+"""One job in one worker, on the real EURUSD sample bars: its result, and that it repeats.
 
 Small settings: two folds, two blocks, twenty rounds of LightGBM.
 """
@@ -6,7 +6,7 @@ Small settings: two folds, two blocks, twenty rounds of LightGBM.
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import pytest
 
 from features.sources import open_source
 from trainer.config import TrainConfig
-from trainer.job import Outcome, Task, TrainedModel
-from trainer.jobs.run_job import run_task
+from trainer.evidence.evidence import Evidence
+from trainer.evidence.headline import Headline
+from trainer.job import Job, JobResult, TrainedModel
+from trainer.jobs.run_job import run_job
 from trainer.procedure.procedure import FOLD_METRICS
 from trainer.serving.manifest import EVIDENCE, FILES, MANIFEST
 from trainer.serving.trading_model import TradingModel
@@ -47,42 +49,47 @@ def config(**changes: Any) -> TrainConfig:
 
 
 def quiet(phase: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """Do nothing with the progress."""
+
+
+Progress = list[tuple[str, int, int]]
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[tuple[str, int, int]]]:
-    told: list[tuple[str, int, int]] = []
-    folder = tmp_path_factory.mktemp("task") / "first"
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobResult, Progress]:
+    """A job that ran once, and the calls of its progress callback."""
+    progress: Progress = []
+    folder = tmp_path_factory.mktemp("job") / "first"
 
-    def report(phase: str, done: int, total: int) -> None:
-        told.append((phase, done, total))
+    def on_progress(phase: str, done: int, total: int) -> None:
+        progress.append((phase, done, total))
 
-    return run_task(Task("EURUSD", "lightgbm"), config(), folder, report), told
+    return run_job(Job("EURUSD", "lightgbm"), config(), folder, on_progress), progress
 
 
 @pytest.fixture(scope="module")
-def trained(outcome: tuple[Outcome, Any]) -> TrainedModel:
-    assert outcome[0].error == "", outcome[0].details
-    assert outcome[0].trained is not None
-    return outcome[0].trained
+def trained(finished: tuple[JobResult, Progress]) -> TrainedModel:
+    result, _ = finished
+    assert result.error == "", result.details
+    assert result.trained is not None
+    return result.trained
 
 
 def test_metrics_are_the_headline_and_the_dispersion_of_the_folds(trained: TrainedModel) -> None:
     folds = {f"val_{name}_{part}" for name in FOLD_METRICS for part in ("mean", "std", "min")}
-    headline = {f"wf_{name}" for name in HEADLINE}
-    assert headline <= set(trained.metrics)
-    assert set(trained.metrics) - headline <= folds
-    assert {"val_log_loss_mean", "val_brier_std", "val_roc_auc_min"} <= set(trained.metrics)
-    assert len(trained.fold_metrics) == 2
-    losses = [fold["log_loss"] for fold in trained.fold_metrics]
-    assert trained.metrics["val_log_loss_mean"] == pytest.approx(sum(losses) / 2, abs=1e-15)
-    assert trained.metrics["val_log_loss_min"] == min(losses)
-    assert 0 < trained.metrics["wf_log_loss"] < 1
+    headline = trained.headline
+    assert set(headline.metrics) == set(HEADLINE)
+    assert set(headline.selection) <= folds
+    assert {"val_log_loss_mean", "val_brier_std", "val_roc_auc_min"} <= set(headline.selection)
+    assert len(trained.evidence.folds) == 2
+    losses = [fold.log_loss for fold in trained.evidence.folds]
+    assert headline.selection["val_log_loss_mean"] == pytest.approx(sum(losses) / 2, abs=1e-15)
+    assert headline.selection["val_log_loss_min"] == min(losses)
+    assert 0 < headline.metrics["log_loss"] < 1
 
 
 def plain(value: object) -> bool:
-    """Nothing but Python's own values: no numpy scalar, which MLflow or pickle would carry."""
+    """Return whether all values are Python's own: a NumPy scalar would have to be unpickled."""
     if isinstance(value, dict):
         return all(type(key) is str and plain(part) for key, part in value.items())
     if isinstance(value, list | tuple):
@@ -90,38 +97,45 @@ def plain(value: object) -> bool:
     return value is None or type(value) in (int, float, str, bool)
 
 
-def test_every_value_handed_back_is_plain(trained: TrainedModel) -> None:
-    assert all(type(value) is float for value in trained.metrics.values())
-    for part in ("metrics", "fold_metrics", "told", "evidence", "params", "data", "seconds"):
+def test_every_value_of_the_result_is_plain(trained: TrainedModel) -> None:
+    stored = trained.headline.stored_metrics()
+    assert all(type(value) is float for value in stored.values())
+    for part in ("headline", "evidence", "data"):
+        assert plain(getattr(trained, part).to_json()), part
+        assert plain(asdict(getattr(trained, part))), part
+    for part in ("params", "seconds", "curves"):
         assert plain(getattr(trained, part)), part
     assert trained.requirements == ("lightgbm",)
 
 
-def test_what_it_says_fits_together(trained: TrainedModel) -> None:
+def test_the_parts_of_the_result_agree(trained: TrainedModel) -> None:
     assert trained.params["symbol"] == "EURUSD"
     assert trained.params["lightgbm.num_boost_round"] == 20
     assert trained.params["calendar"] == "24/5"
-    assert trained.params["data_digest"] == trained.data["digest"]
-    assert trained.data["rows"] + sum(trained.data["dropped"].values()) == trained.data["bars"]
-    blocks = trained.told["blocks"]
-    assert [block["block"] for block in blocks] == [0, 1]
-    bars = sum(block["n_bars"] for block in blocks)
-    assert 0 <= trained.metrics["wf_n_bars"] - bars < 100  # dropped rows between blocks
+    assert trained.params["data_digest"] == trained.data.digest
+    assert trained.data.rows + sum(trained.data.dropped.values()) == trained.data.bars
+    blocks = trained.headline.blocks
+    assert [block.block for block in blocks] == [0, 1]
+    bars = sum(block.metrics["n_bars"] for block in blocks)
+    metrics = trained.headline.metrics
+    assert 0 <= metrics["n_bars"] - bars < 100  # dropped rows between blocks
     assert (trained.flat_because == "") == (trained.params["threshold"] is not None)
-    laps = {"data", "walk_forward", "production", "null", "evidence", "save", "fits"}
+    laps = {"data", "walk_forward", "production", "null", "evidence", "figures", "save", "fits"}
     assert laps <= set(trained.seconds)
     assert trained.params["record_digest"] == trained.record.digest
-    assert len(trained.record) == trained.metrics["wf_n_bars"]
+    assert len(trained.record) == metrics["n_bars"]
+    assert trained.terms.periods_per_year == trained.params["periods_per_year"]
+    assert "null" not in trained.figures
+    assert {"equity", "costs", "regimes"} < set(trained.figures)
+    assert all(png.startswith(b"\x89PNG") for png in trained.figures.values())
 
 
-def test_progress_counts_every_fit(
-    outcome: tuple[Outcome, list[tuple[str, int, int]]],
-) -> None:
-    finished, told = outcome
-    fits = [(done, total) for phase, done, total in told if phase == "fits"]
+def test_progress_counts_every_fit(finished: tuple[JobResult, Progress]) -> None:
+    result, progress = finished
+    fits = [(done, total) for phase, done, total in progress if phase == "fits"]
     assert fits == [(done, 9) for done in range(10)]  # (2 blocks + production) x (2 folds + 1)
-    assert [told[0][0], told[-1][0]] == ["features", "saving"]
-    assert finished.started <= finished.ended
+    assert [progress[0][0], progress[-1][0]] == ["features", "saving"]
+    assert result.started <= result.ended
 
 
 def test_its_folder_is_a_model_that_loads_with_the_evidence_inside(trained: TrainedModel) -> None:
@@ -132,29 +146,32 @@ def test_its_folder_is_a_model_that_loads_with_the_evidence_inside(trained: Trai
     assert model.threshold.value == trained.params["threshold"]
     bars = open_source("sample").read("EURUSD", "1h").frame
     assert len(model.decide(bars, last=5)) == 5
-    evidence = json.loads((trained.folder / "metrics.json").read_text())
-    for name, value in evidence["metrics"].items():
-        found = trained.metrics[name]
-        assert value == found or (value is None and not math.isfinite(found))
-    assert json.loads((trained.folder / EVIDENCE).read_text()) == trained.evidence
-    assert trained.evidence["record_digest"] == trained.record.digest
-    assert trained.evidence["threshold"] == trained.params["threshold"]
+    metrics = json.loads((trained.folder / "metrics.json").read_text())
+    assert metrics == trained.headline.to_json()
+    assert Headline.from_json(metrics).to_json() == metrics
+    evidence = json.loads((trained.folder / EVIDENCE).read_text())
+    assert evidence == trained.evidence.to_json()
+    assert Evidence.from_json(evidence).to_json() == evidence
+    assert trained.evidence.record_digest == trained.record.digest
+    assert trained.evidence.threshold == trained.params["threshold"]
 
 
 def test_null_runs_stand_beside_the_headline(trained: TrainedModel, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    done = run_task(
-        Task("EURUSD", "lightgbm"), config(null_runs=2), tmp_path / "m",
-        lambda *report: told.append(report),
+    progress: Progress = []
+    result = run_job(
+        Job("EURUSD", "lightgbm"), config(null_runs=2), tmp_path / "m",
+        lambda *call: progress.append(call),
     )  # fmt: skip
-    assert done.trained is not None, done.details
-    null = done.trained.evidence["null_net_sharpe"]
+    assert result.trained is not None, result.details
+    null = result.trained.evidence.null_net_sharpe
+    assert "null" in result.trained.figures
     assert len(null) == 2
     assert null[0] != null[1]
-    assert 0 <= done.trained.metrics["wf_null_percentile"] <= 100
-    assert ("fits", 21, 21) in told  # (2 blocks x 3 + production) x (2 folds + 1)
-    # What is served is not touched by it.
-    assert done.trained.metrics["wf_log_loss"] == trained.metrics["wf_log_loss"]
+    assert 0 <= result.trained.headline.metrics["null_percentile"] <= 100
+    assert ("fits", 21, 21) in progress  # (2 blocks x 3 + production) x (2 folds + 1)
+    # Null runs do not change the model.
+    log_loss = result.trained.headline.metrics["log_loss"]
+    assert log_loss == trained.headline.metrics["log_loss"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -171,23 +188,23 @@ def test_one_seed_gives_byte_identical_files_wherever_bars_and_cache_are(
         source=str(bars), cache="on", cache_folder=str(tmp_path / "cache"), max_workers=2,
         symbols="GBPUSD,EURUSD",
     )  # fmt: skip
-    for round_ in ("computed", "read"):
-        again = run_task(Task("EURUSD", "lightgbm"), changed, tmp_path / round_, quiet)
+    for origin in ("computed", "read"):
+        again = run_job(Job("EURUSD", "lightgbm"), changed, tmp_path / origin, quiet)
         assert again.trained is not None, again.details
-        assert again.trained.data["cache"] == round_
+        assert again.trained.data.cache == origin
         assert contents(again.trained.folder) == contents(trained.folder)
     assert set(contents(trained.folder)) >= {"model.bin", "metrics.json", MANIFEST}
 
 
 def test_another_seed_gives_another_model(trained: TrainedModel, tmp_path: Path) -> None:
-    other = run_task(Task("EURUSD", "lightgbm"), config(seed=43), tmp_path / "m", quiet)
+    other = run_job(Job("EURUSD", "lightgbm"), config(seed=43), tmp_path / "m", quiet)
     assert other.trained is not None
     model = "model.bin"
     assert (other.trained.folder / model).read_bytes() != (trained.folder / model).read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("symbol", "changes", "said"),
+    ("symbol", "changes", "text"),
     [
         ("GBPUSD", {}, "the sample has no GBPUSD at 1h, only EURUSD at 1h, GOOGL at 1d; pick"),
         ("EURUSD", {"embargo": 5_000}, "`embargo` must be smaller than the shortest fold"),
@@ -195,24 +212,24 @@ def test_another_seed_gives_another_model(trained: TrainedModel, tmp_path: Path)
     ],
 )
 def test_a_failure_is_returned_with_the_text_for_the_user(
-    tmp_path: Path, symbol: str, changes: dict[str, Any], said: str
+    tmp_path: Path, symbol: str, changes: dict[str, Any], text: str
 ) -> None:
-    failed = run_task(Task(symbol, "lightgbm"), config(**changes), tmp_path / "m", quiet)
+    failed = run_job(Job(symbol, "lightgbm"), config(**changes), tmp_path / "m", quiet)
     assert failed.trained is None
-    assert failed.error.startswith(said)
+    assert failed.error.startswith(text)
     assert "\n" not in failed.error
     assert "Traceback" in failed.details
     assert not (tmp_path / "m").exists()
 
 
 def test_an_unforeseen_error_is_returned_with_its_kind(tmp_path: Path) -> None:
-    """Here a progress report that raises: anything else of this symbol would do."""
+    """Here the progress callback raises; any other error of the job would do."""
 
     def broken(phase: str, done: int, total: int) -> None:
-        raise OSError("no one listens")
+        raise OSError("the pipe is closed")
 
-    failed = run_task(Task("EURUSD", "lightgbm"), config(), tmp_path / "m", broken)
-    assert (failed.trained, failed.error) == (None, "OSError: no one listens")
+    failed = run_job(Job("EURUSD", "lightgbm"), config(), tmp_path / "m", broken)
+    assert (failed.trained, failed.error) == (None, "OSError: the pipe is closed")
 
 
 @pytest.mark.parametrize(
@@ -222,12 +239,12 @@ def test_an_unforeseen_error_is_returned_with_its_kind(tmp_path: Path) -> None:
         ("triple_barrier", "auto", "classification"),
     ],
 )
-def test_the_other_tasks_train_and_load(
+def test_the_other_label_kinds_train_and_load(
     tmp_path: Path, task: str, calibration: str, adapter_task: str
 ) -> None:
     settings = config(task=task, calibration=calibration)
-    done = run_task(Task("EURUSD", "lightgbm"), settings, tmp_path / task, quiet)
-    assert done.trained is not None, done.details
-    loaded = TradingModel.load(done.trained.folder)
+    result = run_job(Job("EURUSD", "lightgbm"), settings, tmp_path / task, quiet)
+    assert result.trained is not None, result.details
+    loaded = TradingModel.load(result.trained.folder)
     assert loaded.contract.task == task
     assert loaded.adapter.task == adapter_task

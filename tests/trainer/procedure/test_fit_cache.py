@@ -1,4 +1,4 @@
-"""Fits are read back bit for bit, and only where everything that they follow from is equal."""
+"""Fits are read back bit for bit, and only if everything that they follow from is equal."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from adapters.base import Batch, ModelAdapter, Value
 from adapters.lgbm import LightGBMAdapter
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.jobs.run_job import Task, TrainedModel, run_task
+from trainer.job import Job, TrainedModel
+from trainer.jobs.run_job import run_job
 from trainer.procedure import fit_cache
 from trainer.procedure.fit_cache import FitCache, fit_key
 
 ROOT = Path(__file__).resolve().parents[3]
 COLUMNS = 4
-#: Small and quick; none of them are the defaults, which a loaded model would fall back to.
+#: Small and quick; no value is the default, which a loaded model could have by mistake.
 QUICK: Mapping[str, Mapping[str, Value]] = {
     "gru": {"lookback": 4, "chunk": 16, "hidden": 8, "max_epochs": 3},
     "lightgbm": {"num_boost_round": 9, "min_data_in_leaf": 5},
@@ -60,7 +61,7 @@ def saved(model: ModelAdapter, path: Path) -> bytes:
 
 
 def refitted(cache: FitCache, name: str = "lightgbm") -> bool:
-    """Fetch; the model must be right in any case. Whether it had to be fitted."""
+    """Fetch a model, which must be right in any case; return whether it was fitted."""
     before = cache.read
     model = cache.fetch(make(name), TRAIN, TAIL)
     fresh = make(name).fit(TRAIN, TAIL)
@@ -90,28 +91,28 @@ def entry(cache: FitCache) -> tuple[Path, Path]:
 
 
 @each_model
-def test_a_fit_that_is_read_does_all_that_the_fitted_one_did(name: str, tmp_path: Path) -> None:
-    cache, heard = FitCache(tmp_path / "fits"), []
+def test_a_fit_that_is_read_has_all_results_of_the_fitted_one(name: str, tmp_path: Path) -> None:
+    cache, progress = FitCache(tmp_path / "fits"), []
     fitted = cache.fetch(make(name), TRAIN, TAIL)
     assert cache.read == 0
-    asked = make(name)
-    asked.on_progress = heard.append
-    found = cache.fetch(asked, TRAIN, TAIL)
-    assert (cache.read, heard) == (1, []), "it was fitted again"
-    assert type(found) is type(fitted)
-    assert saved(found, tmp_path / "found") == saved(fitted, tmp_path / "fitted")
+    unfitted = make(name)
+    unfitted.on_progress = progress.append
+    stored = cache.fetch(unfitted, TRAIN, TAIL)
+    assert (cache.read, progress) == (1, []), "it was fitted again"
+    assert type(stored) is type(fitted)
+    assert saved(stored, tmp_path / "stored") == saved(fitted, tmp_path / "fitted")
     rows = batch(200, seed=2)
     for position in (None, rows.position):
-        scores = found.predict(rows.X, position)
+        scores = stored.predict(rows.X, position)
         assert scores.tobytes() == fitted.predict(rows.X, position).tobytes()
-    own = [model.rollout(rows.X, rows.position) for model in (found, fitted)]
+    own = [model.rollout(rows.X, rows.position) for model in (stored, fitted)]
     assert (own[0] is None) == (own[1] is None) == (name != "ppo")
     assert own[0] is None or own[0].tobytes() == own[1].tobytes()  # type: ignore[union-attr]
-    assert found.get_artifacts() == fitted.get_artifacts()
-    assert found.get_artifacts()["valid_curve"], "curves are not in the model's file"
+    assert stored.get_artifacts() == fitted.get_artifacts()
+    assert stored.get_artifacts()["valid_curve"], "curves are not in the model's file"
     for what in ("task", "seed", "device", "params", "lookback", "trials"):
-        assert getattr(found, what) == getattr(fitted, what), what
-    assert found.on_progress == heard.append
+        assert getattr(stored, what) == getattr(fitted, what), what
+    assert stored.on_progress == progress.append
 
 
 @each_model
@@ -130,8 +131,8 @@ def test_it_is_read_in_another_process(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "other").read_bytes() == saved(fitted, tmp_path / "own")
 
 
-def task(model: str, folder: Path, **changes: Any) -> TrainedModel:
-    """A whole task on the real sample bars, 9 small fits."""
+def trained_job(model: str, folder: Path, **changes: Any) -> TrainedModel:
+    """A whole job on the real sample bars, 9 small fits."""
     small = {
         "symbols": "EURUSD", "source": "sample", "models": model, "cache": "off",
         "n_splits": 2, "wf_splits": 2, "fee_bps": 0.1, "slippage_bps": 0.1,
@@ -143,29 +144,30 @@ def task(model: str, folder: Path, **changes: Any) -> TrainedModel:
         }[model],
     }  # fmt: skip
     config = TrainConfig.parse({**small, **changes})
-    done = run_task(Task("EURUSD", model), config, folder, lambda *_: None)
-    assert done.trained is not None, done.details
-    return done.trained
+    result = run_job(Job("EURUSD", model), config, folder, lambda *_: None)
+    assert result.trained is not None, result.details
+    return result.trained
 
 
 @pytest.mark.slow
 @each_model
-def test_a_task_that_reads_its_fits_hands_back_the_same_bytes(name: str, tmp_path: Path) -> None:
-    fresh = task(name, tmp_path / "fresh", fit_cache="off")
+def test_a_job_that_reads_its_fits_returns_the_same_bytes(name: str, tmp_path: Path) -> None:
+    fresh = trained_job(name, tmp_path / "fresh", fit_cache="off")
     assert not (tmp_path / "fits").exists()
-    first = task(name, tmp_path / "first")
-    again = task(name, tmp_path / "again")
-    assert [model.data["fits_read"] for model in (fresh, first, again)] == [0, 0, 9]
+    first = trained_job(name, tmp_path / "first")
+    again = trained_job(name, tmp_path / "again")
+    assert [model.data.fits_read for model in (fresh, first, again)] == [0, 0, 9]
     for other in (first, again):
         for path in fresh.folder.iterdir():
             assert (other.folder / path.name).read_bytes() == path.read_bytes(), path.name
-        for what in ("fold_metrics", "curves", "told", "evidence", "flat_because"):
-            assert getattr(other, what) == getattr(fresh, what), what
-        assert repr(other.metrics) == repr(fresh.metrics)
+        for part in ("headline", "evidence", "curves", "flat_because"):
+            # By text: NaN is equal to NaN there.
+            assert repr(getattr(other, part)) == repr(getattr(fresh, part)), part
+        assert other.record.digest == fresh.record.digest
         assert other.figures == fresh.figures
-    cheaper = task(name, tmp_path / "cheaper", fee_bps=0, calibration="isotonic")
-    assert cheaper.data["fits_read"] == (0 if name == "ppo" else 9)
-    assert repr(cheaper.metrics) != repr(fresh.metrics)
+    cheaper = trained_job(name, tmp_path / "cheaper", fee_bps=0, calibration="isotonic")
+    assert cheaper.data.fits_read == (0 if name == "ppo" else 9)
+    assert repr(cheaper.headline) != repr(fresh.headline)
 
 
 # --- the key ----------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ def changed(field: str, value: Any = None) -> Batch:
     return replace(TRAIN, **{field: array})
 
 
-#: What is asked for instead, and the models for which that is another fit.
+#: A changed key, and the models for which the change means another fit.
 OTHERS: dict[str, tuple[Callable[[str], str], set[str]]] = {
     "X": (lambda n: fit_key(make(n), changed("X"), TAIL), set(QUICK)),
     "y": (lambda n: fit_key(make(n), changed("y"), TAIL), set(QUICK)),
@@ -225,11 +227,11 @@ def test_the_task_is_in_the_key() -> None:
     assert fit_key(asked, TRAIN, TAIL) != fit_key(make(), TRAIN, TAIL)
 
 
-def test_the_device_is_in_the_key_as_what_it_comes_to() -> None:
-    """Here no GPU is found: `auto` is the CPU, and `cuda` must be refused and not be read."""
+def test_the_device_in_the_key_is_the_one_that_is_used() -> None:
+    """Without a GPU, `auto` is the CPU, and `cuda` must be refused and not be read."""
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
+        pytest.skip("a GPU is available")
     gru = adapters.find("gru")
     keys = [
         fit_key(gru(task="classification", device=device), TRAIN, TAIL)
@@ -254,6 +256,7 @@ def test_code_and_installed_versions_are_in_the_key(tmp_path: Path) -> None:
     """A copy of the packages and a plug-in beside them, changed one by one."""
     for room in ("adapters", "features", "trainer"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "barwright.py", tmp_path)
     (tmp_path / "acme.py").write_text(
         "from adapters.lgbm import LightGBMAdapter\n"
         'class Acme(LightGBMAdapter):\n    name = "acme"\n'
@@ -273,7 +276,7 @@ def test_code_and_installed_versions_are_in_the_key(tmp_path: Path) -> None:
 
     first = keys()
     assert keys() == first
-    comment(tmp_path / "trainer" / "threshold.py")
+    comment(tmp_path / "trainer" / "procedure" / "procedure.py")
     assert keys() == first, "only adapters fit"
     comment(tmp_path / "acme.py")
     second = keys()
@@ -324,9 +327,7 @@ def test_a_damaged_entry_is_fitted_again_and_replaced(
     ],
     ids=str,
 )
-def test_facts_that_were_tampered_with_are_replaced(
-    change: dict[str, Any], cache: FitCache
-) -> None:
+def test_altered_facts_are_replaced(change: dict[str, Any], cache: FitCache) -> None:
     _, facts = entry(cache)
     facts.write_text(json.dumps({**json.loads(facts.read_text()), **change}))
     assert_replaced(cache)
@@ -347,7 +348,7 @@ def test_an_entry_under_the_name_of_another_is_replaced(cache: FitCache, tmp_pat
 
 
 class Forgetful(LightGBMAdapter):
-    """Loses something on its way through the file."""
+    """A model whose file loses something."""
 
     loses = ""
 
@@ -379,7 +380,7 @@ class Forgetful(LightGBMAdapter):
 @pytest.mark.parametrize(
     "loses", ["", "everything", "scores", "trials", "bytes", "plain values"], ids=repr
 )
-def test_a_model_that_its_file_does_not_give_back_whole_is_fitted_every_time(
+def test_a_model_that_its_file_does_not_give_back_completely_is_fitted_every_time(
     loses: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Forgetful, "loses", loses)
@@ -394,7 +395,7 @@ def test_a_model_that_its_file_does_not_give_back_whole_is_fitted_every_time(
 # --- the folder -------------------------------------------------------------------------------
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     cache = FitCache(tmp_path / "file" / "fits")
     text = r"the fit cache '.*file/fits' cannot be written: Not a directory; give a writable"
@@ -420,7 +421,7 @@ folder, rounds, crash = Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 
 
 def end_here(event, arguments):
-    # Killed at the very moment when the file would get its name.
+    # Killed right before the file gets its name.
     if event == "os.rename" and str(arguments[1]).endswith(crash):
         os._exit(9)
 
@@ -454,7 +455,7 @@ def go(children: list[subprocess.Popen[str]]) -> list[int]:
     return [process.wait(60) for process in children if process.communicate(timeout=60)]
 
 
-def test_processes_at_one_key_leave_one_good_entry(tmp_path: Path) -> None:
+def test_processes_with_one_key_leave_one_valid_entry(tmp_path: Path) -> None:
     rounds = 15
     assert go([child(tmp_path, rounds) for _ in range(2)]) == [0, 0]
     models = {path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
@@ -466,7 +467,7 @@ def test_processes_at_one_key_leave_one_good_entry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("crash", [".bin", ".json"])
-def test_a_killed_writer_leaves_nothing_wrong(crash: str, tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_no_invalid_entry(crash: str, tmp_path: Path) -> None:
     assert go([child(tmp_path, 1, crash)]) == [9]
     left = FitCache(tmp_path / "0")
     assert list(left.folder.glob("*.json")) == []
@@ -494,7 +495,7 @@ def aged(folder: Path) -> tuple[list[str], int]:
 
 
 @pytest.mark.parametrize(("short_by", "left"), [(0, [0, 1, 2, 3]), (1, [0, 2, 3])])
-def test_what_was_used_longest_ago_goes_first(
+def test_the_entries_used_longest_ago_are_removed_first(
     short_by: int, left: list[int], tmp_path: Path
 ) -> None:
     stems, size = aged(tmp_path)
@@ -506,7 +507,7 @@ def test_what_was_used_longest_ago_goes_first(
     assert cache.read == (1 in left)
 
 
-def test_pruning_removes_what_a_killed_writer_left_and_nothing_of_others(tmp_path: Path) -> None:
+def test_pruning_removes_files_of_a_killed_writer_and_no_other_files(tmp_path: Path) -> None:
     stems, _ = aged(tmp_path)
     (tmp_path / f".{stems[2]}.bin.{'0' * 32}").write_bytes(b"half")
     others = {"thesis.bin", "model.json", f"{stems[2]}.txt", "notes"}
@@ -516,6 +517,6 @@ def test_pruning_removes_what_a_killed_writer_left_and_nothing_of_others(tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == others
 
 
-def test_pruning_a_folder_that_is_not_there_is_nothing(tmp_path: Path) -> None:
+def test_pruning_a_missing_folder_does_nothing(tmp_path: Path) -> None:
     FitCache(tmp_path / "nowhere").prune()
     assert fit_cache.LIMIT == 2 * 1024**3

@@ -1,4 +1,4 @@
-"""The procedure leaks nothing: exact proofs on synthetic rows with a real model that records."""
+"""The procedure leaks nothing: exact proofs on synthetic rows with a model that records calls."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pytest
 from adapters.base import ModelAdapter
 from adapters.lgbm import LightGBMAdapter
 from trainer.errors import TrainerError
-from trainer.procedure.procedure import TAIL_FRACTION, Procedure, score_rows
+from trainer.procedure.procedure import TAIL_FRACTION, Procedure
 from trainer.procedure.sample import Sample
 from trainer.serving.threshold import Threshold
-from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import sharpe
 
@@ -29,7 +28,7 @@ def with_early_ends(sample: Sample, seed: int = 0) -> Sample:
 
 
 def rewritten(sample: Sample, rows: np.ndarray, seed: int = 1) -> Sample:
-    """Other outcomes at these rows."""
+    """The same sample with other outcomes at these rows."""
     y, outcome, ahead = (a.copy() for a in (sample.y, sample.outcome, sample.forward_return))
     y[rows], outcome[rows] = 1 - y[rows], 1 - outcome[rows]
     ahead[rows] = np.random.default_rng(seed).normal(0, 0.01, len(rows))
@@ -58,7 +57,7 @@ def test_every_fit_sees_exactly_the_rows_that_do_not_touch_what_it_scores(
     sample = with_early_ends(synthetic_sample(300, holes=((120, 127), (200, 203))))
     procedure = make_procedure(spy(lookback=lookback), embargo=embargo, n_splits=4)
     procedure.run(sample)
-    assert len(seen) == procedure.n_fits
+    assert len(seen) == procedure.n_splits + 1
     *folds, production = seen
     for call, test in zip(folds, np.array_split(np.arange(len(sample)), 4), strict=True):
         check_fit(sample, call, allowed_rows(sample, test, max(embargo, lookback - 1)))
@@ -75,12 +74,12 @@ def check_fit(sample: Sample, call: Any, allowed: list[int]) -> None:
     train = [r for r in allowed[:split] if sample.label_end[r] < sample.bar[tail[0]]]
     np.testing.assert_array_equal(call.train, sample.bar[train])
     np.testing.assert_array_equal(call.tail, sample.bar[tail])
-    # Said without the rule: early stopping watches later rows, none of which touches a fitted one.
+    # The same without the rule: the tail is later, and no label of a fitted row touches it.
     ends = sample.label_end[np.searchsorted(sample.bar, call.train)]
     assert ends.max() < call.tail.min()
 
 
-def test_a_folds_scores_do_not_move_with_the_outcomes_it_is_kept_from(
+def test_the_scores_of_a_fold_do_not_depend_on_the_outcomes_outside_its_training_rows(
     synthetic_sample: Any, make_procedure: Any, trees: Factory
 ) -> None:
     sample = synthetic_sample(edge=0.002)
@@ -95,10 +94,10 @@ def test_a_folds_scores_do_not_move_with_the_outcomes_it_is_kept_from(
 
 
 @pytest.mark.parametrize("calibration", ["platt", "isotonic"])
-def test_a_folds_probabilities_do_not_move_with_its_own_outcomes(
+def test_the_probabilities_of_a_fold_do_not_depend_on_its_own_outcomes(
     synthetic_sample: Any, make_procedure: Any, spy: Factory, calibration: str
 ) -> None:
-    """With scores that do not depend on outcomes, only the calibrator could carry them."""
+    """The scores here do not depend on outcomes: only the calibrator could leak them."""
     sample = synthetic_sample(edge=0.002)
     procedure = make_procedure(spy(learns=False), calibration=calibration)
     before = procedure.run(sample)
@@ -114,9 +113,9 @@ def test_a_folds_probabilities_do_not_move_with_its_own_outcomes(
 def test_the_threshold_is_judged_on_out_of_fold_probabilities(
     synthetic_sample: Any, make_procedure: Any
 ) -> None:
-    """A model that learns every training row by heart has nothing to trade on elsewhere."""
+    """A model that memorises every training row has nothing to trade on in other rows."""
 
-    def by_heart() -> ModelAdapter:
+    def memorising() -> ModelAdapter:
         params = {"num_boost_round": 60, "learning_rate": 0.5, "num_leaves": 255}
         loose = {"min_data_in_leaf": 1, "lambda_l2": 0.0, "early_stopping_rounds": 60}
         return LightGBMAdapter(task="classification", params={**params, **loose})
@@ -124,7 +123,7 @@ def test_the_threshold_is_judged_on_out_of_fold_probabilities(
     chosen = []
     for seed in range(4):
         sample = synthetic_sample(600, seed=seed)
-        procedure = make_procedure(by_heart, fee_bps=10.0)
+        procedure = make_procedure(memorising, terms=Terms(Costs(10.0, 0.5), 8_760.0))
         fitted = procedure.run(sample)
         learnt = fitted.adapter.predict(sample.X)[:400]
         assert np.mean((learnt > 0.5) == sample.outcome[:400]) > 0.8
@@ -135,7 +134,7 @@ def test_the_threshold_is_judged_on_out_of_fold_probabilities(
 
 
 def test_a_calibrator_without_slope_does_not_trade(make_procedure: Any, spy: Factory) -> None:
-    """Though the threshold search alone, on its cross-calibrated probabilities, would."""
+    """The threshold search on its cross-calibrated probabilities would trade."""
     n = 400
     side = np.where(np.arange(n) // 4 % 2, 1.0, -1.0)
     first, rng = np.arange(n) < n // 2, np.random.default_rng(0)
@@ -163,36 +162,89 @@ def test_a_gap_is_left_and_entered_again_at_cost(make_procedure: Any, spy: Facto
     )
     procedure = make_procedure(spy(), terms=Terms(Costs(10.0, 5.0), 8_760.0))
     position = np.array([1, 1, -1, 1, 1, 0], dtype=np.int8)
-    found = procedure.performance(sample, np.arange(n), position)
+    metrics = procedure.performance(sample, np.arange(n), position)
     cost = 0.0015
     net = [0.01 - cost, -0.02, -0.03 - 2 * cost, -2 * cost, -cost, 0.0, 0.01 - cost, -cost]
-    assert found["n_bars"] == 8
-    assert found["turnover"] == 1 + 0 + 2 + 2 + 1 + 0 + 1 + 1
-    assert found["n_trades"] == 4
-    assert found["net_return"] == pytest.approx(np.prod(1 + np.array(net)) - 1, abs=1e-15)
-    assert found["net_sharpe"] == pytest.approx(sharpe(net, 8_760), abs=1e-12)
+    assert metrics["n_bars"] == 8
+    assert metrics["turnover"] == 1 + 0 + 2 + 2 + 1 + 0 + 1 + 1
+    assert metrics["n_trades"] == 4
+    assert metrics["net_return"] == pytest.approx(np.prod(1 + np.array(net)) - 1, abs=1e-15)
+    assert metrics["net_sharpe"] == pytest.approx(sharpe(net, 8_760), abs=1e-12)
 
 
-def test_the_bar_axis_fills_only_what_has_no_row() -> None:
-    axis = BarAxis.of(np.array([5, 6, 9]))
-    np.testing.assert_array_equal(axis.place(np.array([1.0, 2, 3]), 0.0), [1, 2, 0, 0, 3])
-    placed = axis.place(np.array([1.0, 2, 3]), np.nan)
-    np.testing.assert_array_equal(np.isnan(placed), [False, False, True, True, False])
+class CalibratorKinds(Procedure):
+    """Stores the method and the kind of every calibrator that the procedure fits."""
+
+    def _calibrate(self, method: str, *arguments: Any) -> Any:
+        calibrator = super()._calibrate(method, *arguments)
+        self.__dict__.setdefault("calibrators", []).append((method, calibrator.kind))
+        return calibrator
 
 
-def test_the_search_sees_gaps_as_bars_without_a_decision(
+def test_auto_keeps_its_kind_in_the_cross_calibration(spy: Factory) -> None:
+    """One step in the scores, and 1,000 rows at horizon 1: all rows suffice for isotonic.
+
+    The training rows of a fold are fewer than 1,000, so that `auto` would choose Platt for them.
+    """
+    rng, n = np.random.default_rng(5), 1_200
+    driver = rng.uniform(-2, 2, n).astype(np.float32)
+    chance = np.where(driver < -1.2, 0.1, np.where(driver < 1.2, 0.5, 0.55))
+    outcome = (rng.random(n) < chance).astype(float)
+    bar = np.arange(n)
+    sample = Sample(
+        driver[:, None], outcome, outcome, np.ones(n), rng.normal(0, 0.01, n), bar, bar + 2
+    )
+    procedure = CalibratorKinds(
+        spy(learns=False), n_splits=3, embargo=0, horizon=1,
+        terms=Terms(Costs(1.0, 0.5), 8_760.0), calibration="auto",
+    )  # fmt: skip
+    fitted = procedure.run(sample)
+    assert fitted.calibrator.kind == "isotonic"
+    assert procedure.__dict__["calibrators"] == [
+        ("auto", "isotonic"), *[("isotonic", "isotonic")] * 3
+    ]  # fmt: skip
+    # The same by the probabilities: those of a fold are values of an isotonic calibrator, of which
+    # a sigmoid of 400 different scores has 400.
+    for _, test in procedure.folds(sample):
+        known = fitted.probability[test]
+        assert len(np.unique(known)) < len(known) / 2
+
+
+@pytest.mark.parametrize(("fee_bps", "slippage_bps"), [(10.0, 5.0), (7.0, 0.0), (0.0, 2.5)])
+def test_every_fit_gets_fee_and_slippage_as_its_cost(
+    synthetic_sample: Any, make_procedure: Any, spy: Factory, fee_bps: float, slippage_bps: float
+) -> None:
+    costs: list[float] = []
+
+    def make() -> ModelAdapter:
+        adapter = spy()()
+        fit = adapter.fit
+
+        def recording(train: Any, valid: Any = None) -> ModelAdapter:
+            costs.extend((train.cost, valid.cost))
+            return fit(train, valid)
+
+        adapter.fit = recording  # type: ignore[method-assign]
+        return adapter
+
+    terms = Terms(Costs(fee_bps, slippage_bps), 8_760.0)
+    make_procedure(make, terms=terms).run(synthetic_sample(300))
+    assert costs == [(fee_bps + slippage_bps) * 1e-4] * 8  # training rows and tail of four fits
+
+
+def test_gaps_are_bars_without_a_decision_in_the_search(
     synthetic_sample: Any, make_procedure: Any, spy: Factory
 ) -> None:
-    """Its trades are those of the threshold on the bar axis, a gap ending one."""
+    """Its trades are those of the threshold on the bar axis, where a gap ends a trade."""
     holes = tuple((start, start + 3) for start in range(20, 800, 20))
     sample = synthetic_sample(edge=0.003, holes=holes)
     fitted = make_procedure(spy()).run(sample)
     assert fitted.threshold.value is not None
     position = fitted.threshold.positions(fitted.probability).astype(float)
-    found = make_procedure(spy()).performance(sample, np.arange(len(sample)), position)
+    metrics = make_procedure(spy()).performance(sample, np.arange(len(sample)), position)
     at = list(fitted.search.candidates).index(fitted.threshold.value)
-    assert fitted.search.n_trades[at] == found["n_trades"]
-    assert fitted.search.net_sharpe[at] == found["net_sharpe"]
+    assert fitted.search.n_trades[at] == metrics["n_trades"]
+    assert fitted.search.net_sharpe[at] == metrics["net_sharpe"]
 
 
 def test_one_seed_gives_equal_results_and_another_does_not(
@@ -216,24 +268,7 @@ def test_two_models_share_one_fold_plan(
     assert make_procedure(spy(), embargo=11).run(sample).plan_digest != plans[0]
 
 
-def test_a_sequence_model_gets_the_rows_that_its_window_reads(
-    synthetic_sample: Any, spy: Factory, seen: list[Any]
-) -> None:
-    sample = synthetic_sample(200, holes=((120, 127),))
-    rows = np.arange(len(sample))
-    adapter = spy(lookback=5)().fit(sample.batch(rows))
-    whole = score_rows(adapter, sample, rows)
-    for test in (np.arange(0, 40), np.arange(60, 100), np.arange(100, len(sample))):
-        np.testing.assert_array_equal(score_rows(adapter, sample, test), whole[test])
-        context = np.arange(max(0, test[0] - 4), test[-1] + 1)
-        np.testing.assert_array_equal(seen[-1].scored[-1], sample.bar[context])
-    # No window before the fifth row, nor across the hole before bar 127.
-    known = np.isfinite(whole)
-    expected = (sample.bar >= 4) & ~((sample.bar >= 127) & (sample.bar < 131))
-    np.testing.assert_array_equal(known, expected)
-
-
-def test_scores_that_a_sequence_model_cannot_give_are_no_decisions(
+def test_rows_without_a_complete_window_have_no_decision(
     synthetic_sample: Any, make_procedure: Any, spy: Factory
 ) -> None:
     sample = synthetic_sample(edge=0.003, holes=((120, 127),))
@@ -253,7 +288,7 @@ def test_every_fit_is_reported_with_its_seconds(
     seconds: list[float] = []
     procedure: Procedure = make_procedure(spy(), on_fit=seconds.append)
     procedure.run(synthetic_sample())
-    assert len(seconds) == procedure.n_fits == 4
+    assert len(seconds) == procedure.n_splits + 1 == 4
     assert min(seconds) >= 0
 
 

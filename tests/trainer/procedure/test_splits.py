@@ -1,4 +1,4 @@
-"""Splits: compared index by index with a slow reading of the rule, and with hand-counted cases."""
+"""Splits: compared index by index with a slow implementation of the rule, and by hand."""
 
 import hashlib
 import re
@@ -39,7 +39,7 @@ def runs(rows):
 
 
 def slow_train(t0, t1, test, embargo, lookback):
-    """Bar by bar, row by row: which rows may train, in words rather than in inequalities."""
+    """Return which rows may train: bar by bar and row by row, without inequalities."""
     kept = []
     for i in range(len(t0)):
         if i in test:
@@ -391,10 +391,10 @@ def test_refusal_names_the_largest_embargo_and_a_number_of_splits_that_work(
 ):
     with pytest.raises(TrainerError) as caught:
         PurgedKFold(**arguments)
-    found = numbers_that_work(str(caught.value))
-    assert found.get("embargo") == embargo
-    assert n_splits is None or found["n_splits"] == n_splits
-    for name, value in found.items():
+    numbers = numbers_that_work(str(caught.value))
+    assert numbers.get("embargo") == embargo
+    assert n_splits is None or numbers["n_splits"] == n_splits
+    for name, value in numbers.items():
         PurgedKFold(**{**arguments, name: value})
     if embargo is not None:
         with pytest.raises(TrainerError):

@@ -1,4 +1,4 @@
-"""Moving an alias: who may, what is written down, and what is left by movers that died."""
+"""Moves of an alias: one mover at a time, their records, and movers that died."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -21,17 +22,17 @@ NAME = "m-X"
 
 @pytest.fixture
 def client(registry_store: Any) -> Any:
-    """Three versions of a registered model that holds no model."""
-    found = registry_store.client
-    found.create_registered_model(NAME)
+    """Client of a store with three versions of a registered model, without files."""
+    client = registry_store.client
+    client.create_registered_model(NAME)
     for _ in range(3):
-        found.create_model_version(NAME, str(registry_store.folder))
-    return found
+        client.create_model_version(NAME, str(registry_store.folder))
+    return client
 
 
 @pytest.fixture
 def claim(client: Any) -> Callable[..., str]:
-    """``claim(alias, process=, host=, since=)``: somebody else's claim; returns its tag."""
+    """``claim(alias, process=, host=, since=)``: write a claim of another mover, return its tag."""
 
     def write(name: str = "champion", **changes: object) -> str:
         own = {"who": "eve@far", "host": "far", "process": "1:1", "since": time.time(), **changes}
@@ -42,32 +43,44 @@ def claim(client: Any) -> Callable[..., str]:
 
 
 def states(client: Any) -> list[tuple[str, str]]:
-    return [(move["to"], move["state"]) for move in alias.history(client, NAME)]
+    return [(move.to, move.state) for move in alias.history(client, NAME)]
 
 
 def claims(client: Any) -> list[str]:
     return [tag for tag in client.get_registered_model(NAME).tags if tag.startswith("moving.")]
 
 
-def test_moves_are_written_down_in_order_with_all_that_is_known(client: Any) -> None:
+def test_moves_are_recorded_in_order_with_all_their_facts(client: Any) -> None:
     assert alias.holder(client, NAME, "champion") is None
     evidence = [{"name": "trades", "passed": True}]
     alias.move(client, Move(NAME, "champion", "2", None, evidence=evidence))
     alias.move(client, Move(NAME, "champion", "1", "2", forced=True, reason="a drill"))
-    (tag,) = alias.registered(NAME, "2").items()
+    (tag,) = alias.rollback_record(NAME, "2").items()
     client.set_model_version_tag(NAME, "3", *tag)
     assert alias.holder(client, NAME, "champion") == "1"
     first, second, third = alias.history(client, NAME)
-    assert (first["to"], first["before"], first["evidence"]) == ("2", None, evidence)
-    assert (second["forced"], second["reason"], second["before"]) == (True, "a drill", "2")
-    assert (third["alias"], third["to"]) == ("latest", "3")
-    assert {move["state"] for move in (first, second, third)} == {"done"}
-    assert first["tag"] in client.get_model_version(NAME, "2").tags
-    assert first["when"] < second["when"] < third["when"]
+    assert (first.to, first.before, first.evidence) == ("2", None, evidence)
+    assert (second.forced, second.reason, second.before) == (True, "a drill", "2")
+    assert (third.alias, third.to) == ("latest", "3")
+    assert {move.state for move in (first, second, third)} == {"done"}
+    assert first.tag in client.get_model_version(NAME, "2").tags
+    assert first.when < second.when < third.when
     assert claims(client) == []
+    assert second.to_json() == {
+        "tag": second.tag, "name": NAME, "alias": "champion", "to": "1", "before": "2",
+        "forced": True, "reason": "a drill", "evidence": [], "who": second.who,
+        "when": second.when, "state": "done",
+    }  # fmt: skip
 
 
-def test_who_saw_another_holder_has_lost_and_it_is_written_down(client: Any) -> None:
+def test_the_history_of_an_unknown_model_is_an_error_that_lists_the_models(client: Any) -> None:
+    assert alias.history(client, NAME) == []
+    for name in ("gru-X", "it's"):
+        with pytest.raises(TrainerError, match=r"no registered model .*; there are m-X"):
+            alias.history(client, name)
+
+
+def test_a_mover_that_read_another_holder_loses_and_that_is_recorded(client: Any) -> None:
     alias.move(client, Move(NAME, "champion", "1", None))
     with pytest.raises(TrainerError, match="moved from no version to version 1 while version 2"):
         alias.move(client, Move(NAME, "champion", "2", None))
@@ -79,7 +92,7 @@ def test_who_saw_another_holder_has_lost_and_it_is_written_down(client: Any) -> 
     assert claims(client) == []
 
 
-def test_a_living_mover_is_waited_for_and_then_named(
+def test_a_mover_waits_for_a_living_one_and_then_names_it(
     client: Any, claim: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alias, "_WAIT_SECONDS", 0)
@@ -88,14 +101,14 @@ def test_a_living_mover_is_waited_for_and_then_named(
         alias.move(client, Move(NAME, "champion", "2", None))
     assert alias.holder(client, NAME, "champion") is None
     assert (claims(client), states(client)) == ([tag], [])
-    # Of another alias it is nobody's business, and once it is gone the way is free.
+    # The claim does not concern other aliases, and without it the move is possible.
     alias.move(client, Move(NAME, "champ", "3", None))
     client.delete_registered_model_tag(NAME, tag)
     alias.move(client, Move(NAME, "champion", "2", None))
     assert alias.holder(client, NAME, "champion") == "2"
 
 
-def test_a_mover_that_ends_while_another_waits_lets_it_through(
+def test_a_waiting_mover_moves_when_the_other_one_ends(
     client: Any, claim: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tag = claim()
@@ -106,13 +119,13 @@ def test_a_mover_that_ends_while_another_waits_lets_it_through(
     assert (states(client), claims(client)) == ([("2", "done")], [])
 
 
-def test_claims_of_the_dead_are_removed_and_those_of_the_living_are_not(
+def test_claims_of_dead_movers_are_removed_and_those_of_living_ones_are_not(
     client: Any, claim: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alias, "_WAIT_SECONDS", 0)
     here = alias.socket.gethostname()
     own = process_identity(os.getpid())
-    reused = f"{os.getpid()}:1.00"  # the number is in use again, by a process that began later
+    reused = f"{os.getpid()}:1.00"  # a later process has the same number
     before = None
     for dead in (
         {"host": here, "process": reused},
@@ -124,7 +137,7 @@ def test_claims_of_the_dead_are_removed_and_those_of_the_living_are_not(
         {"since": None},
         {"since": math.nan},
         {"since": math.inf},
-        {"since": time.time() + 1e6},  # a clock that is far off
+        {"since": time.time() + 1e6},  # a wrong clock
     ):
         claim(**dead)
         to = "1" if before == "2" else "2"
@@ -137,12 +150,12 @@ def test_claims_of_the_dead_are_removed_and_those_of_the_living_are_not(
             alias.settle(client, NAME, "champion")
 
 
-def test_what_was_interrupted_is_settled_by_where_the_alias_is(
+def test_interrupted_moves_are_settled_by_the_version_of_the_alias(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alias.move(client, Move(NAME, "champion", "1", None))
     for to, name in (("2", "champion"), ("3", "champion"), ("3", "other")):
-        alias._write(client, Move(NAME, name, to, "1"), "intended")
+        alias._record(client, Move(NAME, name, to, "1"), "intended")
     client.set_registered_model_alias(NAME, "champion", "3")
     alias.settle(client, NAME, "champion")
     assert sorted(states(client)) == [
@@ -156,43 +169,25 @@ def test_what_was_interrupted_is_settled_by_where_the_alias_is(
     ]
 
 
-def test_an_error_on_the_way_leaves_no_claim(client: Any) -> None:
+def test_an_error_during_a_move_leaves_no_claim(client: Any) -> None:
     with pytest.raises(Exception, match="not found"):
         alias.move(client, Move(NAME, "champion", "9", None))
     assert claims(client) == []
 
 
-def test_tags_that_people_write_are_no_moves(client: Any) -> None:
-    for text in ("by hand", "[1]", "7", '{"when": "2020"}'):
+def test_tags_of_people_are_no_moves(client: Any) -> None:
+    whole = {**asdict(Move(NAME, "champion", "1", None)), "state": "done"}
+    texts = ("by hand", "[1]", "7", '{"when": "2020"}', json.dumps({**whole, "when": "now"}))
+    for text in texts:
         client.set_model_version_tag(NAME, "1", "move.champion.x", text)
         client.set_registered_model_tag(NAME, "moving.champion.x", text)
         alias.settle(client, NAME, "champion")
         assert claims(client) == []
     alias.move(client, Move(NAME, "champion", "1", None))
-    assert ("1", "done") in [(m.get("to"), m.get("state")) for m in alias.history(client, NAME)]
+    assert states(client) == [("1", "done")]
 
 
-def test_versions_are_in_the_order_of_their_numbers(client: Any, registry_store: Any) -> None:
-    for _ in range(8):
-        client.create_model_version(NAME, str(registry_store.folder))
-    found = [int(version.version) for version in alias.versions(client, NAME)]
-    assert found == list(range(1, 12))
-
-
-def test_every_page_of_versions_is_read(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    search = client.search_model_versions
-    pages = []
-
-    def one_each(text: str, page_token: str | None = None) -> Any:
-        pages.append(page_token)
-        return search(text, max_results=1, page_token=page_token)
-
-    monkeypatch.setattr(client, "search_model_versions", one_each)
-    assert [int(version.version) for version in alias.versions(client, NAME)] == [1, 2, 3]
-    assert len(pages) >= 3
-
-
-def test_who_moves_is_who_the_server_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_is_the_one_of_the_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
     assert Move(NAME, "champion", "1", None).who == f"ada@{alias.socket.gethostname()}"
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")

@@ -1,4 +1,4 @@
-"""Two models on the same bars, against loops that follow the time convention bar by bar."""
+"""Two models on the same bars, compared with loops over the bars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.registry_store import synthetic_bars
 from trainer.evidence.record import Record
-from trainer.registry.paired import Track, compare, track
+from trainer.registry.paired import Track, compare_tracks, track
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
@@ -33,7 +33,7 @@ def record(start: int, stop: int) -> Record:
     )
 
 
-def test_a_walk_forward_speaks_until_the_end_of_training_and_then_the_model_itself() -> None:
+def test_the_walk_forward_decides_up_to_the_end_of_training_and_then_the_model() -> None:
     walk, last = record(600, 1_190), 1_199
     made = track(MODEL, walk, pd.Timestamp(BARS["timestamp"].iloc[last]), BARS)
     n = len(walk)
@@ -51,8 +51,8 @@ def test_a_walk_forward_speaks_until_the_end_of_training_and_then_the_model_itse
     for i in range(last + 1, len(BARS) - 2):
         row = decided.loc[BARS["timestamp"].iloc[i]]
         expected.append((TIMES[i], row["position"], open_[i + 2] / open_[i + 1] - 1))
-    found = zip(made.time_ns[n:], made.position[n:], made.forward_return[n:], strict=True)
-    assert list(found) == expected
+    rows = zip(made.time_ns[n:], made.position[n:], made.forward_return[n:], strict=True)
+    assert list(rows) == expected
     assert {position for _, position, _ in expected} == {-1, 0, 1}, "nothing could be misaligned"
     assert made.known[n:].all()
 
@@ -85,46 +85,50 @@ def a_track(start: int, stop: int, seed: int, returns: np.ndarray, rescored: int
     )  # fmt: skip
 
 
-def test_both_are_held_to_the_bars_that_both_decided() -> None:
+def test_only_bars_that_both_decided_count() -> None:
     returns = np.random.default_rng(1).normal(0.001, 0.02, len(TIMES))
     first, second = a_track(100, 900, 1, returns, 700), a_track(300, 1_200, 2, returns, 800)
-    found = compare(first, second, TERMS)
+    compared = compare_tracks(first, second, TERMS)
     bars = rescored = 0
-    held: list[list[float]] = [[], []]
+    positions: list[list[float]] = [[], []]
     moves = []
     for i in range(300, 900):
         a, b = i - 100, i - 300
         both = first.known[a] and second.known[b]
         bars += both
         rescored += both and (first.rescored[a] or second.rescored[b])
-        held[0].append(first.position[a] if both else 0.0)
-        held[1].append(second.position[b] if both else 0.0)
+        positions[0].append(first.position[a] if both else 0.0)
+        positions[1].append(second.position[b] if both else 0.0)
         moves.append(returns[i] if both else 0.0)
-    net = [net_returns(position, moves, Costs(10, 5)) for position in held]
-    assert (found.bars, found.rescored, found.same_prices) == (bars, rescored, True)
-    assert found.difference.observed == pytest.approx(sharpe(net[0], 8_760) - sharpe(net[1], 8_760))
-    back = compare(second, first, TERMS)
-    assert back.difference.observed == -found.difference.observed
+    net = [net_returns(position, moves, Costs(10, 5)) for position in positions]
+    assert (compared.bars, compared.rescored, compared.same_prices) == (bars, rescored, True)
+    assert compared.difference.observed == pytest.approx(
+        sharpe(net[0], 8_760) - sharpe(net[1], 8_760)
+    )
+    back = compare_tracks(second, first, TERMS)
+    assert back.difference.observed == -compared.difference.observed
     assert (back.bars, back.rescored) == (bars, rescored)
 
 
-def test_one_other_price_is_seen_where_both_decided_and_only_there() -> None:
+def test_another_price_counts_only_where_both_decided() -> None:
     returns = np.random.default_rng(1).normal(0, 0.02, len(TIMES))
     first, second = a_track(0, 500, 1, returns, 500), a_track(0, 500, 2, returns.copy(), 500)
     both = first.known & second.known
     second.forward_return[np.flatnonzero(~both)] += 0.01
-    assert compare(first, second, TERMS).same_prices
+    assert compare_tracks(first, second, TERMS).same_prices
     second.forward_return[np.flatnonzero(both)[7]] += 1e-5
-    assert not compare(first, second, TERMS).same_prices
+    assert not compare_tracks(first, second, TERMS).same_prices
 
 
 def test_tracks_without_a_common_bar_have_none() -> None:
     returns = np.random.default_rng(1).normal(0, 0.02, len(TIMES))
-    found = compare(a_track(0, 300, 1, returns, 0), a_track(300, 600, 2, returns, 0), TERMS)
-    assert (found.bars, found.rescored) == (0, 0)
-    assert np.isnan(found.difference.at_least)
+    compared = compare_tracks(
+        a_track(0, 300, 1, returns, 0), a_track(300, 600, 2, returns, 0), TERMS
+    )
+    assert (compared.bars, compared.rescored) == (0, 0)
+    assert np.isnan(compared.difference.at_least)
     # Bars that only one of them decided are no common bars either.
     first, second = a_track(0, 300, 1, returns, 0), a_track(0, 300, 2, returns, 0)
     first.known[:] = np.arange(300) < 150
     second.known[:] = ~first.known
-    assert compare(first, second, TERMS).bars == 0
+    assert compare_tracks(first, second, TERMS).bars == 0

@@ -1,7 +1,8 @@
-"""Promotion and rollback on a real store: what earns an alias, and what is written down."""
+"""Promotion and rollback on a real store: which versions pass the gate, and what is recorded."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def champion(store: Any) -> str | None:
     return alias.holder(store.client, store.name, "champion")
 
 
-def test_a_version_with_evidence_earns_it_and_one_without_does_not(registry_store: Any) -> None:
+def test_a_version_with_enough_evidence_is_promoted_and_others_are_not(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(0.0))
     refused = promote(store.client, store.name)
@@ -52,46 +53,69 @@ def test_a_worse_challenger_does_not_replace_a_better_champion(registry_store: A
     assert (forced.moved, forced.forced, champion(store)) == (True, True, "2")
     assert promote(store.client, store.name, version="1").moved  # and back: it is better
     first, second, third = alias.history(store.client, store.name)
-    assert (first["to"], first["before"], first["forced"]) == ("1", None, False)
-    assert (second["to"], second["before"], second["reason"]) == ("2", "1", "paper trading")
-    assert second["forced"]
-    assert "@" in second["who"]
-    assert (third["to"], third["before"], third["state"]) == ("1", "2", "done")
-    assert {c["name"] for c in first["evidence"]} >= {"trades", "log-loss"}
+    assert (first.to, first.before, first.forced) == ("1", None, False)
+    assert (second.to, second.before, second.reason) == ("2", "1", "paper trading")
+    assert second.forced
+    assert "@" in second.who
+    assert (third.to, third.before, third.state) == ("1", "2", "done")
+    assert {c["name"] for c in first.evidence} >= {"trades", "log-loss"}
+    assert first.evidence[0].keys() == {"name", "figure", "rule", "passed", "why"}
 
 
-def test_a_model_that_is_flat_today_is_not_promoted_for_its_past(registry_store: Any) -> None:
+def test_a_decision_is_json_values(registry_store: Any) -> None:
+    store = registry_store
+    store.version(store.record(SKILL))
+    decision = promote(store.client, store.name)
+    plain = json.loads(json.dumps(decision.to_json()))
+    assert list(plain) == ["name", "alias", "version", "before", "criteria", "moved", "forced"]
+    assert plain["criteria"] == [criterion.to_json() for criterion in decision.criteria]
+    assert (plain["version"], plain["before"], plain["moved"]) == ("1", None, True)
+
+
+def test_each_phase_is_reported(registry_store: Any) -> None:
+    store = registry_store
+    phases: list[str] = []
+    for skill in (SKILL, MORE):
+        store.version(store.record(skill))
+        promote(store.client, store.name, on_progress=phases.append)
+    assert phases == [
+        "loading version 1", "counting trials",
+        "loading version 2", "counting trials", "loading version 1, the present @champion",
+    ]  # fmt: skip
+
+
+def test_a_model_that_is_flat_is_not_promoted_for_its_walk_forward(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(SKILL), threshold=None)
     refused = promote(store.client, store.name)
-    assert [c.figure for c in refused.criteria if not c.passed] == ["flat: no threshold paid"]
+    assert [c.value for c in refused.criteria if not c.passed] == ["flat: no threshold paid"]
     assert champion(store) is None
 
 
 def test_every_further_trial_counts_against_a_version(registry_store: Any) -> None:
-    """What was enough as the only trial is not, once it is the best of hundreds."""
+    """Evidence that is enough for the only trial is not enough for the best of hundreds."""
     store = registry_store
     store.version(store.record(0.15, seed=3))
 
     def deflated() -> str:
         decision = promote(store.client, store.name, alias="staging")
-        return next(c.figure for c in decision.criteria if c.name == "deflated Sharpe ratio")
+        return next(c.value for c in decision.criteria if c.name == "deflated Sharpe ratio")
 
-    alone = float(deflated())
+    only_trial = float(deflated())
     for seed in range(4):
         store.run(store.record(0.0, seed=seed), trials=100)
-    assert float(deflated()) < alone - 0.01
+    assert float(deflated()) < only_trial - 0.01
 
 
 @pytest.mark.parametrize(
-    ("contract", "said"),
+    ("contract", "value"),
     [
         ({"fee_bps": 5.0}, "fee_bps 5.0 against 10.0"),
         ({"horizon": 12}, "horizon 12 against 1"),
     ],
 )
 def test_another_contract_is_not_compared(
-    registry_store: Any, contract: dict[str, Any], said: str
+    registry_store: Any, contract: dict[str, Any], value: str
 ) -> None:
     store = registry_store
     store.version(store.record(SKILL))
@@ -99,23 +123,23 @@ def test_another_contract_is_not_compared(
     promote(store.client, store.name, version="1")
     refused = promote(store.client, store.name)
     failed = [c for c in refused.criteria if not c.passed]
-    assert [c.figure for c in failed] == [said]
+    assert [(c.name, c.value) for c in failed] == [("same contract", value)]
     assert champion(store) == "1"
 
 
-def test_both_are_loaded_and_score_the_bars_after_their_training(registry_store: Any) -> None:
+def test_both_versions_decide_the_bars_after_their_training(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(SKILL, stop=2_500), last=2_512)
     store.version(store.record(SKILL))
     promote(store.client, store.name, version="1")
     decision = promote(store.client, store.name)
-    figure = next(c.figure for c in decision.criteria if c.name.startswith("not worse"))
+    value = next(c.value for c in decision.criteria if c.name.startswith("not worse"))
     # The champion decides 2,513 to 3,499 itself while the challenger's walk-forward goes on, and
     # both decide 3,513 to 3,997: the returns of the last two bars are not known yet.
-    assert f"on {2_000 + 987 + 485:,} bars, {987 + 485:,} of them after training" in figure
+    assert f"on {2_000 + 987 + 485:,} bars, {987 + 485:,} of them after training" in value
 
 
-def test_bars_that_were_revised_are_not_the_same_bars(registry_store: Any) -> None:
+def test_revised_bars_are_not_the_same_bars(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(SKILL))
     promote(store.client, store.name)
@@ -127,35 +151,35 @@ def test_bars_that_were_revised_are_not_the_same_bars(registry_store: Any) -> No
     ]
 
 
-def test_what_cannot_be_judged_is_refused_in_words(registry_store: Any) -> None:
+def test_a_version_that_cannot_be_judged_is_an_error(registry_store: Any) -> None:
     store = registry_store
     client, name = store.client, store.name
     with pytest.raises(TrainerError, match=r"no registered model 'lightgbm-SYNTH'; there is none"):
         promote(client, name)
     store.version(store.record(SKILL), evidence={})
-    for call, said in (
+    for call, text in (
         (lambda: promote(client, "gru-X"), "no registered model 'gru-X'; there are lightgbm-SYNTH"),
         (lambda: promote(client, name, version="7"), "has no version '7'; it has 1"),
         (lambda: promote(client, name), "version 1 of lightgbm-SYNTH holds no evidence"),
         (lambda: promote(client, name, force=True, reason="x"), "holds no evidence"),
     ):
-        with pytest.raises(TrainerError, match=said):
+        with pytest.raises(TrainerError, match=text):
             call()
-    for call, said in (
+    for call, text in (
         (lambda: promote(client, name, alias="latest"), "newest version and moves by itself"),
         (lambda: promote(client, name, alias="v3"), "not read like a version"),
         (lambda: promote(client, name, force=True), "needs a `--reason`"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=text):
             call()
     assert client.get_registered_model(name).aliases == {}
 
 
-def test_a_present_version_that_cannot_be_judged_gives_way_by_force_only(
+def test_a_present_version_that_cannot_be_judged_is_replaced_by_force_only(
     registry_store: Any,
 ) -> None:
     store = registry_store
-    store.version(store.record(SKILL), evidence={})  # as an earlier version of ours wrote them
+    store.version(store.record(SKILL), evidence={})  # as an earlier version of barwright wrote it
     store.version(store.record(MORE))
     store.client.set_registered_model_alias(store.name, "champion", "1")
     refused = promote(store.client, store.name)
@@ -168,7 +192,7 @@ def test_a_present_version_that_cannot_be_judged_gives_way_by_force_only(
     assert (forced.moved, forced.forced, champion(store)) == (True, True, "2")
 
 
-def test_bars_that_are_gone_give_way_by_force_only(registry_store: Any) -> None:
+def test_without_bars_a_version_is_replaced_by_force_only(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(SKILL))
     promote(store.client, store.name)
@@ -181,12 +205,12 @@ def test_bars_that_are_gone_give_way_by_force_only(registry_store: Any) -> None:
     assert "cannot be judged: `source` is not a folder" in forced.criteria[-1].why
 
 
-def test_a_reason_may_not_be_a_book(registry_store: Any) -> None:
+def test_a_reason_has_a_greatest_length(registry_store: Any) -> None:
     with pytest.raises(UsageError, match="`--reason` must be at most 1,000 characters, got 1,001"):
         promote(registry_store.client, registry_store.name, force=True, reason="x" * 1_001)
 
 
-def test_a_walk_forward_that_was_altered_is_refused(registry_store: Any) -> None:
+def test_an_altered_walk_forward_is_refused(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(SKILL))
     run_id = store.client.get_model_version(store.name, "1").tags["run_id"]
@@ -210,17 +234,17 @@ def test_a_rollback_serves_the_old_decisions_as_the_newest_version(registry_stor
     def locked(*_: Any) -> None:
         raise MlflowException("database is locked")
 
-    # Whatever fails after the version is registered, the version and its move are whole.
+    # If a call after the registration fails, the version and the record of its move are complete.
     store.client.update_model_version = locked
     with Verifier(store.uri, {"OMP_NUM_THREADS": "1"}, 1) as verifier:
         assert rollback(store.client, store.name, "1", verifier) == "3"
     assert load_model(latest).decide(store.bars).equals(before)
-    made = store.client.get_model_version(store.name, "3")
-    assert made.tags["rollback_of"] == "1"
-    assert made.source == store.client.get_model_version(store.name, "1").source
-    assert not [tag for tag in made.tags if tag.startswith("move.champion")]
+    newest = store.client.get_model_version(store.name, "3")
+    assert newest.tags["rollback_of"] == "1"
+    assert newest.source == store.client.get_model_version(store.name, "1").source
+    assert not [tag for tag in newest.tags if tag.startswith("move.champion")]
     moved = alias.history(store.client, store.name)[-1]
-    assert (moved["alias"], moved["before"], moved["to"]) == ("latest", "2", "3")
+    assert (moved.alias, moved.before, moved.to) == ("latest", "2", "3")
     # Its evidence came with it.
     assert promote(store.client, store.name, alias="staging").moved
 
@@ -229,7 +253,7 @@ def test_a_rollback_serves_the_old_decisions_as_the_newest_version(registry_stor
             rollback(store.client, store.name, "3", verifier)
         with pytest.raises(TrainerError, match="has no version '9'; it has 1, 2, 3"):
             rollback(store.client, store.name, "9", verifier)
-        # What was altered since is not served again.
+        # A model whose files were altered is not served again.
         for path in store.folder.rglob("calibrator.json"):
             path.write_text(path.read_text().replace("0.9", "0.8"))
         with pytest.raises(TrainerError, match="does not pass verification"):

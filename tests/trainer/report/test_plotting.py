@@ -1,4 +1,4 @@
-"""What figures share: a style that is ours whatever the user set, equal bytes, plain words."""
+"""The parts that figures share: a style that no user setting changes, equal bytes, safe texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import math
 
 import matplotlib as mpl
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -15,13 +14,11 @@ from trainer.report.plotting import (
     DPI,
     WIDTH,
     canvas,
-    columns,
-    figure_of,
-    nothing,
-    plain,
-    png,
+    empty_figure,
+    one_line,
+    plot_number,
+    png_bytes,
     styled,
-    words,
 )
 
 
@@ -29,8 +26,8 @@ def texts(figure: Figure) -> list[str]:
     return [t.get_text() for holder in (figure, *figure.axes) for t in holder.texts]
 
 
-def test_a_figure_without_data_says_why_and_shows_no_scale() -> None:
-    figure = nothing("Equity", "never traded")
+def test_a_figure_without_data_has_a_reason_and_no_scale() -> None:
+    figure = empty_figure("Equity", "never traded")
     (axes,) = figure.axes
     assert texts(figure) == ["Equity", "never traded"]
     assert not axes.lines
@@ -38,7 +35,7 @@ def test_a_figure_without_data_says_why_and_shows_no_scale() -> None:
 
 
 def test_equal_figures_are_equal_bytes_of_the_size_that_was_asked_for() -> None:
-    first, second = (png(nothing("Equity", "never traded")) for _ in range(2))
+    first, second = (png_bytes(empty_figure("Equity", "never traded")) for _ in range(2))
     assert first == second
     with Image.open(io.BytesIO(first)) as image:
         assert image.size == (round(WIDTH * DPI), round(1.5 * DPI))
@@ -52,17 +49,17 @@ def falling() -> Figure:
     return figure
 
 
-def test_neither_takes_the_users_style_nor_leaves_its_own() -> None:
-    expected = png(falling())
+def test_drawing_neither_uses_nor_changes_the_style_of_the_user() -> None:
+    expected = png_bytes(falling())
     changed = {
         "font.family": ["DejaVu Serif"],
         "text.color": "red",
         "figure.facecolor": "black",
-        "axes.unicode_minus": False,  # is read when ticks are drawn, not when they are made
+        "axes.unicode_minus": False,  # It is read when ticks are drawn, not when they are created.
     }
     with mpl.rc_context(changed):
         before = dict(mpl.rcParams)
-        assert png(falling()) == expected
+        assert png_bytes(falling()) == expected
         assert dict(mpl.rcParams) == before
 
 
@@ -70,27 +67,18 @@ def test_neither_takes_the_users_style_nor_leaves_its_own() -> None:
     "name", ["$x^{", "a$b$c", "\N{CJK UNIFIED IDEOGRAPH-6BD4}", "a\nb", "\\frac", "{}%_"]
 )
 def test_any_name_can_be_drawn(name: str) -> None:
-    assert png(nothing(name, name)).startswith(b"\x89PNG")
+    assert png_bytes(empty_figure(name, name)).startswith(b"\x89PNG")
 
 
 def test_names_are_one_line_of_bounded_length() -> None:
-    assert plain("a\n  b") == "a b"
-    assert plain("x" * 50, 10) == "x" * 9 + "\N{HORIZONTAL ELLIPSIS}"
-    assert plain("$5") == r"\$5"
+    assert one_line("a\n  b") == "a b"
+    assert one_line("x" * 50, 10) == "x" * 9 + "\N{HORIZONTAL ELLIPSIS}"
+    assert one_line("$5") == r"\$5"
 
 
-def test_null_and_missing_are_not_a_number() -> None:
-    assert math.isnan(figure_of({"x": None}, "x"))
-    assert math.isnan(figure_of({}, "x"))
-    a, b = columns([{"a": 1, "b": None}, {"a": 2, "b": 3.5}], "a", "b")
-    np.testing.assert_array_equal(a, [1, 2])
-    np.testing.assert_array_equal(b, [np.nan, 3.5])
-    assert [c.size for c in columns([], "a", "b")] == [0, 0]
-
-
-def test_numbers_in_words() -> None:
-    assert words(-1.234) == "\N{MINUS SIGN}1.23"
-    assert words(math.nan) == words(math.inf) == "undefined"
+def test_numbers_as_text() -> None:
+    assert plot_number(-1.234) == "\N{MINUS SIGN}1.23"
+    assert plot_number(math.nan) == plot_number(math.inf) == "undefined"
 
 
 def test_margins_are_inches() -> None:

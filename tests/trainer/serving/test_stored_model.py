@@ -1,20 +1,24 @@
 """Models stored by earlier versions must always load: tests/data/model_format_{number}.
 
 `TradingModel.save` wrote them, from 600 SYNTHETIC bars (seed 0) and a LightGBM of 5 rounds. After a
-change of a feature's formula they are refused, as they must be. Then, and with each new format
-(`trainer.serving.manifest.FORMAT_VERSION`), store a new one with
+change of the formula of a feature they are refused, as they must be. After such a change, and for
+each new format (`trainer.serving.manifest.FORMAT_VERSION`), store a new model with
 
     python tests/trainer/serving/test_stored_model.py
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 ROOT = DATA.parent.parent
@@ -37,7 +41,12 @@ def synthetic_bars() -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("folder", sorted(DATA.glob("model_format_*")), ids=lambda path: path.name)
+each_stored_model = pytest.mark.parametrize(
+    "folder", sorted(DATA.glob("model_format_*")), ids=lambda path: path.name
+)
+
+
+@each_stored_model
 def test_a_stored_model_loads_and_decides(folder: Path) -> None:
     from trainer.serving.trading_model import TradingModel
 
@@ -45,6 +54,51 @@ def test_a_stored_model_loads_and_decides(folder: Path) -> None:
     decided = model.decide(synthetic_bars())
     assert set(decided["position"]) == {-1, 0, 1}
     assert decided["score"].notna().all()
+
+
+#: What MLflow wrote beside the files of a registered model, as far as it names our code.
+MLMODEL = """flavors:
+  python_function:
+    code: code
+    data: data/model
+    loader_module: trainer.flavor
+    python_version: 3.11.2
+"""
+
+
+@each_stored_model
+def test_a_registered_model_loads_through_the_names_in_its_mlmodel(
+    folder: Path, tmp_path: Path
+) -> None:
+    """`trainer.flavor` is written into every registered model: MLflow imports it by that name."""
+    from trainer import flavor
+    from trainer.serving.trading_model import TradingModel
+
+    (tmp_path / "MLmodel").write_text(MLMODEL)
+    shutil.copytree(folder, tmp_path / "data" / "model")
+    inside = flavor.data_folder(tmp_path)
+    assert inside == tmp_path / "data" / "model"
+    decided = TradingModel.load(inside).decide(synthetic_bars())
+    written = yaml.safe_load(MLMODEL)["flavors"]["python_function"]
+    served = import_module(written["loader_module"])._load_pyfunc(str(inside))
+    assert served.predict(synthetic_bars())["score"].tolist() == decided["score"].tolist()
+    assert (
+        served.predict(synthetic_bars(), {"last": 3})["position"].tolist()
+        == (decided["position"].tolist()[-3:])
+    )
+
+
+@each_stored_model
+def test_formulas_are_in_the_modules_that_features_json_was_written_with(folder: Path) -> None:
+    """The digest of a formula contains the name of its module: a renamed module changes it."""
+    from features.catalogue import BUILT_IN
+    from features.feature_set import rebuild
+    from features.signature import FeatureSignature
+
+    stored = json.loads((folder / "features.json").read_text())
+    assert rebuild(FeatureSignature.from_json(stored)).signature.to_json() == stored
+    modules = {kind.compute.__module__ for kind in BUILT_IN}
+    assert modules == {"features.indicators"}
 
 
 def test_this_format_is_among_the_stored_ones() -> None:

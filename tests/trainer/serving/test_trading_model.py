@@ -1,4 +1,4 @@
-"""`TradingModel`: decisions survive the disk bit for bit, and whatever was altered is refused."""
+"""`TradingModel`: decisions survive the disk bit for bit, and altered files are refused."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from adapters.base import AdapterError, Batch
 from adapters.lgbm import LightGBMAdapter
 from features.bars import Bars, validate_bars
+from features.dataset import DatasetBuilder
 from features.errors import InputError
 from features.feature_set import FeatureSet
 from features.interval import Interval
@@ -25,6 +26,7 @@ from features.labels import LabelSpec, make_labels
 from features.sources import open_source
 from trainer.errors import TrainerError
 from trainer.procedure.calibration import fit_calibrator
+from trainer.procedure.sample import Sample, score_rows
 from trainer.serving.calibrators import PlattCalibrator
 from trainer.serving.contract import Contract
 from trainer.serving.manifest import FILES, MANIFEST
@@ -33,7 +35,7 @@ from trainer.serving.threshold import Threshold
 from trainer.serving.trading_model import TradingModel
 
 HOUR = Interval.parse("1h")
-#: Short-sighted features: a decision needs 15 bars.
+#: Features with short windows: a decision needs 15 bars.
 SMALL = FeatureSet.build(
     interval=HOUR,
     groups=["returns", "oscillators", "trend"],
@@ -66,7 +68,7 @@ def synthetic_frame(n: int = 600, seed: int = 0) -> pd.DataFrame:
 def train(
     frame: pd.DataFrame, features: FeatureSet, symbol: str, calendar: str
 ) -> tuple[TradingModel, Bars]:
-    """A real small LightGBM on all rows; no claim about its worth, only about its decisions."""
+    """A small LightGBM on all rows: its decisions are tested, not its skill."""
     bars = validate_bars(frame, symbol=symbol, interval=HOUR, calendar=calendar)
     X = features.compute(bars)
     labels = make_labels(LabelSpec("direction", 12), bars.open, bars.high, bars.low, bars.close)
@@ -110,7 +112,7 @@ def folder(trained: tuple[TradingModel, Bars], tmp_path: Path) -> Path:
 
 
 def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
-    """Alter a file as a careful forger would: every digest in the manifest holds afterwards."""
+    """Alter a file together with its digest in the manifest, so that all digests are right."""
     data = json.loads((folder / name).read_text())
     change(data)
     (folder / name).write_text(json.dumps(data))
@@ -160,7 +162,7 @@ def test_last_gives_the_end_of_all_decisions(model: TradingModel, frame: pd.Data
         model.decide(frame, last=-1)
 
 
-def test_one_decision_needs_exactly_the_bars_it_says(
+def test_one_decision_needs_exactly_the_required_bars(
     model: TradingModel, frame: pd.DataFrame
 ) -> None:
     needed = model.required_bars
@@ -204,7 +206,7 @@ def test_columns_are_read_by_name_whatever_their_order(
 
 
 def test_an_undefined_feature_is_no_decision(model: TradingModel, frame: pd.DataFrame) -> None:
-    """Prices that stand still have no volatility to measure a distance in."""
+    """The volatility of constant prices is 0, so that a distance in units of it is undefined."""
     still = frame.copy()
     rows = slice(300, 330)
     still.loc[300:329, ["open", "high", "low", "close"]] = frame["close"].iloc[299]
@@ -235,7 +237,7 @@ def test_after_a_wide_gap_there_is_no_decision_until_the_features_are_warm(
 
 
 def test_bar_by_bar_decides_as_all_at_once() -> None:
-    """Every default feature, 300 bars: each decided from no more history than it asks for."""
+    """Every default feature, 300 bars: each bar is decided from the least history it needs."""
     frame = synthetic_frame(1_200, seed=1)
     model, _ = train(frame, FeatureSet.build(interval=HOUR), "SYNTH", "24/7")
     needed, last = model.required_bars, 300
@@ -248,6 +250,74 @@ def test_bar_by_bar_decides_as_all_at_once() -> None:
     np.testing.assert_allclose(live["probability"], batch["probability"], rtol=0, atol=1e-5)
     np.testing.assert_array_equal(live["position"], batch["position"])
     assert live["position"].nunique() == 3
+
+
+class MeanOfWindow(LightGBMAdapter):
+    """A sequence model without torch: the mean of its first feature over a window of 5 bars."""
+
+    lookback = 5  # type: ignore[assignment]
+
+    def predict(self, X: Any, position: Any = None) -> Any:
+        scores = np.full(len(X), np.nan)
+        for row in range(4, len(X)):
+            if position[row] - position[row - 4] == 4:
+                scores[row] = X[row - 4 : row + 1, 0].astype(float).mean() + 0.5
+        return scores
+
+
+def gru() -> Any:
+    from adapters.gru import GRUAdapter
+
+    params = {"lookback": 5, "chunk": 16, "hidden": 4, "max_epochs": 2}
+    return GRUAdapter(task="classification", params=params)
+
+
+def mean_of_window() -> Any:
+    return MeanOfWindow(task="classification")
+
+
+@pytest.mark.parametrize("make_adapter", [mean_of_window, gru])
+@pytest.mark.parametrize("horizon", [1, 12])
+@pytest.mark.parametrize(("missing", "undecided"), [(24, 0), (25, 4)])
+def test_windows_of_features_without_memory_span_the_gaps_that_training_spans(
+    make_adapter: Callable[[], Any], horizon: int, missing: int, undecided: int, tmp_path: Path
+) -> None:
+    """No feature reads an earlier bar, so that no row is dropped for its features at a wide gap.
+
+    Training drops the rows before the gap for their labels. Serving has no labels: the positions
+    of the bars must separate both sides.
+    """
+    frame = synthetic_frame(400).drop(index=range(200, 200 + missing)).reset_index(drop=True)
+    frame.to_parquet(tmp_path / "SYNTH_1h.parquet")
+    without = dict.fromkeys(("rsi", "stoch", "bop", "aroon"), ())
+    features = FeatureSet.build(interval=HOUR, groups=["oscillators"], windows=without)
+    assert features.memory == 0
+    source = open_source(str(tmp_path))
+    data = DatasetBuilder(source, HOUR, features, LabelSpec("direction", horizon)).build("SYNTH")
+    sample = Sample.of(data)
+    rows = np.arange(len(sample))
+    adapter = make_adapter().fit(sample.batch(rows))
+    trained_scores = score_rows(adapter, sample, rows)
+    contract = Contract(
+        "gru", "SYNTH", "1h", data.meta.calendar, "direction", horizon, 10.0, 5.0, 24, False
+    )
+    threshold = Threshold(0.5, True)
+    model = TradingModel(contract, features, adapter, PlattCalibrator(1.0, -0.5), threshold)
+    decided = model.decide(frame)
+    served = decided.iloc[sample.bar[4:] - (model.required_bars - 1)]
+    np.testing.assert_allclose(served["score"], trained_scores[4:], rtol=0, atol=1e-9)
+    probability = model.calibrator.transform(trained_scores[4:])
+    np.testing.assert_array_equal(served["position"], threshold.positions(probability))
+    # The first windows after the gap would otherwise contain bars from before it.
+    unknown = np.flatnonzero(decided["score"].isna())
+    assert unknown.tolist() == list(range(196, 196 + undecided))
+    assert (decided["position"].iloc[unknown] == 0).all()
+    # The last bars decide alike, alone or in the whole series.
+    for stop in (200, 202, 204, 205, 300):
+        last = model.decide(frame.iloc[:stop], last=1)["score"].to_numpy()
+        np.testing.assert_allclose(
+            last, decided["score"].iloc[stop - 5 : stop - 4], rtol=0, atol=1e-9
+        )
 
 
 # Files
@@ -320,11 +390,11 @@ def test_a_damaged_manifest_is_refused(folder: Path, content: str) -> None:
         TradingModel.load(folder)
 
 
-@pytest.mark.parametrize("found", [3, 0, "1", None])
-def test_another_format_is_refused_with_both_numbers(folder: Path, found: object) -> None:
-    edit(folder, MANIFEST, lambda manifest: manifest.update(format=found))
+@pytest.mark.parametrize("number", [3, 0, "1", None])
+def test_another_format_is_refused_with_both_numbers(folder: Path, number: object) -> None:
+    edit(folder, MANIFEST, lambda manifest: manifest.update(format=number))
     with pytest.raises(
-        TrainerError, match=f"the model has format {found!r}, this version reads 1 and 2; use the"
+        TrainerError, match=f"the model has format {number!r}, this version reads 1 and 2; use the"
     ):
         TradingModel.load(folder)
 
@@ -367,7 +437,7 @@ def test_golden_rows_agree_within_the_last_bits_only(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         (lambda m: m["golden"].update(decisions=[]), "no golden rows to be proven by; train again"),
         (lambda m: m["golden"].pop("bars"), "the golden rows are damaged: .*train again"),
@@ -378,15 +448,15 @@ def test_golden_rows_agree_within_the_last_bits_only(folder: Path) -> None:
     ids=["no decisions", "no bars", "no close", "short close", "nothing"],
 )
 def test_a_manifest_without_golden_rows_is_refused(
-    folder: Path, change: Callable[[dict[str, Any]], object], said: str
+    folder: Path, change: Callable[[dict[str, Any]], object], text: str
 ) -> None:
     edit(folder, MANIFEST, change)
-    with pytest.raises(TrainerError, match=said):
+    with pytest.raises(TrainerError, match=text):
         TradingModel.load(folder)
 
 
 def test_columns_swapped_in_the_stored_features_are_refused(folder: Path) -> None:
-    """All digests hold: what gives it away is that the golden rows are decided differently."""
+    """All digests are right, but the golden rows are decided differently."""
 
     def swap(features: dict[str, Any]) -> None:
         entries = features["features"]
@@ -404,7 +474,7 @@ def test_a_column_left_out_of_the_stored_features_is_refused(folder: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "text"),
     [
         ("formula", "0" * 12, "formula changed: ret_4 from 000000000000 to "),
         ("memory", 3, r"re-parameterised: ret_4 from ret\(window=4\) memory 3 to .* memory 4"),
@@ -413,14 +483,14 @@ def test_a_column_left_out_of_the_stored_features_is_refused(folder: Path) -> No
     ],
 )
 def test_features_of_another_installation_are_refused_with_a_diff(
-    folder: Path, field: str, value: object, said: str
+    folder: Path, field: str, value: object, text: str
 ) -> None:
     edit(folder, "features.json", lambda data: data["features"][1].update({field: value}))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=text):
         TradingModel.load(folder)
 
 
-def test_a_model_of_a_plug_in_that_is_not_installed_says_so(folder: Path) -> None:
+def test_a_model_of_a_plug_in_that_is_not_installed_is_refused(folder: Path) -> None:
     edit(folder, "config_snapshot.json", lambda data: data["contract"].update(model="logistic"))
     with pytest.raises(TrainerError, match="kind 'logistic' are not known here; install the plug"):
         TradingModel.load(folder)
@@ -437,7 +507,7 @@ def test_a_model_of_a_plug_in_that_is_not_installed_says_so(folder: Path) -> Non
     ],
     ids=["no threshold", "threshold range", "slope", "no contract", "short contract"],
 )
-def test_parts_that_do_not_read_are_refused(
+def test_parts_that_cannot_be_read_are_refused(
     folder: Path, name: str, change: Callable[[dict[str, Any]], object]
 ) -> None:
     edit(folder, name, change)
@@ -453,7 +523,7 @@ def test_a_tampered_calibrator_or_threshold_with_a_valid_digest_is_still_caught(
         TradingModel.load(folder)
 
 
-def test_a_model_without_scores_to_prove_itself_by_is_not_saved(
+def test_a_model_without_finite_scores_is_not_saved(
     trained: tuple[TradingModel, Bars], tmp_path: Path
 ) -> None:
     model, bars = trained
@@ -464,7 +534,7 @@ def test_a_model_without_scores_to_prove_itself_by_is_not_saved(
 def test_golden_rows_are_the_latest_with_scores(
     trained: tuple[TradingModel, Bars], frame: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """The series ends in prices that stand still: the golden rows come from before that."""
+    """The series ends in constant prices: the golden rows are from before them."""
     still = frame.copy()
     still.loc[560:, ["open", "high", "low", "close"]] = frame["close"].iloc[559]
     bars = validate_bars(still, symbol="SYNTH", interval=HOUR, calendar="24/7")
@@ -523,10 +593,10 @@ def test_a_constant_calibrator_is_stored_like_any_other(
         *("decisions", "no decisions", "times"),
     ],
 )
-def test_values_of_other_kinds_are_an_error_in_words(
+def test_values_of_other_types_are_an_error_with_a_text(
     folder: Path, name: str, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    """Whatever the digests say: a consumer must never see a traceback for a damaged model."""
+    """The digests are right: a consumer must not get a traceback for a damaged model."""
     edit(folder, name, change)
     with pytest.raises((TrainerError, InputError)) as caught:
         TradingModel.load(folder)

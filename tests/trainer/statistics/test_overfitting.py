@@ -12,8 +12,8 @@ from trainer.errors import TrainerError
 from trainer.statistics.overfitting import backtest_overfitting
 
 
-def by_the_book(returns: np.ndarray, n_blocks: int) -> float:
-    """One split after the other, as the paper words it."""
+def by_the_definition(returns: np.ndarray, n_blocks: int) -> float:
+    """One split after the other, as in the paper."""
     length = len(returns) // n_blocks
     used = returns[len(returns) - length * n_blocks :]
     rows = [np.arange(b * length, (b + 1) * length) for b in range(n_blocks)]
@@ -37,13 +37,13 @@ def by_the_book(returns: np.ndarray, n_blocks: int) -> float:
 @pytest.mark.parametrize("n", [97, 240])
 def test_it_is_the_definition(trials: int, n_blocks: int, n: int) -> None:
     returns = np.random.default_rng(trials * n).normal(0.001, 0.01, (n, trials))
-    assert backtest_overfitting(returns, n_blocks) == by_the_book(returns, n_blocks)
+    assert backtest_overfitting(returns, n_blocks) == by_the_definition(returns, n_blocks)
 
 
 def test_noise_is_overfitted_about_half_of_the_time() -> None:
     rng = np.random.default_rng(0)
-    found = [backtest_overfitting(rng.normal(size=(800, 10)), 8) for _ in range(60)]
-    assert np.mean(found) == pytest.approx(0.5, abs=0.07)
+    values = [backtest_overfitting(rng.normal(size=(800, 10)), 8) for _ in range(60)]
+    assert np.mean(values) == pytest.approx(0.5, abs=0.07)
 
 
 def test_one_trial_that_is_truly_better_is_not_overfitted() -> None:
@@ -73,6 +73,26 @@ def test_trials_that_never_traded_rank_as_zero() -> None:
 )
 def test_where_nothing_was_chosen_it_is_undefined(returns: np.ndarray) -> None:
     assert math.isnan(backtest_overfitting(returns))
+
+
+def test_trials_that_differ_by_rounding_only_are_no_choice() -> None:
+    returns = np.random.default_rng(4).normal(0.001, 0.01, (400, 1))
+    same = returns + np.random.default_rng(5).normal(0, 1e-17, (400, 4))
+    assert (same != same[:, :1]).any()
+    assert math.isnan(backtest_overfitting(same, 8))
+
+
+def test_trials_that_are_all_constant_up_to_rounding_are_no_choice() -> None:
+    """Each has a ratio of 0: the first one would be chosen in every split, and PBO would be 1."""
+    price = 100 * 1.001 ** np.arange(401)
+    growth = price[1:] / price[:-1] - 1
+    assert growth.min() < growth.max()
+    flat = np.zeros(400)
+    for trials in ([flat, growth], [growth, 2 * growth, flat], [growth, np.full(400, 0.002)]):
+        assert math.isnan(backtest_overfitting(np.column_stack(trials), 8))
+    moving = np.random.default_rng(6).normal(0.001, 0.01, 400)
+    constant_and_moving = backtest_overfitting(np.column_stack([growth, moving]), 8)
+    assert constant_and_moving == backtest_overfitting(np.column_stack([flat, moving]), 8)
 
 
 def test_bad_arguments_are_refused() -> None:

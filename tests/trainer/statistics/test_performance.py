@@ -1,4 +1,4 @@
-"""Metrics: equal to empyrical-reloaded and scikit-learn where those are defined, and by hand."""
+"""Metrics: against empyrical-reloaded and scikit-learn where they are defined, and by hand."""
 
 import math
 import re
@@ -128,6 +128,29 @@ def test_sharpe_of_constant_returns_is_nan_not_inf(value):
     assert math.isnan(sharpe([value] * 7, 252))
 
 
+@pytest.mark.parametrize("rate", [1e-3, -1e-3, 2e-5])
+def test_sharpe_of_returns_that_are_constant_up_to_rounding_is_nan_not_1e14(rate):
+    price = 100 * (1 + rate) ** np.arange(1_000)
+    returns = price[1:] / price[:-1] - 1
+    assert returns.min() < returns.max(), "they differ in their last bits"
+    assert abs(returns.mean() / returns.std(ddof=1)) > 1e9
+    assert math.isnan(sharpe(returns, 252))
+    held = performance(np.ones(999), returns, Terms(FREE, 252))
+    assert math.isnan(held["net_sharpe"])
+    assert math.isnan(baselines(returns, Terms(FREE, 252))["buy_hold_sharpe"])
+
+
+def test_returns_with_a_spread_above_rounding_have_a_sharpe_ratio():
+    assert sharpe([1e-4, 1e-4 + 1e-9], 252) == pytest.approx(math.sqrt(252) * 1e-4 / 7.07e-10, 1e-3)
+
+
+def test_sortino_of_losses_that_are_rounding_is_nan():
+    assert math.isnan(sortino([0.01, -1e-17, 0.02, 0.0], 252))
+    assert math.isnan(sortino([1e-17, -1e-17], 252))
+    # A constant loss is a loss: its downside deviation is its size.
+    assert sortino([-0.01] * 5, 252) == pytest.approx(-math.sqrt(252))
+
+
 def test_undefined_is_nan():
     assert math.isnan(sharpe([0.1], 252))
     assert math.isnan(sortino([0.1], 252))
@@ -164,7 +187,7 @@ def test_hit_rate_counts_bars_in_the_market_only():
 def test_performance_is_made_of_the_single_metrics():
     rng = np.random.default_rng(1)
     position, move = rng.integers(-1, 2, 500), rng.normal(0.0005, 0.01, 500)
-    found = performance(position, move, Terms(COSTS, 8760))
+    metrics = performance(position, move, Terms(COSTS, 8760))
     gross = position * move
     net = {k: net_returns(position, move, Costs(10 * k, 5 * k)) for k in (1, 2, 3)}
     expected = {
@@ -182,11 +205,11 @@ def test_performance_is_made_of_the_single_metrics():
         "net_sharpe_cost2x": sharpe(net[2], 8760),
         "net_sharpe_cost3x": sharpe(net[3], 8760),
     }
-    assert found == pytest.approx(expected)
-    assert list(found) == list(expected)
-    assert all(type(value) is float for value in found.values())
+    assert metrics == pytest.approx(expected)
+    assert list(metrics) == list(expected)
+    assert all(type(value) is float for value in metrics.values())
     ladder = ("gross_sharpe", "net_sharpe", "net_sharpe_cost2x", "net_sharpe_cost3x")
-    assert sorted((found[name] for name in ladder), reverse=True) == [found[n] for n in ladder]
+    assert sorted((metrics[name] for name in ladder), reverse=True) == [metrics[n] for n in ladder]
 
 
 def test_performance_of_never_trading():

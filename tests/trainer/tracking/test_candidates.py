@@ -1,4 +1,4 @@
-"""What is read from an MLflow store: on SQLite, and on PostgreSQL."""
+"""Candidates that are read from an MLflow store: on SQLite, and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 
 from trainer.errors import TrainerError
+from trainer.serving.contract import COMPARED_FIELDS
 from trainer.tracking.candidates import (
+    CONTRACT,
     Candidate,
-    Version,
+    CandidateVersion,
     find_candidates,
     find_experiment,
 )
-from trainer.tracking.store import every_page
 
 
 @pytest.fixture(
     scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 )
 def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A store that holds what `fill` puts there."""
+    """Address of a store with the content of `fill`."""
     if request.param == "sqlite":
         address = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
     else:
@@ -90,7 +91,7 @@ def fill(client: MlflowClient) -> None:
     for run_id, tags in (
         (first, {"run_id": first, "status": "unproven"}),
         (second, {"run_id": second, "status": "flat"}),
-        # Registered again, by a hand that set no tag.
+        # Registered again, by a person who set no tag.
         (first, {}),
     ):
         client.create_model_version("lightgbm-BTC", f"runs:/{run_id}/model", run_id, tags=tags)
@@ -103,12 +104,12 @@ def btc(uri: str, client: MlflowClient) -> list[Candidate]:
     return find_candidates(client, find_experiment(client, uri, "barwright"), "BTC")
 
 
-def one(found: list[Candidate], sharpe: float) -> Candidate:
-    (candidate,) = (c for c in found if c.metrics.get("wf_net_sharpe") == sharpe)
+def with_sharpe(candidates: list[Candidate], sharpe: float) -> Candidate:
+    (candidate,) = (c for c in candidates if c.metrics.get("net_sharpe") == sharpe)
     return candidate
 
 
-def test_candidates_of_the_symbol_and_nothing_else(btc: list[Candidate]) -> None:
+def test_only_candidates_of_the_symbol_are_returned(btc: list[Candidate]) -> None:
     assert sorted((c.model, c.status) for c in btc) == [
         ("gru", "killed"),
         ("lightgbm", "proven"),
@@ -116,38 +117,40 @@ def test_candidates_of_the_symbol_and_nothing_else(btc: list[Candidate]) -> None
     ]
 
 
-def test_runs_that_people_tagged_in_part_are_none_of_ours(client: MlflowClient) -> None:
+def test_runs_with_a_part_of_the_tags_are_left_out(client: MlflowClient) -> None:
     experiment = client.create_experiment("by hand")
     client.delete_tag(add_run(client, experiment, "gru-BTC"), "model")
     client.delete_tag(add_run(client, experiment, "gru-BTC"), "symbol")
     add_run(client, experiment, "ppo-BTC")
     for symbol in ("BTC", None):
         assert [c.model for c in find_candidates(client, experiment, symbol)] == ["ppo"]
-    client.delete_experiment(experiment)  # other tests list what there is
+    client.delete_experiment(experiment)  # other tests list the experiments
 
 
-def test_without_a_symbol_those_of_all(uri: str, client: MlflowClient) -> None:
-    found = find_candidates(client, find_experiment(client, uri, "barwright"))
-    assert sorted(c.symbol for c in found) == ["BTC", "BTC", "BTC", "ETH"]
+def test_without_a_symbol_the_candidates_of_all_are_returned(
+    uri: str, client: MlflowClient
+) -> None:
+    candidates = find_candidates(client, find_experiment(client, uri, "barwright"))
+    assert sorted(c.symbol for c in candidates) == ["BTC", "BTC", "BTC", "ETH"]
 
 
-def test_versions_are_found_by_their_run_newest_first(btc: list[Candidate]) -> None:
-    assert one(btc, 1.25).versions == (
-        Version(3, ("latest",), ""),
-        Version(1, ("before", "champion"), "unproven"),
+def test_versions_belong_to_their_run_newest_first(btc: list[Candidate]) -> None:
+    assert with_sharpe(btc, 1.25).versions == (
+        CandidateVersion(3, ("latest",), ""),
+        CandidateVersion(1, ("before", "champion"), "unproven"),
     )
-    assert one(btc, 2.5).versions == (Version(2, (), "flat"),)
+    assert with_sharpe(btc, 2.5).versions == (CandidateVersion(2, (), "flat"),)
 
 
-def test_the_run_knows_its_status_better_than_its_version(btc: list[Candidate]) -> None:
-    assert one(btc, 2.5).status == "proven"
-    assert one(btc, 1.25).status == "unproven"
+def test_the_status_of_the_run_replaces_that_of_its_version(btc: list[Candidate]) -> None:
+    assert with_sharpe(btc, 2.5).status == "proven"
+    assert with_sharpe(btc, 1.25).status == "unproven"
 
 
 def test_contract_metrics_and_start_are_as_logged(btc: list[Candidate]) -> None:
-    first = one(btc, 1.25)
+    first = with_sharpe(btc, 1.25)
     assert first.contract == {"fee_bps": "10.0", "horizon": "12"}
-    assert first.metrics == {"wf_net_sharpe": 1.25}
+    assert first.metrics == {"net_sharpe": 1.25}, "without prefix, and without undefined ones"
     assert first.started.isoformat() == "2023-11-14T22:13:20+00:00"
 
 
@@ -162,9 +165,8 @@ def test_a_missing_or_deleted_experiment_is_refused(uri: str, client: MlflowClie
         assert uri.startswith("sqlite") or ":***@" in str(error.value)
 
 
-def test_every_page_of_a_search_is_read(client: MlflowClient) -> None:
-    experiment = client.get_experiment_by_name("barwright").experiment_id
-    found = every_page(
-        lambda token: client.search_runs([experiment], max_results=2, page_token=token)
-    )
-    assert len({run.info.run_id for run in found}) == len(found) == 5
+def test_what_must_be_equal_is_the_contract_and_the_further_settings() -> None:
+    assert set(COMPARED_FIELDS) < set(CONTRACT)
+    assert CONTRACT[len(COMPARED_FIELDS) :] == (
+        "allow_short", "feature_signature", "data_digest", "walk_forward_plan",
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who is ranked, against whom, and what a user is told who asks for what is not there."""
+"""Rankings: which candidates have a place, and errors for candidates that do not exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from cli.app import cli
-from trainer.tracking.candidates import CONTRACT, Candidate, Version
+from trainer.tracking.candidates import CONTRACT, Candidate, CandidateVersion
 from trainer.tracking.ranking import LISTED, compare_link, rank
 
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -22,7 +22,11 @@ CANDIDATE_CONTRACT = dict.fromkeys(CONTRACT, "1")
 
 
 def candidate(
-    run_id: str, sharpe: float | None, *versions: Version, age: int = 0, **contract: str | None
+    run_id: str,
+    sharpe: float | None,
+    *versions: CandidateVersion,
+    age: int = 0,
+    **contract: str | None,
 ) -> Candidate:
     whole = {**CANDIDATE_CONTRACT, **contract}
     return Candidate(
@@ -31,7 +35,7 @@ def candidate(
         "BTC",
         START - timedelta(minutes=age),
         "unproven",
-        {} if sharpe is None else {"wf_net_sharpe": sharpe},
+        {} if sharpe is None else {"net_sharpe": sharpe},
         {name: value for name, value in whole.items() if value is not None},
         versions,
     )
@@ -79,7 +83,7 @@ def test_another_contract_has_no_place_and_takes_none(field: str) -> None:
     assert ranking.contract == CANDIDATE_CONTRACT
 
 
-def test_of_equally_common_contracts_that_of_the_best_counts() -> None:
+def test_among_equally_common_contracts_that_of_the_best_candidate_counts() -> None:
     ranking = rank("BTC", [candidate("a", 1.0), candidate("b", 2.0, horizon="2")], "")
     assert ranking.contract["horizon"] == "2"
     assert [row.place for row in ranking.rows] == [1, None]
@@ -102,9 +106,9 @@ def test_the_contract_is_compared_as_a_whole_not_field_by_field() -> None:
     assert [row.place for row in ranking.rows] == [1, 2, None, None, None]
 
 
-def test_the_tail_is_left_out_unless_asked_for_but_never_what_an_alias_names() -> None:
+def test_the_tail_is_left_out_by_default_except_versions_with_an_alias() -> None:
     many = [candidate(f"{n}", -float(n)) for n in range(LISTED + 2)]
-    named = candidate("named", -99.0, Version(3, ("champion",), ""))
+    named = candidate("named", -99.0, CandidateVersion(3, ("champion",), ""))
     ranking = rank("BTC", [*many, named], "")
     assert [row.candidate.run_id for row in ranking.rows][-2:] == [f"{LISTED - 1}", "named"]
     assert ranking.rows[-1].place == LISTED + 3
@@ -116,7 +120,7 @@ def test_the_tail_is_left_out_unless_asked_for_but_never_what_an_alias_names() -
 # --- the link --------------------------------------------------------------------------------
 
 
-def test_a_link_has_nothing_that_a_terminal_would_end_it_at() -> None:
+def test_a_link_has_no_character_at_which_a_terminal_would_end_it() -> None:
     link = compare_link("https://me:secret@host/mlflow/", "7", "tags.symbol='BTC'")
     assert link.startswith("https://me:***@host/mlflow/#/experiments/7/runs?")
     assert not set(link) & set(" '`\"<>")
@@ -129,7 +133,7 @@ def test_a_link_has_nothing_that_a_terminal_would_end_it_at() -> None:
     }
 
 
-def test_a_database_is_looked_at_through_a_server_on_the_usual_port() -> None:
+def test_the_link_of_a_database_is_that_of_a_server_on_the_default_port() -> None:
     assert compare_link("sqlite:///mlflow.db", "7").startswith("http://127.0.0.1:5000/#/")
 
 
@@ -172,7 +176,7 @@ def run(store: str, monkeypatch: pytest.MonkeyPatch) -> object:
     return invoke
 
 
-def test_a_table_a_symbol_in_the_order_asked_for(run) -> None:
+def test_one_table_for_each_symbol_in_the_given_order(run) -> None:
     done = run("--symbols", "ETH, BTC,ETH")
     assert done.exit_code == 0, done.output
     eth, btc = done.output.index("ETH: 1 candidate,"), done.output.index("BTC: 3 candidates,")
@@ -180,7 +184,7 @@ def test_a_table_a_symbol_in_the_order_asked_for(run) -> None:
     assert done.output.count("Charts: http://127.0.0.1:5000/#/experiments/1/runs?") == 2
 
 
-def test_models_that_were_not_asked_for_are_in_neither_table_nor_link(run, store: str) -> None:
+def test_models_that_were_not_requested_are_in_neither_table_nor_link(run, store: str) -> None:
     done = run("--symbols", "BTC,ETH", "--models", "gru,lightgbm", "--json")
     assert done.exit_code == 0, done.output
     btc, eth = json.loads(done.output)["symbols"]
@@ -188,11 +192,11 @@ def test_models_that_were_not_asked_for_are_in_neither_table_nor_link(run, store
     client = MlflowClient(store, store)
     for ranking in (btc, eth):
         query = parse_qs(urlsplit(urlsplit(ranking["link"]).fragment).query)
-        found = client.search_runs(["1"], query["searchFilter"][0])
-        assert {r.info.run_id for r in found} == {c["run_id"] for c in ranking["candidates"]}
+        runs = client.search_runs(["1"], query["searchFilter"][0])
+        assert {run.info.run_id for run in runs} == {c["run_id"] for c in ranking["candidates"]}
 
 
-def test_json_says_all_that_the_table_says(run) -> None:
+def test_json_has_everything_that_the_table_has(run) -> None:
     done = run("--symbols", "ETH", "--json")
     (eth,) = json.loads(done.output)["symbols"]
     (candidate_,) = eth["candidates"]
@@ -244,14 +248,14 @@ def test_json_says_all_that_the_table_says(run) -> None:
     ],
     ids=["symbol", "nothing", "model of a symbol", "model", "no symbol", "quotes"],
 )
-def test_what_is_not_there_is_said_with_what_is(
+def test_an_error_lists_the_candidates_that_exist(
     run, arguments: list[str], status: int, message: str
 ) -> None:
     done = run(*arguments)
     assert (done.exit_code, done.output) == (status, message)
 
 
-def test_a_store_that_is_not_there_is_not_made(run, tmp_path: Path, monkeypatch) -> None:
+def test_a_store_that_does_not_exist_is_not_created(run, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
     done = run("--symbols", "BTC")
     assert done.exit_code == 1
@@ -259,7 +263,7 @@ def test_a_store_that_is_not_there_is_not_made(run, tmp_path: Path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_no_store_is_one_line(run, tmp_path: Path, monkeypatch) -> None:
+def test_a_file_that_is_no_store_gives_one_line(run, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "text.db").write_text("not a database, " * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/text.db")
     done = run("--symbols", "BTC")

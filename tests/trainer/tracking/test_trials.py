@@ -1,4 +1,4 @@
-"""The campaign: which runs are trials, and what they take from the one that is chosen."""
+"""Trials: which runs are counted, and how they lower the metrics of the chosen one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from trainer.errors import TrainerError
 from trainer.evidence.record import Record
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.overfitting import backtest_overfitting
-from trainer.tracking.trials import Campaign, Trial, find_campaign, load_record, overfitting
+from trainer.tracking.trials import Trial, Trials, find_trials, load_record, overfitting
 
 HOUR = 3_600_000_000_000
 COSTS = Costs(10.0, 5.0)
 
 
-def found(store: Any) -> Campaign:
+def trials_of(store: Any) -> Trials:
     experiment = store.client.get_experiment_by_name("e").experiment_id
-    return find_campaign(store.client, experiment, "SYNTH")
+    return find_trials(store.client, experiment, "SYNTH")
 
 
-def made_up(start: int, stop: int, seed: int, skill: float = 0.3) -> Record:
-    """Record of the bars from `start` to `stop`; equal bars have equal returns."""
+def synthetic_record(start: int, stop: int, seed: int, skill: float = 0.3) -> Record:
+    """Return a record of the bars from `start` to `stop`; equal bars have equal returns."""
     moves = np.random.default_rng(0).normal(0, 0.02, 5_000)[start:stop]
     guess = skill * moves / 0.02 + np.random.default_rng(seed).normal(0, 1, len(moves))
     position = np.where(np.abs(guess) > 1, np.sign(guess), 0.0)
@@ -33,7 +33,9 @@ def made_up(start: int, stop: int, seed: int, skill: float = 0.3) -> Record:
     return Record(bars, position, moves, np.full(len(moves), 0.5), (moves > 0).astype(float))
 
 
-def test_every_selectable_run_is_a_trial_seeds_and_deleted_ones_too(registry_store: Any) -> None:
+def test_every_run_that_can_be_chosen_is_a_trial_with_seeds_and_deleted_ones(
+    registry_store: Any,
+) -> None:
     store = registry_store
     one, two, three = (store.record(0.1, seed=seed) for seed in range(3))
     store.run(one)
@@ -42,16 +44,16 @@ def test_every_selectable_run_is_a_trial_seeds_and_deleted_ones_too(registry_sto
     store.run(store.record(0.1, seed=3), interval="4h")
     store.run(one)  # the same command again
     store.run(store.record(0.1, seed=4), symbol="OTHER")
-    for _ in range(2):  # from before records were kept: nothing says that they are equal
+    for _ in range(2):  # older runs without a record: they may differ
         store.run(one, record_digest="")
     failed = store.run(store.record(0.1, seed=5))
     store.client.set_tag(failed, "kind", "failure")
-    campaign = found(store)
-    assert campaign.n_trials == 1 + 5 + 1 + 1 + 0 + 0 + 2 + 0
-    assert len(campaign.trials) == 6
-    assert sorted(trial.tries for trial in campaign.trials) == [1, 1, 1, 1, 1, 5]
+    trials = trials_of(store)
+    assert trials.n_trials == 1 + 5 + 1 + 1 + 0 + 0 + 2 + 0
+    assert len(trials.trials) == 6
+    assert sorted(trial.tries for trial in trials.trials) == [1, 1, 1, 1, 1, 5]
     other = store.client.create_experiment("another")
-    assert find_campaign(store.client, other, "SYNTH").n_trials == 0
+    assert find_trials(store.client, other, "SYNTH").n_trials == 0
 
 
 def test_every_page_of_runs_is_read(registry_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,10 +61,10 @@ def test_every_page_of_runs_is_read(registry_store: Any, monkeypatch: pytest.Mon
     for seed in range(3):
         store.run(store.record(0.1, seed=seed))
     monkeypatch.setattr("trainer.tracking.trials._PAGE", 1)
-    assert found(store).n_trials == 3
+    assert trials_of(store).n_trials == 3
 
 
-def test_the_figures_of_a_campaign_are_those_of_its_records(registry_store: Any) -> None:
+def test_the_pbo_is_that_of_the_records_of_all_trials(registry_store: Any) -> None:
     store = registry_store
     chosen = store.record(0.2, seed=1)
     used = [
@@ -75,10 +77,8 @@ def test_the_figures_of_a_campaign_are_those_of_its_records(registry_store: Any)
     store.client.delete_run(store.run(gone := store.record(0.1, seed=5)))
     store.run(store.record(0.9, seed=6, start=2_100))  # less than half
     store.run(store.record(0.9, seed=7), interval="4h")
-    figures = found(store).figures(
-        chosen, interval="1h", terms=Terms(COSTS, 8_760)
-    )  # fmt: skip
-    assert figures["trials"] == 7
+    metrics = trials_of(store).metrics(chosen, interval="1h", terms=Terms(COSTS, 8_760))
+    assert metrics["trials"] == 7
     # Bars 1,900 to 3,399 are common to all that count.
     columns = [np.zeros(1_500)]
     for record, first in [
@@ -89,12 +89,12 @@ def test_the_figures_of_a_campaign_are_those_of_its_records(registry_store: Any)
         (gone, 500),
     ]:
         columns.append(record.net(Costs(10, 5))[1_900 - first :][:1_500])
-    assert figures["pbo"] == backtest_overfitting(np.column_stack(columns))
-    assert 0 < figures["pbo"] < 1, "it could not tell one column from another"
+    assert metrics["pbo"] == backtest_overfitting(np.column_stack(columns))
+    assert 0 < metrics["pbo"] < 1, "it could not tell one column from another"
 
 
-def test_all_trials_are_held_to_the_costs_of_the_chosen_one() -> None:
-    chosen, other = made_up(0, 2_000, 1), made_up(0, 2_000, 2)
+def test_all_trials_pay_the_costs_of_the_chosen_one() -> None:
+    chosen, other = synthetic_record(0, 2_000, 1), synthetic_record(0, 2_000, 2)
     for fee in (0.0, 30.0):
         columns = [np.zeros(2_000), chosen.net(Costs(fee, 0)), other.net(Costs(fee, 0))]
         expected = backtest_overfitting(np.column_stack(columns))
@@ -104,7 +104,10 @@ def test_all_trials_are_held_to_the_costs_of_the_chosen_one() -> None:
 
 @pytest.mark.parametrize(("stop", "counts"), [(1_000, True), (999, False)])
 def test_a_trial_needs_half_of_the_bars_of_the_chosen_one(stop: int, counts: bool) -> None:
-    chosen, short = made_up(0, 2_000, 1, skill=0.05), made_up(0, stop, 2, skill=0.3)
+    chosen, short = (
+        synthetic_record(0, 2_000, 1, skill=0.05),
+        synthetic_record(0, stop, 2, skill=0.3),
+    )
     records = {chosen.digest: chosen, short.digest: short}
     columns = [np.zeros(2_000), chosen.net(Costs(10, 5))]
     if counts:
@@ -114,26 +117,26 @@ def test_a_trial_needs_half_of_the_bars_of_the_chosen_one(stop: int, counts: boo
 
 
 def test_holes_in_the_bars_of_a_trial_do_not_shift_it() -> None:
-    chosen, whole = made_up(0, 2_000, 1), made_up(0, 2_000, 2)
+    chosen, whole = synthetic_record(0, 2_000, 1), synthetic_record(0, 2_000, 2)
     keep = np.arange(2_000) % 7 != 3
     fields = ("time_ns", "position", "forward_return", "probability", "outcome")
     holed = Record(*(getattr(whole, name)[keep] for name in fields))
     columns = [np.zeros(keep.sum()), chosen.net(Costs(10, 5))[keep], holed.net(Costs(10, 5))]
-    found = overfitting({holed.digest: holed}, chosen, COSTS)
-    assert found == backtest_overfitting(np.column_stack(columns))
+    pbo = overfitting({holed.digest: holed}, chosen, COSTS)
+    assert pbo == backtest_overfitting(np.column_stack(columns))
 
 
-def test_one_trial_alone_is_chosen_over_not_trading() -> None:
-    good, bad = made_up(0, 3_000, 1, skill=0.5), made_up(0, 3_000, 2, skill=-0.5)
+def test_a_single_trial_is_compared_with_not_trading() -> None:
+    good, bad = synthetic_record(0, 3_000, 1, skill=0.5), synthetic_record(0, 3_000, 2, skill=-0.5)
     assert overfitting({}, good, COSTS) == 0.0
     assert overfitting({good.digest: good}, good, COSTS) == 0.0
     # Not trading is chosen each time, and is right each time.
     assert overfitting({}, bad, COSTS) == 0.0
-    assert math.isnan(overfitting({}, made_up(0, 20, 1), COSTS))
+    assert math.isnan(overfitting({}, synthetic_record(0, 20, 1), COSTS))
 
 
 def deflated(net: np.ndarray, ratios: list[float], n: int) -> float:
-    """Deflated Sharpe ratio by the formulas of the papers, and of ADR 0019."""
+    """Return the deflated Sharpe ratio by the formulas of the papers and of ADR 0019."""
     sharpe = net.mean() / net.std(ddof=1)
     per_bar = np.array(ratios) / math.sqrt(8_760)
     gamma = 0.5772156649015329
@@ -148,22 +151,22 @@ def deflated(net: np.ndarray, ratios: list[float], n: int) -> float:
 
 
 @pytest.mark.parametrize(
-    "trials",
+    "ratios",
     [
         [(1.0, 1)],
-        [(1.0, 1), (1.0, 1), (1.1, 1)],  # hardly any spread: as much as luck gives
+        [(1.0, 1), (1.0, 1), (1.1, 1)],  # hardly any spread: less than luck gives
         [(1.0, 1), (4.0, 3), (-2.0, 1)],
         [(1.0, 1), (-30.0, 1), (-25.0, 10)],  # lost to their costs
         [(9.0, 1), (8.0, 1), (1.0, 1)],  # a mean above 0 is no luck
     ],
 )
-def test_the_deflated_ratio_is_the_formula(trials: list[tuple[float, int]]) -> None:
-    net = made_up(0, 2_000, 1, skill=0.06).net(Costs(0, 0))
-    campaign = Campaign(
-        tuple(Trial(str(i), "1h", ratio, tries, "") for i, (ratio, tries) in enumerate(trials))
+def test_the_deflated_ratio_is_the_formula(ratios: list[tuple[float, int]]) -> None:
+    net = synthetic_record(0, 2_000, 1, skill=0.06).net(Costs(0, 0))
+    trials = Trials(
+        tuple(Trial(str(i), "1h", ratio, tries, "") for i, (ratio, tries) in enumerate(ratios))
     )
-    expected = deflated(net, [ratio for ratio, _ in trials], sum(tries for _, tries in trials))
-    assert campaign.deflated_sharpe(net, 8_760) == pytest.approx(expected, abs=1e-9)
+    expected = deflated(net, [ratio for ratio, _ in ratios], sum(tries for _, tries in ratios))
+    assert trials.deflated_sharpe(net, 8_760) == pytest.approx(expected, abs=1e-9)
     assert 0.001 < expected < 0.9999, "it could not tell one formula from another"
 
 
@@ -175,12 +178,12 @@ def test_trials_that_never_traded_count_with_a_ratio_of_0(registry_store: Any) -
         flat.time_ns, np.zeros(len(flat)), flat.forward_return, flat.probability, flat.outcome
     )
     store.run(still)
-    ratios = sorted(trial.sharpe for trial in found(store).trials)
+    ratios = sorted(trial.sharpe for trial in trials_of(store).trials)
     assert ratios.count(0.0) == 2
     assert ratios[0] < 0
 
 
-def test_a_record_that_is_gone_is_none_and_no_number_of_trials_is_refused(
+def test_a_lost_record_is_none_and_a_number_of_trials_must_be_a_number(
     registry_store: Any,
 ) -> None:
     store = registry_store
@@ -188,14 +191,14 @@ def test_a_record_that_is_gone_is_none_and_no_number_of_trials_is_refused(
     assert load_record(run_id).digest == chosen.digest  # type: ignore[union-attr]
     (store.folder / "mlruns").rename(store.folder / "elsewhere")
     assert load_record(run_id) is None
-    # Without what is lost it could only look better.
-    figures = found(store).figures(chosen, interval="1h", terms=Terms(COSTS, 8_760))
-    assert math.isnan(figures["pbo"])
-    assert math.isfinite(figures["dsr"])
+    # Without the lost record the chosen one could only look better.
+    metrics = trials_of(store).metrics(chosen, interval="1h", terms=Terms(COSTS, 8_760))
+    assert math.isnan(metrics["pbo"])
+    assert math.isfinite(metrics["dsr"])
     # A command that was killed may have left none, though.
     store.client.set_terminated(run_id, "KILLED")
-    figures = found(store).figures(chosen, interval="1h", terms=Terms(COSTS, 8_760))
-    assert figures["pbo"] == overfitting({}, chosen, COSTS)
+    metrics = trials_of(store).metrics(chosen, interval="1h", terms=Terms(COSTS, 8_760))
+    assert metrics["pbo"] == overfitting({}, chosen, COSTS)
     bad = store.run(chosen, trials="many")
-    with pytest.raises(TrainerError, match=f"run {bad} says trials='many', which is no number"):
-        found(store)
+    with pytest.raises(TrainerError, match=f"run {bad} has trials='many', which is not a number"):
+        trials_of(store)

@@ -1,0 +1,70 @@
+"""The options of `train`; tests/service/test_train.py runs the whole command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.train import train
+from trainer.config import Effect, TrainConfig, option_name
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_help_lists_options_that_change_a_model_before_the_others() -> None:
+    result = CliRunner().invoke(train, ["--help"], terminal_width=100)
+    assert result.exit_code == 0
+    before, after = result.output.split("Options that leave every model as it is:")
+    _, of_model = before.split("Options that change a model:")
+    for name in TrainConfig.model_fields:
+        section = of_model if TrainConfig.effect_of(name) is not Effect.RUN else after
+        assert f"  {option_name(name)}" in section, name
+        assert TrainConfig.model_fields[name].description.split()[0] in section
+    assert "--fee-bps" in of_model
+    assert "--max-workers" in after
+    assert "--debug" in after
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--symbols", "EURUSD", "--fee-bps", "-1"], "`--fee-bps` must be greater than or equal"),
+        # MLproject passes an empty text for a parameter that was not given.
+        (["--symbols", "", "--models", ""], "`--symbols` must be given; see --help"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_exit_status_2(options: list[str], text: str) -> None:
+    result = CliRunner().invoke(train, options)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert text in result.stderr
+
+
+def test_debug_prints_the_traceback_too() -> None:
+    result = CliRunner().invoke(train, ["--symbols", "EURUSD", "--fee-bps", "-1", "--debug"])
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert "Error: `--fee-bps`" in result.stderr
+
+
+def test_mlflow_is_not_imported_before_the_workers_start() -> None:
+    code = (
+        "import sys\n"
+        "from trainer.jobs import local_cluster\n"
+        "class Spy(local_cluster.WorkerPool):\n"
+        "    def __enter__(self):\n"
+        "        print('mlflow' in sys.modules)\n"
+        "        sys.exit()\n"
+        "local_cluster.WorkerPool = Spy\n"
+        "from cli.train import train\n"
+        "train(['--symbols', 'EURUSD', '--source', 'sample'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "False", done.stderr

@@ -1,0 +1,31 @@
+"""Names of the MLflow tags that more than one module reads or writes.
+
+They are stored with every run and version, so their values never change.
+"""
+
+#: What a run is: `CANDIDATE`, `FAILURE` or `COMMAND`.
+KIND = "kind"
+#: Value of `KIND`: a trained model that can be chosen. It counts as a trial.
+CANDIDATE = "candidate"
+#: Value of `KIND`: a job without a registered version.
+FAILURE = "failure"
+#: Value of `KIND`: the parent run of a training command.
+COMMAND = "command"
+
+#: Name of the adapter of a run's model.
+MODEL = "model"
+#: Symbol that a run's model decides on.
+SYMBOL = "symbol"
+
+#: Status of the verdict on a run or version, and the reason of that verdict.
+STATUS = "status"
+STATUS_REASON = "status_reason"
+
+#: Run that logged the model of a version.
+RUN_ID = "run_id"
+#: Version that a rollback registered again.
+ROLLBACK_OF = "rollback_of"
+
+#: MLflow's own names: markdown that its UI shows for a run, and the parent of a run.
+NOTE = "mlflow.note.content"
+PARENT_RUN = "mlflow.parentRunId"
