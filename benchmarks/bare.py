@@ -1,4 +1,4 @@
-"""The default features written with TA-Lib and NumPy alone: the speed that is attainable.
+"""The default features written with TA-Lib and NumPy only: the speed that is attainable.
 
 The formulas are the primitives of `features.indicators` in the same order, without feature kinds
 and signatures. Series that several features use are computed once and passed by hand.

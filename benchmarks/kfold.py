@@ -59,7 +59,7 @@ def _ours(sample: Sample, procedure: Procedure) -> Scores:
 
 
 class _Bare:
-    """The same folds with LightGBM alone."""
+    """The same folds with LightGBM only."""
 
     def __init__(self, sample: Sample, procedure: Procedure) -> None:
         # Row-major order, as users of NumPy have it.

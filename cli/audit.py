@@ -1,4 +1,4 @@
-"""The command `audit`."""
+"""The command `audit`, which checks the laws of features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `compare`."""
+"""The command `compare`, which ranks candidates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `train`."""
+"""The command `train`, which trains models and registers them."""
 
 from __future__ import annotations
 

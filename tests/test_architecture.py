@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ TESTED_ELSEWHERE = {
     "barwright.py": "a class without code; the tree of errors is tested in this file",
     "trader.py": "a command: tests/service/test_train.py and test_serving.py run it",
     "trainer/__main__.py": "three lines: every test of tests/service starts a command with it",
+    "trainer/arrays.py": "names of array types",
     "trainer/errors.py": "classes without code",
     "features/errors.py": "a class without code",
 }
@@ -66,7 +68,8 @@ def test_a_module_begins_with_one_sentence(path: Path) -> None:
 
 def documented() -> dict[str, str]:
     """Sentences of docs/architecture.md by file."""
-    text = (ROOT / "docs" / "architecture.md").read_text()
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    text = page.partition("<!-- sentences -->")[2].partition("<!-- end of sentences -->")[0]
     rows = re.findall(r"^\| `([^`]+\.py|[^`]+/)` \| (.+?) \|$", text, re.MULTILINE)
     names = [name for name, _ in rows]
     assert len(names) == len(set(names)), "a file stands twice in docs/architecture.md"
@@ -196,6 +199,8 @@ def test_a_room_is_entered_by_its_public_modules_and_names_only(path: Path) -> N
         room = room_of(module)
         if room == own or room not in {r.replace("/", ".") for r in ROOMS}:
             continue
+        if not name and module == room:
+            continue  # `import adapters`: its functions are declared in `__all__`
         # `from trainer.report import html` names a module, `from x.y import name` a name in one.
         entered = name if module == room else module.removeprefix(f"{room}.")
         assert entered in public_modules(room), f"{room} does not declare {entered!r}"
@@ -205,8 +210,8 @@ def test_a_room_is_entered_by_its_public_modules_and_names_only(path: Path) -> N
 @pytest.mark.parametrize("room", ROOMS)
 def test_what_a_room_declares_exists(room: str) -> None:
     for name in public_modules(room):
-        in_file = (ROOT / room / f"{name}.py").exists()
-        assert in_file or f"def {name}(" in (ROOT / room / "__init__.py").read_text(), name
+        is_module = (ROOT / room / f"{name}.py").exists()
+        assert is_module or hasattr(import_module(room.replace("/", ".")), name), name
 
 
 def test_errors_of_all_rooms_have_one_root() -> None:

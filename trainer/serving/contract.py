@@ -15,7 +15,7 @@ from trainer.statistics.costs import Costs
 COMPARED_FIELDS: Mapping[str, str] = {
     "interval": "one return per bar: bars of another length have other returns",
     "calendar": "it gives the number of bars in a year, which annualises the ratio",
-    "task": "the label says what a score means and which rows exist",
+    "task": "the label defines the meaning of a score, and the rows that exist",
     "horizon": "it decides how many rows are purged, and so which rows are tested",
     "fee_bps": "it is subtracted from every net return",
     "slippage_bps": "it is subtracted from every net return",

@@ -12,7 +12,7 @@ from trainer.errors import TrainerError
 
 @dataclass(frozen=True)
 class Threshold:
-    """Long from this probability of a rise, short from this probability of a fall, else flat.
+    """Rule for positions: long from a probability of a rise, short from one of a fall, else flat.
 
     Parameters
     ----------
