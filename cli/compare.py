@@ -6,12 +6,10 @@ import json
 
 import click
 
-from cli.compare_view import print_comparison
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, printing
 from features.sources import check_symbol
 from trainer.errors import TrainerError
-from trainer.tracking.ranking import compare as compare_candidates
 
 _HELP = """Rank the candidates of symbols, with their registered versions.
 
@@ -52,8 +50,12 @@ def compare(
             )
         for symbol in chosen_symbols:
             check_symbol(symbol)
+    # MLflow takes three seconds to import: the checks above and the help text do not need it.
+    from cli.compare_view import print_comparison
+    from trainer.tracking import ranking
+
     with exit_on_errors(debug):
-        comparison = compare_candidates(
+        comparison = ranking.compare(
             chosen_symbols, chosen_models, experiment=experiment, everything=everything
         )
     with printing(debug):

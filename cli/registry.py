@@ -12,16 +12,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cli.decision_view import print_decision
-from cli.history_view import print_history
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, printing
 from trainer.errors import TrainerError
 from trainer.evidence.verdict import rules_table
-from trainer.registry import promotion, versions
-from trainer.registry.alias import history as read_history
-from trainer.registry.verify import Verifier
-from trainer.tracking.store import STORE_ERRORS, open_store, store_error, tracking_uri
+
+# What imports MLflow is imported inside the commands: it takes three seconds, and neither a help
+# text nor a usage error needs it.
 
 _PROMOTE_HELP = """Move an alias to a version that passes the gate.
 
@@ -88,6 +85,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @contextmanager
 def _exit_on_store_errors(debug: bool) -> Iterator[None]:
     """Do the same as `exit_on_errors`, for errors of the store behind MLflow, too."""
+    from trainer.tracking.store import STORE_ERRORS, store_error, tracking_uri
+
     with exit_on_errors(debug):
         try:
             yield
@@ -128,6 +127,10 @@ def promote(
     debug: bool,
 ) -> None:
     """Run the command; `_PROMOTE_HELP` is its help text."""
+    from cli.decision_view import print_decision
+    from trainer.registry import promotion
+    from trainer.tracking.store import open_store
+
     with _exit_on_store_errors(debug):
         _, client = open_store()
         with Console(stderr=True).status("") as status:
@@ -156,6 +159,10 @@ def promote(
 @_debug
 def rollback(name: str, to: str, debug: bool) -> None:
     """Run the command; `_ROLLBACK_HELP` is its help text."""
+    from trainer.registry import promotion
+    from trainer.registry.verify import Verifier
+    from trainer.tracking.store import open_store
+
     with _exit_on_store_errors(debug):
         uri, client = open_store()
         # With a count of 0 no process starts before a model is verified: most mistakes raise an
@@ -172,9 +179,13 @@ def rollback(name: str, to: str, debug: bool) -> None:
 @_debug
 def history(name: str, as_json: bool, debug: bool) -> None:
     """Run the command; `_HISTORY_HELP` is its help text."""
+    from cli.history_view import print_history
+    from trainer.registry import alias
+    from trainer.tracking.store import open_store
+
     with _exit_on_store_errors(debug):
         _, client = open_store()
-        moves = read_history(client, name)
+        moves = alias.history(client, name)
     with printing(debug):
         if as_json:
             click.echo(json.dumps({"name": name, "moves": [move.to_json() for move in moves]}))
@@ -190,6 +201,9 @@ def history(name: str, as_json: bool, debug: bool) -> None:
 @_debug
 def report(model: str, output: str, debug: bool) -> None:
     """Run the command; `_REPORT_HELP` is its help text."""
+    from trainer.registry import versions
+    from trainer.tracking.store import open_store
+
     with _exit_on_store_errors(debug):
         _, client = open_store()
         name, text = versions.report(client, model)

@@ -200,3 +200,32 @@ def minimum_track_record(
     if gap <= 0:
         return float("inf")
     return float(1 + moments.inflation * (ndtri(confidence) / gap) ** 2)
+
+
+def annual_factor(periods: int, autocorrelation: float = 0.0) -> float:
+    """Return the factor from a Sharpe ratio per period to one over `periods` of an AR(1) series.
+
+    Parameters
+    ----------
+    periods : int
+        Periods of the longer horizon, >= 1: 12 for months in a year.
+    autocorrelation : float
+        Of first order, in (-1, 1); 0 gives the usual square root.
+
+    References
+    ----------
+    Lo (2002), equation 20.
+
+    Examples
+    --------
+    >>> [round(annual_factor(12, rho), 2) for rho in (0.0, 0.2, -0.2)]
+    [3.46, 2.88, 4.17]
+    """
+    if periods < 1 or not -1 < autocorrelation < 1:
+        raise TrainerError(
+            "`periods` must be >= 1 and `autocorrelation` in (-1, 1), got "
+            f"{periods} and {autocorrelation}"
+        )
+    rho = autocorrelation
+    shared = (1 - rho**periods) / (periods * (1 - rho))
+    return float(np.sqrt(periods / (1 + 2 * rho / (1 - rho) * (1 - shared))))

@@ -35,14 +35,14 @@ def record(start: int, stop: int) -> Record:
 
 def test_the_walk_forward_decides_up_to_the_end_of_training_and_then_the_model() -> None:
     walk, last = record(600, 1_190), 1_199
-    made = track(MODEL, walk, pd.Timestamp(BARS["timestamp"].iloc[last]), BARS)
+    result = track(MODEL, walk, pd.Timestamp(BARS["timestamp"].iloc[last]), BARS)
     n = len(walk)
-    assert made.time_ns[:n].tolist() == walk.time_ns.tolist()
-    assert made.position[:n].tolist() == walk.position.tolist()
-    assert made.forward_return[:n].tolist() == walk.forward_return.tolist()
-    assert made.known[:n].tolist() == np.isfinite(walk.probability).tolist()
-    assert not made.rescored[:n].any()
-    assert made.rescored[n:].all()
+    assert result.time_ns[:n].tolist() == walk.time_ns.tolist()
+    assert result.position[:n].tolist() == walk.position.tolist()
+    assert result.forward_return[:n].tolist() == walk.forward_return.tolist()
+    assert result.known[:n].tolist() == np.isfinite(walk.probability).tolist()
+    assert not result.rescored[:n].any()
+    assert result.rescored[n:].all()
 
     decided = MODEL.decide(BARS).set_index("timestamp")
     open_ = BARS["open"].tolist()
@@ -51,10 +51,10 @@ def test_the_walk_forward_decides_up_to_the_end_of_training_and_then_the_model()
     for i in range(last + 1, len(BARS) - 2):
         row = decided.loc[BARS["timestamp"].iloc[i]]
         expected.append((TIMES[i], row["position"], open_[i + 2] / open_[i + 1] - 1))
-    rows = zip(made.time_ns[n:], made.position[n:], made.forward_return[n:], strict=True)
+    rows = zip(result.time_ns[n:], result.position[n:], result.forward_return[n:], strict=True)
     assert list(rows) == expected
     assert {position for _, position, _ in expected} == {-1, 0, 1}, "nothing could be misaligned"
-    assert made.known[n:].all()
+    assert result.known[n:].all()
 
 
 @pytest.mark.parametrize("first", [0, 1_201 - MODEL.required_bars])
@@ -62,17 +62,17 @@ def test_without_later_bars_or_enough_of_them_the_walk_forward_is_all(first: int
     walk = record(600, 1_190)
     last = pd.Timestamp(BARS["timestamp"].iloc[1_199])
     frame = BARS.iloc[first : 1_200 if first == 0 else 1_400]
-    made = track(MODEL, walk, last, frame)
-    assert made.time_ns.tolist() == walk.time_ns.tolist()
-    assert not made.rescored.any()
+    result = track(MODEL, walk, last, frame)
+    assert result.time_ns.tolist() == walk.time_ns.tolist()
+    assert not result.rescored.any()
 
 
 def test_bars_without_features_are_flat_and_not_known() -> None:
     frame = BARS.drop(index=range(1_250, 1_300)).reset_index(drop=True)  # a gap of 50 bars
-    made = track(MODEL, record(600, 1_190), pd.Timestamp(BARS["timestamp"].iloc[1_199]), frame)
-    later = made.rescored
-    assert 0 < made.known[later].sum() < later.sum()
-    assert not made.position[later & ~made.known].any()
+    result = track(MODEL, record(600, 1_190), pd.Timestamp(BARS["timestamp"].iloc[1_199]), frame)
+    later = result.rescored
+    assert 0 < result.known[later].sum() < later.sum()
+    assert not result.position[later & ~result.known].any()
 
 
 def a_track(start: int, stop: int, seed: int, returns: np.ndarray, rescored: int) -> Track:

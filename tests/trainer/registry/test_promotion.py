@@ -32,9 +32,9 @@ def test_a_version_with_enough_evidence_is_promoted_and_others_are_not(registry_
     assert alias.history(store.client, store.name) == []
 
     store.version(store.record(SKILL))
-    made = promote(store.client, store.name)
-    assert (made.moved, made.forced, champion(store)) == (True, False, "2")
-    assert all(c.passed for c in made.criteria)
+    decision = promote(store.client, store.name)
+    assert (decision.moved, decision.forced, champion(store)) == (True, False, "2")
+    assert all(c.passed for c in decision.criteria)
     again = promote(store.client, store.name)
     assert (again.moved, again.before, again.version) == (False, "2", "2")
 

@@ -11,6 +11,7 @@ from scipy import stats
 from trainer.errors import TrainerError
 from trainer.statistics.sharpe_inference import (
     Moments,
+    annual_factor,
     deflated_sharpe,
     expected_maximum_sharpe,
     minimum_track_record,
@@ -131,3 +132,20 @@ def test_bad_arguments_are_refused() -> None:
         expected_maximum_sharpe(2, -0.1)
     with pytest.raises(TrainerError, match=r"`confidence` must be between 0\.5 and 1, got 1"):
         minimum_track_record(EXAMPLE, confidence=1)
+
+
+@pytest.mark.parametrize(("rho", "factor"), [(0.0, 3.46), (0.2, 2.88), (-0.2, 4.17)])
+def test_the_published_annual_factors(rho: float, factor: float) -> None:
+    assert annual_factor(12, rho) == pytest.approx(factor, abs=5e-3)
+
+
+def test_the_annual_factor_is_the_ratio_of_summed_returns() -> None:
+    """Against the definition: q means over the deviation of a sum of q AR(1) terms."""
+    for rho in (-0.5, 0.0, 0.3):
+        lags = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
+        assert annual_factor(12, rho) == pytest.approx(12 / math.sqrt((rho**lags).sum()))
+
+
+def test_an_autocorrelation_of_one_has_no_annual_factor() -> None:
+    with pytest.raises(TrainerError, match="`periods` must be >= 1 and `autocorrelation` in"):
+        annual_factor(12, 1.0)

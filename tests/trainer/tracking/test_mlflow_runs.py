@@ -40,7 +40,7 @@ def fold(number: int, **metrics: float) -> FoldRow:
 
 
 def trained(record: Record, curves: list[list[float]] | None = None) -> TrainedModel:
-    """Return the stored model of tests/data with made-up results."""
+    """Return the stored model of tests/data with synthetic results."""
     return trained_model(
         {},
         {"symbol": "SYNTH", "digest": "d" * 64},
