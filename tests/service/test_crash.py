@@ -45,16 +45,20 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def busy_workers(
-    process: subprocess.Popen[str], count: int, seconds: float = 120
+    process: subprocess.Popen[str], folder: Path, count: int, seconds: float = 120
 ) -> list[psutil.Process]:
-    """Wait until so many workers have worked for a while."""
+    """Wait until so many workers have made fits in a command's folder.
+
+    Processor time alone does not show it: on a slow machine the imports take as long as fits do.
+    """
+    fits = folder / "data" / "fits"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
             busy = [w for w in workers_of(process) if w.cpu_times().user > 4.0]
         except psutil.Error:
             continue
-        if len(busy) >= count:
+        if len(busy) >= count and len(list(fits.glob("*.json"))) >= count:
             return busy
         time.sleep(0.1)
     raise TimeoutError("the workers never got busy")
@@ -73,7 +77,7 @@ def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols, tmp_path)
         "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
         "lightgbm.num_boost_round=2000,lightgbm.early_stopping_rounds=2000",
     )  # fmt: skip
-    busy_workers(process, 2)[0].send_signal(signal.SIGKILL)
+    busy_workers(process, workspace.folder, 2)[0].send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 1, out + err
     assert "its worker process died" in " ".join(out.split())
@@ -131,7 +135,7 @@ def test_ctrl_c_ends_everything_at_once_and_quietly(workspace, moment: str) -> N
         time.sleep(0.3)
         workers = workers_of(process)
     else:
-        workers = busy_workers(process, 1)
+        workers = busy_workers(process, workspace.folder, 1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     out, _ = process.communicate(timeout=20)
     assert process.returncode not in (0, None)
@@ -147,7 +151,7 @@ def test_a_killed_command_registers_nothing_and_the_rerun_carries_on(workspace) 
     arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "2")
     # More folds at first: the kill must come while the worker is at work.
     process = workspace.start("-m", "trainer", "train", *arguments[:4], "--wf-splits", "20")
-    orphans = busy_workers(process, 1)
+    orphans = busy_workers(process, workspace.folder, 1)
     process.kill()
     process.communicate()
     assert [run.info.status for run in workspace.runs()] == ["RUNNING"]

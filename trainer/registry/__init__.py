@@ -3,7 +3,6 @@
 # The modules that other rooms may import; the others are private.
 __all__ = [
     "alias",
-    "criteria",
     "promotion",
     "register",
     "verify",

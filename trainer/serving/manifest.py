@@ -28,6 +28,8 @@ FORMAT_VERSION = 2
 #: Files of each format that can be read; the first format had no evidence.
 FILES_OF_FORMAT = {1: _FIRST_FILES, FORMAT_VERSION: FILES}
 MANIFEST = "manifest.json"
+#: Number of decisions that every load computes again.
+GOLDEN_ROWS = 5
 #: Tag of a registered version with the digest of its manifest.
 MANIFEST_TAG = "manifest_sha256"
 

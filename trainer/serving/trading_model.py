@@ -26,6 +26,7 @@ from trainer.serving.manifest import (
     EVIDENCE,
     FILES,
     FORMAT_VERSION,
+    GOLDEN_ROWS,
     MANIFEST,
     agrees,
     check_digests,
@@ -36,9 +37,6 @@ from trainer.serving.manifest import (
     write_json,
 )
 from trainer.serving.threshold import Threshold
-
-#: Number of decisions that every load computes again.
-GOLDEN_ROWS = 5
 
 #: Errors of reading files with other values than `save` writes; their digests may still be right.
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
