@@ -38,7 +38,7 @@ DEVELOPED = $(VENV)/.installed-dev
 help:
 	@echo "make train        train SYMBOLS ($(SYMBOLS)) with MODELS ($(MODELS)) from SOURCE ($(SOURCE)), INTERVAL ($(INTERVAL))"
 	@echo "make test         run all tests; PYTEST_ARGS are passed to pytest"
-	@echo "make quick        run the tests that need no server and no command: two minutes"
+	@echo "make quick        run the tests that need no server, no store and no command"
 	@echo "make check        run the steps of CI: format, lint, types, imports, environment files, tests"
 	@echo "make bench        run the benchmarks; BENCH_ARGS are passed to them"
 	@echo "make ui           start the MLflow UI at http://127.0.0.1:$(UI_PORT), on $(MLFLOW_TRACKING_URI)"

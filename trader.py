@@ -248,8 +248,7 @@ def _print_table(decisions: Decisions) -> None:
         console.print("nan: no decision, the features are undefined or span a gap; flat.")
     if decisions.status in ("flat", "unproven"):
         console.print(
-            f"[yellow]{decisions.status}[/yellow]: {decisions.status_reason} (said when it was "
-            "trained).",
+            f"[yellow]{decisions.status}[/yellow]: {decisions.status_reason} (status at training).",
             highlight=False,
         )
     console.print(decisions.understood, highlight=False, markup=False)

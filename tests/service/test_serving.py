@@ -81,7 +81,7 @@ def test_the_trader_says_what_training_said(trained) -> None:
     told = json.loads(trained.trade("--model", MODEL, "--source", "sample", "--json").stdout)
     assert (told["status"], told["status_reason"]) == (status, reason)
     words = " ".join(shown.split())
-    assert (f"{status}: {reason} (said when it was trained)" in words) == (status != "proven")
+    assert (f"{status}: {reason} (status at training)" in words) == (status != "proven")
 
 
 def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:
