@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -33,6 +35,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.server)
 
 
+#: Type of `make_once`.
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """``make_once(name, make)``: a folder that one worker of pytest-xdist fills for all of them."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = common / name, common / f"{name}.made"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_of
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL on loopback: its SQLAlchemy URL."""
@@ -54,11 +80,10 @@ def _make_tables(uri: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store(make_once: MakeOnce) -> Path:
     """A database with MLflow's tables, to be copied: making them takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    _make_tables(f"sqlite:///{path}")
-    return path
+    folder = make_once("empty_store", lambda folder: _make_tables(f"sqlite:///{folder}/mlflow.db"))
+    return folder / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +98,12 @@ def empty_postgres(postgres: str) -> str:
 def new_postgres(postgres: str) -> str:
     """URL of a new PostgreSQL database, without tables."""
     return _new_database(postgres, f"new_{uuid4().hex}")
+
+
+@pytest.fixture
+def copied_postgres(postgres: str, empty_postgres: str) -> str:
+    """URL of a new PostgreSQL database, with MLflow's tables."""
+    return _new_database(postgres, f"test_{uuid4().hex}", template="empty")
 
 
 def _new_database(postgres: str, name: str, template: str = "template0") -> str:
@@ -104,11 +135,10 @@ def registry_store(
 
 @pytest.fixture
 def postgres_store(
-    tmp_path: Path, empty_postgres: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, copied_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RegistryStore]:
     """The same on a fresh PostgreSQL database."""
     from tests.registry_store import opened
 
-    url = _new_database(postgres, f"test_{uuid4().hex}", template="empty")
-    with opened(tmp_path, url, monkeypatch) as store:
+    with opened(tmp_path, copied_postgres, monkeypatch) as store:
         yield store

@@ -92,33 +92,38 @@ from pathlib import Path
 import numpy as np
 import adapters
 from adapters.base import Batch
-folder, name, task = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-stored = np.load(folder / "rows.npz")
-loaded = adapters.find(name).load(folder / "model.bin")
-assert loaded.task == task, loaded.task
-np.save(folder / "loaded.npy", loaded.predict(stored["X"], stored["position"]))
-loaded.save(folder / "again.bin")
-names = ("X", "y", "weight", "position", "forward_return")
-train = Batch(*(stored[k] for k in names), cost=float(stored["cost"]))
-params = {k: v.item() for k, v in np.load(folder / "params.npz").items()}
-adapters.find(name)(task=task, params=params).fit(train, train).save(folder / "refit.bin")
+name = sys.argv[1]
+for folder in map(Path, sys.argv[2:]):
+    task = folder.name
+    stored = np.load(folder / "rows.npz")
+    loaded = adapters.find(name).load(folder / "model.bin")
+    assert loaded.task == task, loaded.task
+    np.save(folder / "loaded.npy", loaded.predict(stored["X"], stored["position"]))
+    loaded.save(folder / "again.bin")
+    names = ("X", "y", "weight", "position", "forward_return")
+    train = Batch(*(stored[k] for k in names), cost=float(stored["cost"]))
+    params = {k: v.item() for k, v in np.load(folder / "params.npz").items()}
+    adapters.find(name)(task=task, params=params).fit(train, train).save(folder / "refit.bin")
 """
 
 
-@each_task
-def test_a_fresh_process_scores_and_refits_bit_for_bit(
-    name: str, task: Task, tmp_path: Path
-) -> None:
-    train = rows(task=task)
-    model = make(name, task).fit(train, train)
-    first = saved(model, tmp_path / "model.bin")
-    np.savez(tmp_path / "rows.npz", **{f.name: getattr(train, f.name) for f in _fields()})
-    np.savez(tmp_path / "params.npz", **dict(QUICK.get(name, {})))
-    subprocess.run([sys.executable, "-c", FRESH, str(tmp_path), name, task], check=True)
-    expected = model.predict(train.X, train.position)
-    assert np.load(tmp_path / "loaded.npy").tobytes() == expected.tobytes()
-    assert (tmp_path / "again.bin").read_bytes() == first
-    assert (tmp_path / "refit.bin").read_bytes() == first
+def test_a_fresh_process_scores_and_refits_bit_for_bit(name: str, tmp_path: Path) -> None:
+    folders = [tmp_path / task for task in TASKS]
+    models = {}
+    for task, folder in zip(TASKS, folders, strict=True):
+        folder.mkdir()
+        train = rows(task=task)
+        models[folder] = make(name, task).fit(train, train), train
+        saved(models[folder][0], folder / "model.bin")
+        np.savez(folder / "rows.npz", **{f.name: getattr(train, f.name) for f in _fields()})
+        np.savez(folder / "params.npz", **dict(QUICK.get(name, {})))
+    subprocess.run([sys.executable, "-c", FRESH, name, *map(str, folders)], check=True)
+    for folder, (model, train) in models.items():
+        expected = model.predict(train.X, train.position)
+        assert np.load(folder / "loaded.npy").tobytes() == expected.tobytes()
+        first = (folder / "model.bin").read_bytes()
+        assert (folder / "again.bin").read_bytes() == first
+        assert (folder / "refit.bin").read_bytes() == first
 
 
 def _fields() -> tuple[dataclasses.Field[object], ...]:

@@ -50,7 +50,18 @@ def test_the_example_passes_the_contract_tests(installed: Path) -> None:
 def test_the_example_trains_and_its_requirements_name_its_distribution(
     installed: Path, tmp_path: Path
 ) -> None:
-    options = ["--symbols", "EURUSD", "--source", "sample", "--models", "logistic"]
+    options = [
+        "--symbols",
+        "EURUSD",
+        "--source",
+        "sample",
+        "--models",
+        "logistic",
+        "--n-splits",
+        "2",
+        "--wf-splits",
+        "2",
+    ]
     done = run(installed, "-m", "trainer", "train", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "logistic-EURUSD" in done.stdout

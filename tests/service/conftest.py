@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from features.sources import open_source
+from tests import commands
+from tests.conftest import MakeOnce
 
-ROOT = Path(__file__).resolve().parents[2]
 #: Free trading finds positions to compare even where nothing pays for its costs.
 FREE = ("--fee-bps", "0", "--slippage-bps", "0")
+EURUSD = ("--symbols", "EURUSD", "--source", "sample")
 #: Enough folds to run every step, few enough to be quick.
 QUICK = ("--n-splits", "2", "--wf-splits", "2", "--horizon", "3", *FREE)
 
@@ -39,31 +42,47 @@ class Workspace:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         return {**kept, "MLFLOW_TRACKING_URI": self.uri, "OMP_NUM_THREADS": "1"}
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def _command(
+        self, arguments: tuple[str, ...], environment: dict[str, str]
+    ) -> tuple[tuple[str, ...], dict[str, str]]:
         if arguments[:3] == ("-m", "trainer", "train") and "--models" not in arguments:
             arguments += ("--models", "lightgbm")  # the quickest of them
+        return arguments, {**self.environment, **environment}
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command as users do: in a new interpreter."""
+        arguments, environment = self._command(arguments, environment)
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.folder,
-            env={**self.environment, **environment},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_as_users_do(
+        self, *arguments: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, **environment) as process:
             out, err = process.communicate(timeout=240)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, forked if that changes nothing but the time of its imports."""
+        forked, settings = self._command(arguments, environment)
+        if commands.can_fork(forked, settings):
+            return commands.start(self.folder, settings, forked).finished()
+        return self.run_as_users_do(*arguments, **environment)
+
     def train(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run("-m", "trainer", "train", *arguments, **environment)
 
-    def train_quickly(self, symbol: str) -> subprocess.CompletedProcess[str]:
-        return self.train("--symbols", symbol, "--source", "sample", *QUICK)
+    def train_quickly(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return self.train(*EURUSD, *QUICK, *more)
 
     def trade(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.run(str(ROOT / "trader.py"), *arguments, **environment)
+        return self.run(commands.TRADER, *arguments, **environment)
 
     def download(self, uri: str, target: Path | None = None) -> Path:
         """Fetch a model; the registry is asked at this workspace's address."""
@@ -89,18 +108,33 @@ def make_workspace() -> type[Workspace]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def empty_workspace(tmp_path: Path) -> Workspace:
+    """An empty folder: the first command that needs a database makes it."""
     return Workspace(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
 
 
+@pytest.fixture
+def workspace(empty_workspace: Workspace, empty_store: Path) -> Workspace:
+    """A folder with a database that holds no run yet."""
+    shutil.copy(empty_store, empty_workspace.folder)
+    return empty_workspace
+
+
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Real EURUSD bars, trained once with free trading; version 1 is registered."""
-    folder = tmp_path_factory.mktemp("trained")
-    place = Workspace(folder, f"sqlite:///{folder}/mlflow.db")
-    done = place.train_quickly("EURUSD")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place
+def trained(make_once: MakeOnce) -> Workspace:
+    """Real EURUSD bars, trained once with free trading; version 1 is registered.
+
+    The tests of all files share it: none of them may change it.
+    """
+
+    def place(folder: Path) -> Workspace:
+        return Workspace(folder, f"sqlite:///{folder}/mlflow.db")
+
+    def train(folder: Path) -> None:
+        done = place(folder).run_as_users_do("-m", "trainer", "train", *EURUSD, *QUICK)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return place(make_once("trained", train))
 
 
 @pytest.fixture(scope="session")

@@ -52,13 +52,13 @@ def _broken(kind: str) -> pd.DataFrame:
     ],
 )
 def test_wrong_usage_exits_2_before_anything_is_written(
-    workspace, arguments: list[str], text: str
+    empty_workspace, arguments: list[str], text: str
 ) -> None:
-    done = workspace.train("--source", "sample", *arguments)
+    done = empty_workspace.train("--source", "sample", *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert text in done.stderr
     assert "Traceback" not in done.stderr
-    assert list(workspace.folder.iterdir()) == []
+    assert list(empty_workspace.folder.iterdir()) == []
 
 
 #: Kind of bad bars, and the text that its error must contain.
@@ -104,20 +104,20 @@ def test_a_symbol_with_bad_bars_fails_with_its_reason_and_the_others_go_on(works
 @pytest.mark.parametrize("option", ["--cache-folder", "--fit-cache-folder"])
 def test_an_unwritable_cache_is_an_error_of_the_job(workspace, option: str) -> None:
     (workspace.folder / "file").write_text("a file is no folder")
-    done = workspace.train("--symbols", "EURUSD", "--source", "sample", option, "file/cache")
+    done = workspace.train_quickly(option, "file/cache")
     assert done.returncode == 1
     assert "cannot be written" in " ".join(done.stdout.split())
     assert f"give a writable folder as {option}" in " ".join(done.stdout.split())
     assert workspace.versions("lightgbm-EURUSD") == []
 
 
-def test_an_unreachable_server_is_an_error_within_seconds(workspace) -> None:
-    done = workspace.train(
+def test_an_unreachable_server_is_an_error_within_seconds(empty_workspace) -> None:
+    done = empty_workspace.train(
         "--symbols", "EURUSD", "--source", "sample", MLFLOW_TRACKING_URI="http://127.0.0.1:9"
     )
     assert done.returncode == 1
     assert "http://127.0.0.1:9 cannot be reached" in done.stderr
-    traded = workspace.trade(
+    traded = empty_workspace.trade(
         "--model", "models:/x@latest", MLFLOW_TRACKING_URI="http://127.0.0.1:9"
     )
     assert traded.returncode == 1
@@ -168,9 +168,9 @@ def test_mlflow_run_with_a_bad_value_fails_and_leaves_nothing_running(workspace)
 
 
 @pytest.mark.parametrize("kind", ["corrupt", "directory", "locked out"])
-def test_a_store_that_cannot_be_used_is_one_line(workspace, kind: str) -> None:
-    path = workspace.folder / "mlflow.db"
-    uri = workspace.uri
+def test_a_store_that_cannot_be_used_is_one_line(empty_workspace, kind: str) -> None:
+    path = empty_workspace.folder / "mlflow.db"
+    uri = empty_workspace.uri
     if kind == "corrupt":
         path.write_bytes(b"no database" * 1_000)
     elif kind == "directory":
@@ -178,8 +178,8 @@ def test_a_store_that_cannot_be_used_is_one_line(workspace, kind: str) -> None:
     else:
         uri = "postgresql+psycopg://nobody:secret@127.0.0.1:9/none"
     for done in (
-        workspace.train("--symbols", "EURUSD", "--source", "sample", MLFLOW_TRACKING_URI=uri),
-        workspace.trade("--model", "models:/x@latest", MLFLOW_TRACKING_URI=uri),
+        empty_workspace.train("--symbols", "EURUSD", "--source", "sample", MLFLOW_TRACKING_URI=uri),
+        empty_workspace.trade("--model", "models:/x@latest", MLFLOW_TRACKING_URI=uri),
     ):
         assert done.returncode == 1
         assert done.stderr.startswith("Error: ")
@@ -200,11 +200,11 @@ def test_output_that_cannot_be_written_is_one_line(trained, command: str) -> Non
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_trader_creates_no_database(workspace) -> None:
-    done = workspace.trade("--model", "models:/x@latest", "--source", "sample")
+def test_the_trader_creates_no_database(empty_workspace) -> None:
+    done = empty_workspace.trade("--model", "models:/x@latest", "--source", "sample")
     assert done.returncode == 1
     assert "there is no MLflow database" in done.stderr
-    assert list(workspace.folder.iterdir()) == []
+    assert list(empty_workspace.folder.iterdir()) == []
 
 
 def test_a_file_in_the_place_of_the_artefact_folder_is_an_error_of_the_job(workspace) -> None:

@@ -75,7 +75,7 @@ def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols, tmp_path)
     process = workspace.start(
         "-m", "trainer", "train", "--symbols", "A,B,C", "--source", str(bars),
         "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
-        "lightgbm.num_boost_round=2000,lightgbm.early_stopping_rounds=2000",
+        "lightgbm.num_boost_round=400,lightgbm.early_stopping_rounds=400",
     )  # fmt: skip
     busy_workers(process, workspace.folder, 2)[0].send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=240)
@@ -147,26 +147,9 @@ def test_ctrl_c_ends_everything_at_once_and_quietly(workspace, moment: str) -> N
 
 
 @pytest.mark.slow
-def test_a_killed_command_registers_nothing_and_the_rerun_carries_on(workspace) -> None:
-    arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "2")
-    # More folds at first: the kill must come while the worker is at work.
-    process = workspace.start("-m", "trainer", "train", *arguments[:4], "--wf-splits", "20")
-    orphans = busy_workers(process, workspace.folder, 1)
-    process.kill()
-    process.communicate()
-    assert [run.info.status for run in workspace.runs()] == ["RUNNING"]
-    assert workspace.versions("lightgbm-EURUSD") == []
-    _, alive = psutil.wait_procs(orphans, timeout=60)
-    assert alive == [], "workers must not outlive their command"
-    again = workspace.train(*arguments)
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert workspace.versions("lightgbm-EURUSD") == ["1"]
-    states = sorted(run.info.status for run in workspace.runs())
-    assert states == ["FINISHED", "FINISHED", "KILLED"]
-
-
-@pytest.mark.slow
-def test_a_rerun_reads_the_fits_that_a_killed_command_had_made(workspace) -> None:
+def test_a_killed_command_registers_nothing_and_the_rerun_reads_the_fits_it_made(
+    workspace,
+) -> None:
     arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "4")
     process = workspace.start("-m", "trainer", "train", *arguments)
     fits = workspace.folder / "data" / "fits"
@@ -175,26 +158,33 @@ def test_a_rerun_reads_the_fits_that_a_killed_command_had_made(workspace) -> Non
     workers = workers_of(process)
     process.kill()
     process.communicate()
-    psutil.wait_procs(workers, timeout=60)
+    assert [run.info.status for run in workspace.runs()] == ["RUNNING"]
+    assert workspace.versions("lightgbm-EURUSD") == []
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert alive == [], "workers must not outlive their command"
     made = len(list(fits.glob("*.json")))
     assert 3 <= made < 15, "the kill must come between two fits"
+
     again = workspace.train(*arguments)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{made} of 15 fits read from the cache." in again.stdout
+    assert workspace.versions("lightgbm-EURUSD") == ["1"]
+    states = sorted(run.info.status for run in workspace.runs())
+    assert states == ["FINISHED", "FINISHED", "KILLED"]
     third = workspace.train(*arguments, "--fee-bps", "3", "--calibration", "isotonic")
     assert "15 of 15 fits read from the cache." in third.stdout, third.stderr
     assert len(list(fits.iterdir())) == 30
 
 
 @pytest.mark.slow
-def test_two_commands_may_open_an_empty_database_at_once(workspace) -> None:
+def test_two_commands_may_open_an_empty_database_at_once(empty_workspace) -> None:
     arguments = ("-m", "trainer", "train", "--source", "sample", "--n-splits", "2")
-    first = workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
-    second = workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
+    first = empty_workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
+    second = empty_workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
     for process in (first, second):
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, out + err
-    assert workspace.versions("lightgbm-EURUSD") == ["1", "2"]
+    assert empty_workspace.versions("lightgbm-EURUSD") == ["1", "2"]
 
 
 @pytest.mark.slow
@@ -224,15 +214,15 @@ def test_a_candidate_that_decides_differently_when_loaded_is_not_registered(
 
 
 @pytest.mark.slow
-def test_a_kill_while_the_database_is_made_leaves_none_or_a_whole_one(workspace) -> None:
+def test_a_kill_while_the_database_is_made_leaves_none_or_a_whole_one(empty_workspace) -> None:
     arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "2")
-    process = workspace.start("-m", "trainer", "train", *arguments)
+    process = empty_workspace.start("-m", "trainer", "train", *arguments)
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(workspace.folder.glob(".mlflow.db.*")):
+    while time.monotonic() < deadline and not list(empty_workspace.folder.glob(".mlflow.db.*")):
         time.sleep(0.01)
     time.sleep(0.3)
     process.kill()
     process.communicate()
-    again = workspace.train(*arguments)
+    again = empty_workspace.train(*arguments)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert workspace.versions("lightgbm-EURUSD") == ["1"]
+    assert empty_workspace.versions("lightgbm-EURUSD") == ["1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import venv
 from pathlib import Path
 from typing import Any
@@ -25,21 +26,27 @@ def every(make_workspace, tmp_path_factory):
     """All models of the real EURUSD bars."""
     folder = tmp_path_factory.mktemp("every")
     place = make_workspace(folder, f"sqlite:///{folder}/mlflow.db")
-    done = place.train(*golden_run.train_options())
+    done = place.run_as_users_do("-m", "trainer", "train", *golden_run.train_options())
     assert done.returncode == 0, done.stdout + done.stderr
     return place
 
 
-def traded(place, model: str) -> list[dict[str, object]]:
-    uri = f"models:/{model}-EURUSD@latest"
-    done = place.trade("--model", uri, "--source", "sample", "--last", str(LAST), "--json")
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout)["decisions"])
+@pytest.fixture(scope="module")
+def traded(every) -> dict[str, list[dict[str, object]]]:
+    """The trader's decisions, by model."""
+
+    def decide(model: str) -> list[dict[str, object]]:
+        uri = f"models:/{model}-EURUSD@latest"
+        done = every.trade("--model", uri, "--source", "sample", "--last", str(LAST), "--json")
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout)["decisions"])
+
+    return {model: decide(model) for model in MODELS}
 
 
-def test_models_metrics_and_decisions_are_those_of_the_stored_run(every) -> None:
+def test_models_metrics_and_decisions_are_those_of_the_stored_run(every, traded) -> None:
     golden = json.loads(golden_run.GOLDEN.read_text())
-    observed = golden_run.observe(every.uri, {name: traded(every, name) for name in MODELS})
+    observed = golden_run.observe(every.uri, traded)
     equal = golden.pop("environment") == observed.pop("environment")
     # Elsewhere, the last bits of a fit differ, and what follows from them.
     differ = golden_run.differences(golden, observed, tolerance=0.0 if equal else 0.05)
@@ -74,7 +81,9 @@ print(json.dumps({"decisions": out, "learners": learners, "torch": torch, "code"
 
 
 @pytest.mark.slow
-def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(every, tmp_path: Path) -> None:
+def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(
+    every, traded, tmp_path: Path
+) -> None:
     """Own requirements only, no barwright, no learner, empty folder, pickle forbidden."""
     needed = {
         m: (every.download(f"models:/{m}-EURUSD@latest") / "requirements.txt").read_text()
@@ -86,7 +95,7 @@ def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(every, tmp_path: P
     assert "torch" not in needed["lightgbm"]
     assert needed["gru"] == needed["ppo"], "one environment serves both"
 
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv")
     python = str(tmp_path / "venv" / "bin" / "python")
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -96,8 +105,8 @@ def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(every, tmp_path: P
 
     def install(model: str) -> None:
         (tmp_path / "requirements.txt").write_text(needed[model])
-        pip = [python, "-m", "pip", "install", "-q", "--no-compile", "-r"]
-        subprocess.run([*pip, str(tmp_path / "requirements.txt")], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile"]
+        subprocess.run([*pip, "-r", str(tmp_path / "requirements.txt")], check=True)
 
     def decide(*models: str) -> dict[str, Any]:
         done = subprocess.run(
@@ -122,7 +131,7 @@ def test_a_foreign_consumer_decides_bit_for_bit_as_the_trader(every, tmp_path: P
         assert answer["learners"] == []
         assert "/code/adapters/" in answer["code"], "the code that ran must be the model's own"
         for model in models:
-            decided, expected = answer["decisions"][model], traded(every, model)
+            decided, expected = answer["decisions"][model], traded[model]
             for kind in ("aware", "naive", "text", "shuffled columns"):
                 assert decided[kind] == expected, (model, kind)
             assert len(decided["whole volumes"]) == LAST

@@ -4,94 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from subprocess import CompletedProcess
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests import commands
+from tests.commands import Death
 from trainer.evidence.verdict import judge
 from trainer.registry import alias
 from trainer.registry.promotion import promote
 
-#: Reads lines like {"folder": ..., "uri": ..., "groups": [[{"args": [...], "kill": [module, class,
-#: function, "before"]}, ...], ...]} and answers each with a list of exits and outputs. Every
-#: command is a process of its own, forked after the imports, which take seconds. The commands of a
-#: group wait for each other right before they move an alias.
-DRIVER = '''
-import functools, importlib, json, multiprocessing, os, signal, sys, tempfile
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-import arch.bootstrap, lightgbm, psycopg, pyarrow.parquet, rich.console, rich.table
-import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
-import trader, cli.app, cli.registry, trainer.registry.alias, trainer.registry.promotion
 
-def deadly(module, owner, name, when):
-    """Let the process die by SIGKILL right before or after its first call of a function."""
-    place = functools.reduce(getattr, filter(None, [owner]), importlib.import_module(module))
-    real = getattr(place, name)
-    def call(*args, **kwargs):
-        if when == "after":
-            real(*args, **kwargs)
-        os.kill(os.getpid(), signal.SIGKILL)
-    setattr(place, name, call)
+class Job(NamedTuple):
+    """A command of this file."""
 
-def child(job, barrier, out, err):
-    os.dup2(out.fileno(), 1)
-    os.dup2(err.fileno(), 2)
-    if job["kill"]:
-        deadly(*job["kill"])
-    if barrier is not None:
-        move = trainer.registry.alias.move
-        def together(*args):
-            barrier.wait(60)
-            move(*args)
-        trainer.registry.alias.move = together
-    try:
-        cli.app.cli(job["args"], prog_name="barwright")
-    except SystemExit as exit:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit.code or 0)
-    os._exit(99)
-
-for line in sys.stdin:
-    asked = json.loads(line)
-    os.chdir(asked["folder"])
-    os.environ["MLFLOW_TRACKING_URI"] = asked["uri"]
-    done = []
-    for group in asked["groups"]:
-        barrier = multiprocessing.get_context("fork").Barrier(len(group)) if group[1:] else None
-        running = []
-        for job in group:
-            files = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
-            pid = os.fork()
-            if not pid:
-                child(job, barrier, *files)
-            running.append((pid, files))
-        for pid, files in running:
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            for file in files:
-                file.seek(0)
-            done.append([code, files[0].read(), files[1].read()])
-    print(json.dumps(done), flush=True)
-'''
-
-ROOT = Path(__file__).resolve().parents[2]
-CLIENT = ("mlflow", "MlflowClient")
-Job = dict[str, Any]
-
-
-class Finished(NamedTuple):
-    """The end of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[[Any, Sequence[Sequence[Job]]], list[Finished]]
+    args: tuple[str, ...]
+    death: Death | None
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -101,37 +31,39 @@ def store(request: pytest.FixtureRequest) -> Any:
     )
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, make_workspace: Any) -> Iterator[Run]:
-    """``run(store, groups)``: run groups of commands on a store, one group after the other."""
-    folder = tmp_path_factory.mktemp("driver")
-    (folder / "driver.py").write_text(DRIVER)
-    process = subprocess.Popen(
-        [sys.executable, "driver.py"],
-        cwd=folder,
-        env=make_workspace(folder, "").environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    to, answers = process.stdin, process.stdout
-
-    def run_groups(store: Any, groups: Sequence[Sequence[Job]]) -> list[Finished]:
-        asked = {"folder": str(store.folder), "uri": store.uri, "groups": groups}
-        to.write(json.dumps(asked) + "\n")
-        to.flush()
-        return [Finished(*done) for done in json.loads(answers.readline())]
-
-    yield run_groups
-    to.close()
-    assert process.wait(60) == 0
-    answers.close()
+def command(*args: str, death: Death | None = None) -> Job:
+    return Job(args, death)
 
 
-def command(*args: str, kill: Sequence[str] = ()) -> Job:
-    return {"args": list(args), "kill": list(kill)}
+Run = Callable[[Any, Sequence[Sequence[Job]]], list[CompletedProcess[str]]]
+
+
+@pytest.fixture
+def run(make_workspace: Any) -> Run:
+    """``run(store, groups)``: run groups of commands on a store, one group after the other.
+
+    The commands of a group wait for each other right before they move an alias.
+    """
+
+    def run_groups(store: Any, groups: Sequence[Sequence[Job]]) -> list[CompletedProcess[str]]:
+        environment = make_workspace(store.folder, store.uri).environment
+        done = []
+        for group in groups:
+            barrier = commands.new_barrier(len(group)) if len(group) > 1 else None
+            running = [
+                commands.start(
+                    store.folder,
+                    environment,
+                    ("-m", "trainer", *job.args),
+                    death=job.death,
+                    barrier=barrier,
+                )
+                for job in group
+            ]
+            done += [command.finished() for command in running]
+        return done
+
+    return run_groups
 
 
 def states(store: Any, name: str) -> dict[str, str]:
@@ -151,7 +83,7 @@ def test_exit_status_output_and_record_of_a_promotion(store, run, make_workspace
     store.version(store.record(0.0))
     store.version(store.record(0.25))
     place = make_workspace(store.folder, store.uri)
-    moved = place.run("-m", "trainer", "promote", name)
+    moved = place.run_as_users_do("-m", "trainer", "promote", name)
     assert moved.returncode == 0, moved.stderr
     for criterion in judge({}):
         assert criterion.name in moved.stdout
@@ -258,7 +190,17 @@ def test_a_promotion_killed_midway_leaves_the_old_alias_or_the_new_one(store, ru
     killed = run(
         store,
         [
-            [command("promote", name, "--version", "2", "--alias", point, kill=(*CLIENT, *where))]
+            [
+                command(
+                    "promote",
+                    name,
+                    "--version",
+                    "2",
+                    "--alias",
+                    point,
+                    death=Death("mlflow:MlflowClient", *where),
+                )
+            ]
             for point, (where, *_) in DEATHS.items()
         ],
     )
@@ -286,22 +228,21 @@ def test_a_rollback_by_command_decides_as_before_and_survives_a_kill(
     bars = ("--source", store.source, "--last", "200", "--json")
     trade = [command("trade", "--model", f"models:/{name}@latest", *bars)]
     roll_back = ("rollback", name, "--to")
-    kill = ("mlflow", "", "register_model", "before")
+    death = Death("mlflow", "register_model", "before")
     first, second, killed, after, rolled, third, twice = run(
         store,
         [
             [command("trade", "--model", f"models:/{name}/1", *bars)],
             trade,
-            [command(*roll_back, "1", kill=kill)],
+            [command(*roll_back, "1", death=death)],
             trade,
             [command(*roll_back, "1")],
             trade,
             [command(*roll_back, "2")],
         ],
     )
-    fourth = make_workspace(store.folder, store.uri).run(
-        str(ROOT / "trader.py"), "--model", f"models:/{name}@latest", *bars
-    )
+    place = make_workspace(store.folder, store.uri)
+    fourth = place.run_as_users_do(commands.TRADER, "--model", f"models:/{name}@latest", *bars)
 
     def decided(done: Any, by: str) -> str:
         assert done.returncode == 0, done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -120,25 +119,18 @@ def test_load_model_is_the_trading_model(trained) -> None:
 
 
 def test_files_that_agree_but_are_not_the_registered_ones_are_refused(
-    trained, tmp_path, make_workspace
+    registry_store, make_workspace
 ) -> None:
     """A forger who recomputes every digest in the files cannot recompute the registry's."""
-    shutil.copytree(trained.folder, tmp_path / "copy")
-    place = make_workspace(tmp_path / "copy", f"sqlite:///{tmp_path}/copy/mlflow.db")
-    manifests = [
-        *(tmp_path / "copy").rglob("manifest.json"),
-        *trained.folder.rglob("manifest.json"),
-    ]
-    originals = {path: path.read_text() for path in manifests}
-    try:
-        for path, text in originals.items():
-            data = json.loads(text)
-            data["golden"]["decisions"] = data["golden"]["decisions"][-1:]
-            path.write_text(json.dumps(data))
-        for uri in (MODEL, "models:/lightgbm-EURUSD/1", "models:/lightgbm-EURUSD/latest"):
-            done = place.trade("--model", uri, "--source", "sample")
-            assert done.returncode == 1, done.stdout
-            assert "is not the one that was registered" in done.stderr
-    finally:
-        for path, text in originals.items():
-            path.write_text(text)
+    store = registry_store
+    store.version(store.record(0.0))
+    (path,) = store.folder.rglob("manifest.json")
+    data = json.loads(path.read_text())
+    data["golden"]["decisions"] = data["golden"]["decisions"][-1:]
+    path.write_text(json.dumps(data))
+    place = make_workspace(store.folder, store.uri)
+    for version in ("@latest", "/1", "/latest"):
+        uri = f"models:/{store.name}{version}"
+        done = place.trade("--model", uri, "--source", store.source)
+        assert done.returncode == 1, done.stdout
+        assert "is not the one that was registered" in done.stderr

@@ -12,20 +12,20 @@ import pytest
 @pytest.mark.slow
 @pytest.mark.postgres
 def test_train_and_trade_through_a_server(
-    tmp_path, make_workspace, serve, new_postgres: str
+    tmp_path, make_workspace, serve, copied_postgres: str
 ) -> None:
     """With PostgreSQL behind it; test_browser does so with SQLite."""
     tools = Path(sys.executable).parent
     address = serve(
         [
-            str(tools / "mlflow"), "server", "--backend-store-uri", new_postgres,
+            str(tools / "mlflow"), "server", "--backend-store-uri", copied_postgres,
             "--artifacts-destination", str(tmp_path / "artifacts"), "--workers", "1",
         ],
         {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
         "/health",
     )  # fmt: skip
     place = make_workspace(tmp_path, address)
-    done = place.train_quickly("EURUSD")
+    done = place.train_quickly()
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{address}/#/experiments/" in done.stdout
     assert place.versions("lightgbm-EURUSD") == ["1"]
@@ -38,6 +38,6 @@ def test_train_and_trade_through_a_server(
 @pytest.mark.postgres
 def test_train_straight_into_postgresql(tmp_path, make_workspace, new_postgres: str) -> None:
     place = make_workspace(tmp_path, new_postgres)
-    done = place.train_quickly("EURUSD")
+    done = place.train_quickly()
     assert done.returncode == 0, done.stdout + done.stderr
     assert place.versions("lightgbm-EURUSD") == ["1"]

@@ -77,7 +77,16 @@ def test_the_model_consists_of_the_named_files_and_no_pickle(trained) -> None:
 
 def test_the_output_ends_with_versions_and_the_next_steps(workspace) -> None:
     done = workspace.train(
-        "--symbols", "GOOGL", "--interval", "1d", "--source", "sample", "--wf-splits", "2"
+        "--symbols",
+        "GOOGL",
+        "--interval",
+        "1d",
+        "--source",
+        "sample",
+        "--n-splits",
+        "2",
+        "--wf-splits",
+        "2",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lightgbm-GOOGL" in done.stdout
@@ -88,11 +97,11 @@ def test_the_output_ends_with_versions_and_the_next_steps(workspace) -> None:
     assert "2018-08-29" in traded.stdout
 
 
-def test_facts_json_counts_dropped_rows_by_reason(trained) -> None:
+def test_facts_json_counts_dropped_rows_by_reason(trained, tmp_path) -> None:
     (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
     facts = json.loads(
         Path(
-            trained.client.download_artifacts(child.info.run_id, "facts.json", str(trained.folder))
+            trained.client.download_artifacts(child.info.run_id, "facts.json", str(tmp_path))
         ).read_text()
     )["data"]
     assert facts["rows"] + sum(facts["dropped"].values()) == facts["bars"] == 6225
