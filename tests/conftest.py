@@ -100,10 +100,10 @@ def new_postgres(postgres: str) -> str:
     return _new_database(postgres, f"new_{uuid4().hex}")
 
 
-@pytest.fixture
-def copied_postgres(postgres: str, empty_postgres: str) -> str:
-    """URL of a new PostgreSQL database, with MLflow's tables."""
-    return _new_database(postgres, f"test_{uuid4().hex}", template="empty")
+@pytest.fixture(scope="session")
+def copy_postgres(postgres: str, empty_postgres: str) -> Callable[[], str]:
+    """``copy_postgres()``: URL of a new PostgreSQL database, with MLflow's tables."""
+    return lambda: _new_database(postgres, f"test_{uuid4().hex}", template="empty")
 
 
 def _new_database(postgres: str, name: str, template: str = "template0") -> str:
@@ -135,10 +135,10 @@ def registry_store(
 
 @pytest.fixture
 def postgres_store(
-    tmp_path: Path, copied_postgres: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, copy_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RegistryStore]:
     """The same on a fresh PostgreSQL database."""
     from tests.registry_store import opened
 
-    with opened(tmp_path, copied_postgres, monkeypatch) as store:
+    with opened(tmp_path, copy_postgres(), monkeypatch) as store:
         yield store

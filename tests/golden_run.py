@@ -6,6 +6,8 @@ to change them writes it again and says why in its commit:
 
     python -m tests.golden_run
 
+It was written with two workers and both caches; the test trains with one worker and without caches.
+
 Files are equal bit for bit only within one environment: equal library versions on one kind of
 processor. Elsewhere the names must be equal and the values close.
 """
@@ -44,7 +46,9 @@ FILES = (
     "evidence.json", "manifest.json",
 )  # fmt: skip
 #: Parameters and tags of a run that differ from run to run.
-_VARYING_PARAMS = ("cache_folder", "fit_cache_folder", "source")
+_VARYING_PARAMS = (
+    "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "source",
+)  # fmt: skip
 _VARYING_TAGS = ("run_id",)
 _LIBRARIES = (
     "arch", "lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "stable-baselines3", "TA-Lib",

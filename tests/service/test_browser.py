@@ -1,10 +1,9 @@
-"""The links that commands print, opened in a real browser: what MLflow's UI makes of our runs."""
+"""MLflow's server on PostgreSQL: commands work through it, and a real browser opens their links."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from scripts.browser import PATIENCE_MS, close_assistant, find_chromium, open_browser
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -40,18 +39,16 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(
-    trained: Any,
     tmp_path_factory: pytest.TempPathFactory,
     make_workspace: Any,
     serve: Callable[..., str],
+    copy_postgres: Callable[[], str],
 ) -> Site:
-    # A copy: other tests rely on `trained` holding one candidate.
     folder = tmp_path_factory.mktemp("site")
-    shutil.copy(trained.folder / "mlflow.db", folder)
     tools = Path(sys.executable).parent
     address = serve(
         [
-            str(tools / "mlflow"), "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+            str(tools / "mlflow"), "server", "--backend-store-uri", copy_postgres(),
             "--artifacts-destination", str(folder / "artifacts"), "--workers", "1",
         ],
         {
@@ -62,11 +59,9 @@ def site(
         "/health",
     )  # fmt: skip
     place = make_workspace(folder, address)
-    trained_again = place.train(
-        "--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "2",
-        "--horizon", "3", "--fee-bps", "0", "--slippage-bps", "0",
-        "--seed", "7", "--param", "lightgbm.num_leaves=7",
-    )  # fmt: skip
+    trained = place.train_quickly()
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    trained_again = place.train_quickly("--seed", "7", "--param", "lightgbm.num_leaves=7")
     assert trained_again.returncode == 0, trained_again.stdout + trained_again.stderr
     place.client.set_registered_model_alias("lightgbm-EURUSD", "champion", "2")
     experiment = place.client.get_experiment_by_name("barwright").experiment_id
@@ -118,6 +113,15 @@ def chart(page: Page, metric: str) -> Locator:
 
 def row_of(page: Page, name: str) -> Locator:
     return page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))
+
+
+def test_versions_that_were_trained_through_the_server_trade_through_it(site: Site) -> None:
+    assert site.train_link.startswith(f"{site.address}/#/experiments/")
+    assert site.place.versions("lightgbm-EURUSD") == ["1", "2"]
+    uri = "models:/lightgbm-EURUSD@latest"
+    traded = site.place.trade("--model", uri, "--source", "sample")
+    assert traded.returncode == 0, traded.stderr
+    assert "version 2" in traded.stdout
 
 
 def test_the_link_of_train_lists_every_candidate_and_draws_their_metrics(
