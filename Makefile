@@ -38,7 +38,7 @@ DEVELOPED = $(VENV)/.installed-dev
 help:
 	@echo "make train        train SYMBOLS ($(SYMBOLS)) with MODELS ($(MODELS)) from SOURCE ($(SOURCE)), INTERVAL ($(INTERVAL))"
 	@echo "make test         run all tests; PYTEST_ARGS are passed to pytest"
-	@echo "make quick        run the tests that need no server, no store and no command"
+	@echo "make quick        run the quick tests: no server, no MLflow store, no whole command, nothing slow"
 	@echo "make check        run the steps of CI: format, lint, types, imports, environment files, tests"
 	@echo "make bench        run the benchmarks; BENCH_ARGS are passed to them"
 	@echo "make ui           start the MLflow UI at http://127.0.0.1:$(UI_PORT), on $(MLFLOW_TRACKING_URI)"
@@ -71,7 +71,7 @@ train: $(INSTALLED)
 test: $(DEVELOPED)
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
-# Tests that need a server, a browser, an MLflow store or a whole command are left out.
+# Tests that need a server, a browser, an MLflow store or a whole command, and slow ones, are left out.
 quick: $(DEVELOPED)
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not server and not slow" $(QUICK_ARGS)
 

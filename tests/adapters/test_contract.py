@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,12 @@ each_task = pytest.mark.parametrize("task", TASKS)
 
 def make(name: str, task: Task = "classification", *, seed: int = 42) -> ModelAdapter:
     return adapters.find(name)(task=task, seed=seed, params=QUICK.get(name))
+
+
+@cache
+def fitted(name: str) -> ModelAdapter:
+    """A model for tests that only read it."""
+    return make(name).fit(rows())
 
 
 def rows(n: int = 300, *, task: Task = "classification", seed: int = 0, sign: float = 1.0) -> Batch:
@@ -107,6 +114,7 @@ for folder in map(Path, sys.argv[2:]):
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_scores_and_refits_bit_for_bit(name: str, tmp_path: Path) -> None:
     folders = [tmp_path / task for task in TASKS]
     models = {}
@@ -144,7 +152,7 @@ def test_two_fits_are_equal_bytes(name: str, task: Task, tmp_path: Path) -> None
 
 
 def test_the_score_of_a_row_does_not_depend_on_the_other_rows(name: str) -> None:
-    model, X = make(name).fit(rows()), rows(60, seed=4).X
+    model, X = fitted(name), rows(60, seed=4).X
     whole = model.predict(X)
     single = [model.predict(X[max(0, i - model.lookback + 1) : i + 1])[-1] for i in range(len(X))]
     np.testing.assert_allclose(single, whole, rtol=0, atol=1e-6)
@@ -152,7 +160,7 @@ def test_the_score_of_a_row_does_not_depend_on_the_other_rows(name: str) -> None
 
 
 def test_positions_are_accepted_and_a_window_never_crosses_a_jump(name: str) -> None:
-    model, X = make(name).fit(rows()), rows(60, seed=4).X
+    model, X = fitted(name), rows(60, seed=4).X
     position = np.arange(60) + 1_000
     np.testing.assert_array_equal(model.predict(X, position), model.predict(X))
     position[30:] += 5
@@ -170,7 +178,7 @@ def test_rows_that_are_not_finite_are_refused(name: str, value: float) -> None:
     with pytest.raises(AdapterError, match="`X` must be finite"):
         make(name).fit(good, with_value(good, "X", value))
     with pytest.raises(AdapterError, match="`X` must be finite"):
-        make(name).fit(good).predict(with_value(good, "X", value).X)
+        fitted(name).predict(with_value(good, "X", value).X)
 
 
 @pytest.mark.parametrize("field", ["y", "weight"])
@@ -194,7 +202,7 @@ def test_arrays_of_different_length_are_refused(name: str, field: str) -> None:
 
 
 def test_other_columns_are_refused(name: str) -> None:
-    model, X = make(name).fit(rows()), rows(20).X
+    model, X = fitted(name), rows(20).X
     for other in (X[:, :-1], np.hstack([X, X[:, :1]])):
         with pytest.raises(AdapterError, match=f"the {COLUMNS} columns .*got {other.shape[1]}"):
             model.predict(other)
@@ -222,7 +230,7 @@ def test_an_empty_batch_is_refused_for_a_fit_and_gets_no_scores(name: str) -> No
     for train, valid in ((empty, None), (rows(), empty)):
         with pytest.raises(AdapterError, match="there are no rows to fit on"):
             make(name).fit(train, valid)
-    assert make(name).fit(rows()).predict(empty.X).shape == (0,)
+    assert fitted(name).predict(empty.X).shape == (0,)
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
@@ -343,7 +351,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()) + [Path(sys.argv[1]) / "missing"
 
 def test_a_damaged_file_is_refused_and_named(name: str, tmp_path: Path) -> None:
     """The files are loaded in another process: a parser that crashes would end pytest too."""
-    content = saved(make(name).fit(rows()), tmp_path / "model.bin")
+    content = saved(fitted(name), tmp_path / "model.bin")
     folder = tmp_path / "damaged"
     folder.mkdir()
     for share in (0.001, 0.01, 0.1, 0.5, 0.9, 0.95):

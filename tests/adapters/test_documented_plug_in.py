@@ -40,6 +40,7 @@ def run(installed: Path, *command: str, cwd: Path) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.slow
 def test_the_example_passes_the_contract_tests(installed: Path) -> None:
     suite = "tests/adapters/test_contract.py"
     done = run(installed, "-m", "pytest", suite, "-k", "logistic", "-q", "-p", "no:xdist", cwd=ROOT)
@@ -47,6 +48,7 @@ def test_the_example_passes_the_contract_tests(installed: Path) -> None:
     assert re.search(r"\b4\d passed", done.stdout), done.stdout
 
 
+@pytest.mark.slow
 def test_the_example_trains_and_its_requirements_name_its_distribution(
     installed: Path, tmp_path: Path
 ) -> None:

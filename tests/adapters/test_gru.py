@@ -27,6 +27,7 @@ def small(**more: object) -> GRUAdapter:
     return GRUAdapter(task="classification", params={**SMALL, **more})  # type: ignore[dict-item]
 
 
+@pytest.mark.slow
 def test_the_model_learns_from_rows_within_the_window_and_not_from_rows_before_it() -> None:
     for delay, learnable in ((3, True), (4, False)):
         model = small(max_epochs=12, lookback=4, chunk=4).fit(rows(1_500, 1, delay))
@@ -36,6 +37,7 @@ def test_the_model_learns_from_rows_within_the_window_and_not_from_rows_before_i
         assert (hit > 0.4) if learnable else (abs(hit) < 0.15), delay
 
 
+@pytest.mark.slow
 def test_scores_of_ten_thousand_bars_equal_the_scores_bar_by_bar() -> None:
     model = small(lookback=8, chunk=32).fit(rows(2_000), rows(400, 1))
     X = rows(10_000, 3).X

@@ -111,6 +111,7 @@ model.save(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_fit_uses_one_thread_whatever_the_environment_allows(tmp_path: Path) -> None:
     files = []
     for allowed in ("1", "4"):

@@ -116,6 +116,7 @@ def test_scoring_does_not_change_the_standardiser(with_signal: PPOAdapter) -> No
     assert all(bool((a == b).all()) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_high_costs_reduce_the_turnover() -> None:
     def turnover(cost: float) -> int:
         train, valid = (

@@ -47,6 +47,7 @@ def test_a_saved_pyfunc_decides_as_the_model(saved: Path, tmp_path: Path) -> Non
     assert served["timestamp"].tolist() == [t.isoformat() for t in own["timestamp"]]
 
 
+@pytest.mark.slow
 def test_all_code_that_serving_imports_is_shipped(saved: Path, tmp_path: Path) -> None:
     """The shipped code serves the model in a process that has no other copy of it."""
     flavor.save_model(saved, tmp_path / "mlflow", requirements=["lightgbm"])

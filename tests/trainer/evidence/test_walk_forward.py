@@ -103,6 +103,7 @@ QUICK_PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK_PARAMS)
 def test_no_shipped_model_sees_the_outcomes_of_the_block_that_it_scores(
     synthetic_sample: Any, make_procedure: Any, name: str

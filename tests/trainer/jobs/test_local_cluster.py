@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from trainer.config import TrainConfig
 from trainer.job import Job
 from trainer.jobs.local_cluster import WorkerPool
@@ -20,6 +22,7 @@ def config(folder: Path) -> TrainConfig:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_worker_runs_all_jobs_and_passes_on_why_they_fail(tmp_path: Path) -> None:
     (tmp_path / "bars").mkdir()
     jobs = [Job("AAA", "lightgbm"), Job("BBB", "lightgbm")]

@@ -178,6 +178,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_one_seed_gives_byte_identical_files_wherever_bars_and_cache_are(
     trained: TrainedModel, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def test_a_fit_that_is_read_has_all_results_of_the_fitted_one(name: str, tmp_pat
     assert stored.on_progress == progress.append
 
 
+@pytest.mark.slow
 def test_fits_are_read_in_another_process(tmp_path: Path) -> None:
     cache = FitCache(tmp_path / "fits")
     fitted = {name: cache.fetch(make(name), TRAIN, TAIL) for name in QUICK}
@@ -254,6 +255,7 @@ for name in ("lightgbm", "acme"):
 """
 
 
+@pytest.mark.slow
 def test_code_and_installed_versions_are_in_the_key(tmp_path: Path) -> None:
     """A copy of the packages and a plug-in beside them, changed one by one."""
     for room in ("adapters", "features", "trainer"):
@@ -457,6 +459,7 @@ def go(children: list[subprocess.Popen[str]]) -> list[int]:
     return [process.wait(60) for process in children if process.communicate(timeout=60)]
 
 
+@pytest.mark.slow
 def test_processes_with_one_key_leave_one_valid_entry(tmp_path: Path) -> None:
     rounds = 15
     assert go([child(tmp_path, rounds) for _ in range(2)]) == [0, 0]

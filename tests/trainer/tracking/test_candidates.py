@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from sqlalchemy import create_engine, text
 
 from trainer.errors import TrainerError
 from trainer.serving.contract import COMPARED_FIELDS
@@ -19,6 +19,8 @@ from trainer.tracking.candidates import (
     find_experiment,
 )
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(
     scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
@@ -26,14 +28,11 @@ from trainer.tracking.candidates import (
 def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a store with the content of `fill`."""
     if request.param == "sqlite":
-        address = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+        path = tmp_path_factory.mktemp("store") / "mlflow.db"
+        shutil.copy(request.getfixturevalue("empty_store"), path)
+        address = f"sqlite:///{path}"
     else:
-        server = request.getfixturevalue("postgres").rsplit("/", 1)[0]
-        engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text("create database candidates"))
-        engine.dispose()
-        address = f"{server}/candidates"
+        address = request.getfixturevalue("copy_postgres")()
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(address)
     fill(MlflowClient(address, address))
