@@ -25,7 +25,9 @@ COMMANDS = {
     "compare": Entry(
         "cli.compare:compare", "Rank the candidates of symbols, with their registered versions."
     ),
-    "history": Entry("cli.registry:history", "List every move of a model's aliases, oldest first."),
+    "history": Entry(
+        "cli.registry:history", "List what promote and rollback moved: aliases of a model."
+    ),
     "promote": Entry("cli.registry:promote", "Move an alias to a version that passes the gate."),
     "report": Entry(
         "cli.registry:report", "Write the report of a version: one HTML page with its evidence."

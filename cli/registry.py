@@ -51,9 +51,10 @@ tag rollback_of. Other aliases stay: `barwright promote` moves them.
 Exit status: 0 rolled back, 1 refused, 2 wrong usage.
 """
 
-_HISTORY_HELP = """List every move of a model's aliases, oldest first.
+_HISTORY_HELP = """List what promote and rollback moved: aliases of a model.
 
-NAME is a registered model, gru-BTCUSDT. A rollback is a move of @latest. The state of a move is
+NAME is a registered model, gru-BTCUSDT. A rollback is a move of @latest. A training that registers
+a newer version, and an alias that was set by other means, are not listed. The state of a move is
 done, lost (another command moved the alias first), interrupted (the command died and the alias did
 not move) or intended (the command died; the next one that moves the alias writes what happened).
 

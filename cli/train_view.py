@@ -175,7 +175,8 @@ def _explain(registration: Registration) -> list[str]:
             "not trade."
         )
     percentile = number_text(metrics.get("null_percentile"), ".0f", undefined="")
-    if percentile:
+    # A walk-forward that never traded equals the null runs that never traded.
+    if percentile and metrics["n_trades"] > 0:
         runs = len(trained.evidence.null_net_sharpe)
         lines.append(
             f"{name} beats {percentile} % of {runs} null runs, whose bars contain nothing to find."

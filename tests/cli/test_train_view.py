@@ -135,6 +135,10 @@ def test_null_runs_are_reported_if_there_were_any() -> None:
     text = printed(200, registration("gru", PROVEN, model))
     assert "gru-BTCUSDT beats 75 % of 4 null runs" in text
     assert "null runs" not in printed(200, registration("gru", PROVEN))
+    # A walk-forward without a trade equals the null runs without one: it beats nothing.
+    idle = Headline({**METRICS, "null_percentile": 50.0, "n_trades": 0.0})
+    text = printed(200, registration("gru", PROVEN, replace(model, headline=idle)))
+    assert "null runs" not in text
 
 
 def test_the_verdict_is_printed_with_its_own_reason() -> None:

@@ -16,7 +16,7 @@ def test_a_verified_version_is_registered_and_latest_points_to_it(trained) -> No
     assert bool(version.tags["status_reason"]) == (version.tags["status"] != "proven")
     assert "walk-forward" in version.description
     # Every criterion of the gate with its value, and the number of trials.
-    assert "Judged with 1 trials of this symbol in the experiment" in version.description
+    assert "Trials of this symbol in the experiment: 1." in version.description
     assert ">= 30" in version.description
 
 

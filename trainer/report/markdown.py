@@ -59,7 +59,7 @@ def _criteria(verdict: Verdict, trial_metrics: Mapping[str, float] | None) -> st
         for c in verdict.criteria
     )
     return (
-        f"Judged with {trial_metrics['trials']:.0f} trials of this symbol in the experiment:\n\n"
+        f"Trials of this symbol in the experiment: {trial_metrics['trials']:.0f}. Criteria:\n\n"
         f"| | criterion | value | rule |\n|---|---|---|---|\n{rows}\n"
     )
 

@@ -36,7 +36,7 @@ def test_it_begins_with_the_verdict_and_lists_every_criterion(verdict: Verdict, 
     assert text.startswith(start)
     assert "| **fails** | trades | 12 | >= 30 |" in text
     assert "| passes | log-loss | 0.69 | < 0.70 (base rate) |" in text
-    assert "Judged with 7 trials of this symbol" in text
+    assert "Trials of this symbol in the experiment: 7. Criteria:" in text
     assert "95 % confidence interval of the net Sharpe ratio" in text
     assert "10.00 to 11.00" in text
     assert "10 rows of 12 bars from a to b; dropped: 2 warmup." in text
@@ -45,7 +45,7 @@ def test_it_begins_with_the_verdict_and_lists_every_criterion(verdict: Verdict, 
 def test_without_the_metrics_of_the_trials_no_criterion_is_listed() -> None:
     text = describe(MODEL, Verdict.of("", []))
     assert text.startswith("**Unproven**: it trades, but its evidence is not gathered yet.")
-    assert "Judged with" not in text
+    assert "Criteria:" not in text
 
 
 def test_what_is_undefined_is_a_dash_and_an_undefined_interval_is_left_out() -> None:
