@@ -70,10 +70,19 @@ def trade(
             traceback.print_exception(error)
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    if as_json:
-        click.echo(json.dumps(decisions.to_json()))
-    else:
-        _print_table(decisions)
+    try:
+        if as_json:
+            click.echo(json.dumps(decisions.to_json()))
+        else:
+            _print_table(decisions)
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader such as `head` ended; click exits quietly
+        raise
+    except OSError as error:
+        # Python flushes the output once more at its end, which would print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"Error: the output cannot be written: {error.strerror}; give another", err=True)
+        sys.exit(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,11 +234,14 @@ def _check_expected(
 def _print_table(decisions: Decisions) -> None:
     """Print one row for each bar, and what the user must know about model and bars."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
-        title=f"{decisions.model} (version {decisions.version}), "
-        f"{decisions.symbol} {decisions.interval}",
+        title=escape(
+            f"{decisions.model} (version {decisions.version}), "
+            f"{decisions.symbol} {decisions.interval}"
+        ),
         title_justify="left",
     )
     for heading in ("bar opened (UTC)", "score", "probability", "position from next open"):
@@ -248,7 +260,8 @@ def _print_table(decisions: Decisions) -> None:
         console.print("nan: no decision, the features are undefined or span a gap; flat.")
     if decisions.status in ("flat", "unproven"):
         console.print(
-            f"[yellow]{decisions.status}[/yellow]: {decisions.status_reason} (status at training).",
+            f"[yellow]{decisions.status}[/yellow]: {escape(str(decisions.status_reason))} "
+            "(status at training).",
             highlight=False,
         )
     console.print(decisions.understood, highlight=False, markup=False)

@@ -187,7 +187,14 @@ def test_a_store_that_cannot_be_used_is_one_line(empty_workspace, kind: str) -> 
         assert "secret" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["compare --symbols EURUSD", "audit --source sample --rows 9"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compare --symbols EURUSD",
+        "audit --source sample --rows 9",
+        "trade --model models:/lightgbm-EURUSD@latest --source sample",
+    ],
+)
 def test_output_that_cannot_be_written_is_one_line(trained, command: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

@@ -95,6 +95,14 @@ def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:
     assert not proof.exists()
 
 
+def test_names_are_printed_as_they_are(trained, tmp_path) -> None:
+    """Square brackets in a path are not a style of the terminal."""
+    folder = trained.download(MODEL, tmp_path / "a[red]b[/blue]c")
+    done = trained.trade("--model", str(folder), "--source", "sample", COLUMNS="500")
+    assert done.returncode == 0, done.stderr
+    assert "a[red]b[/blue]c" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["model.bin", "features.json", "calibrator.json"])
 def test_an_altered_download_is_refused(trained, tmp_path, name: str) -> None:
     folder = trained.download(MODEL, tmp_path / "m")

@@ -150,6 +150,9 @@ class Evidence:
         """Read what `to_json` wrote; what was never written has its default."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in data.items() if name in known}
+        for name in ("rows", "periods_per_year"):
+            if name in values:
+                values[name] = number(values[name])
         for name, row in _TABLES.items():
             values[name] = tuple(row.from_json(entry) for entry in values.get(name, ()))
         for name in ("cpcv_net_sharpe", "null_net_sharpe"):

@@ -11,5 +11,15 @@ def plain(value: float) -> float | None:
 
 
 def number(value: float | None) -> float:
-    """Return a number that was read from JSON; NaN for null."""
-    return math.nan if value is None else value
+    """Return a number that was read from JSON; NaN for null.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a number nor null.
+    """
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float):
+        raise ValueError(f"expected a number or null, got {value!r:.40}")
+    return value

@@ -96,6 +96,9 @@ class MoveRecord(Move):
             record = cls(**{name: entry[name] for name in (f.name for f in fields(cls))})
         except (KeyError, TypeError, ValueError):
             return None
+        texts = (record.name, record.alias, record.to, record.who, record.reason, record.state)
+        if not all(isinstance(text, str) for text in (*texts, record.before or "")):
+            return None
         return record if record.to else replace(record, to=version)
 
 
@@ -277,7 +280,7 @@ def _read_object(text: str) -> dict[str, Any]:
     """Return the JSON object of a tag; empty for any other text."""
     try:
         entry = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return entry if isinstance(entry, dict) else {}
 

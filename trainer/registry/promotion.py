@@ -153,6 +153,11 @@ def _check_reason(force: bool, reason: str) -> None:
         raise UsageError(
             "`--force` overrules the gate and needs a `--reason`; say why in a few words"
         )
+    if not reason.isprintable():
+        raise UsageError(
+            f"`--reason` must be printable text on one line, got {reason!r:.60}; write it in the "
+            "encoding of your terminal"
+        )
     if len(reason) > _LONGEST_REASON:
         raise UsageError(
             f"`--reason` must be at most {_LONGEST_REASON:,} characters, got {len(reason):,}; "

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from barwright import BarwrightError
 from trainer.errors import TrainerError
 from trainer.evidence.evidence import Evidence
 from trainer.evidence.headline import Headline
@@ -14,7 +18,7 @@ from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict, judge
 from trainer.flavor import downloaded
 from trainer.report.page import Page
-from trainer.serving.manifest import EVIDENCE, MANIFEST_TAG, read_json
+from trainer.serving.manifest import DAMAGED, EVIDENCE, MANIFEST_TAG, read_json
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.costs import Terms
 from trainer.tracking.mlflow_runs import load_understood
@@ -70,7 +74,7 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
     digest = version.tags.get(MANIFEST_TAG)
     with downloaded(f"models:/{name}/{number}", manifest_sha256=digest) as folder:
         model = TradingModel.load(folder)
-        headline = Headline.from_json(read_json(folder / "metrics.json"))
+        metrics = read_json(folder / "metrics.json")
         # Models of format 1 have no such file.
         stored = read_json(folder / EVIDENCE) if (folder / EVIDENCE).is_file() else {}
     run_id = version.tags.get(RUN_ID) or version.run_id
@@ -79,7 +83,11 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
             f"version {number} of {name} holds no evidence: it was trained by an earlier version "
             "of barwright; train it again"
         )
-    evidence = Evidence.from_json(stored)
+    with _refuse_damage(name, number):
+        headline, evidence = Headline.from_json(metrics), Evidence.from_json(stored)
+        pd.Timestamp(evidence.last)  # `promote` needs it
+        if not evidence.periods_per_year > 0:
+            raise ValueError(f"periods_per_year must be > 0, got {evidence.periods_per_year}")
     record = load_record(run_id)
     if record is None or record.digest != evidence.record_digest:
         problem = "is gone" if record is None else "is not the one it was registered with"
@@ -99,6 +107,20 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
         experiment_id=run.info.experiment_id,
         source=run.data.params.get("source", ""),
     )
+
+
+@contextmanager
+def _refuse_damage(name: str, number: str) -> Iterator[None]:
+    """Raise `TrainerError` for an error that follows from damaged evidence."""
+    try:
+        yield
+    except BarwrightError:  # before its base class, ValueError
+        raise
+    except DAMAGED as error:
+        raise TrainerError(
+            f"the evidence of version {number} of {name} is damaged: "
+            f"{type(error).__name__}: {error}; train it again"
+        ) from error
 
 
 def trial_metrics(client: MlflowClient, version: LoadedVersion) -> dict[str, float]:
@@ -135,6 +157,12 @@ def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
         If there is no such version, or it holds no evidence.
     """
     version = load(client, locate(client, model_uri))
+    with _refuse_damage(version.name, version.number):
+        text = _report_text(client, version)
+    return f"{version.name}-{version.number}.html", text
+
+
+def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
     metrics = trial_metrics(client, version)
     criteria = judge({**version.headline.metrics, **metrics})
     verdict = Verdict.of(version.evidence.flat_because, criteria)
@@ -151,5 +179,4 @@ def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
 
     pngs = draw_figures(page, version.record.to_frame())
     about = {"version": f"{version.name} version {version.number}"}
-    text = candidate_report(page, pngs, verdict, metrics, about)
-    return f"{version.name}-{version.number}.html", text
+    return candidate_report(page, pngs, verdict, metrics, about)

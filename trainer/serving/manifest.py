@@ -17,6 +17,8 @@ from trainer.errors import TrainerError
 #: Largest difference of scores between machines (last bits of floating point). Positions must be
 #: equal.
 SCORE_TOLERANCE = 1e-6
+#: Errors of reading files with other values than were written; their digests may still be right.
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _FIRST_FILES = (
     "model.bin", "calibrator.json", "metrics.json", "features.json", "config_snapshot.json",
 )  # fmt: skip
@@ -126,7 +128,7 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text())
     except OSError as error:
         raise TrainerError(f"the model lacks {path.name}; download or train it again") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainerError(f"{path.name} of the model is damaged: {error}; train again") from error
     if not isinstance(data, dict):
         raise TrainerError(f"{path.name} of the model is damaged: no object; train again")

@@ -23,6 +23,7 @@ from trainer.errors import TrainerError
 from trainer.serving.calibrators import Calibrator, calibrator_from_json
 from trainer.serving.contract import Contract
 from trainer.serving.manifest import (
+    DAMAGED,
     EVIDENCE,
     FILES,
     FORMAT_VERSION,
@@ -37,9 +38,6 @@ from trainer.serving.manifest import (
     write_json,
 )
 from trainer.serving.threshold import Threshold
-
-#: Errors of reading files with other values than `save` writes; their digests may still be right.
-_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 #: Columns of `TradingModel.decide`.
 OUTPUT = ("timestamp", "score", "probability", "position")
@@ -224,7 +222,7 @@ class TradingModel:
             raise TrainerError(str(error)) from error
         except BarwrightError:  # before its base class, ValueError
             raise
-        except _DAMAGED as error:
+        except DAMAGED as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise TrainerError(f"the model's files are damaged ({reason}); train again") from error
 

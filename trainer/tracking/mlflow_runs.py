@@ -32,6 +32,7 @@ from trainer.evidence.verdict import Verdict
 from trainer.job import DataFacts, Job, JobResult, TrainedModel
 from trainer.processes import is_alive, process_identity
 from trainer.scratch import scratch_folder
+from trainer.serving.manifest import DAMAGED
 from trainer.tracking.ranking import compare_link
 from trainer.tracking.store import (
     STORE_ERRORS,
@@ -252,7 +253,7 @@ def load_understood(run_id: str) -> str:
     """Return how the bars of a run were read; empty if its file of facts is gone or damaged."""
     with (
         scratch_folder() as folder,
-        contextlib.suppress(*STORE_ERRORS, ValueError, TypeError, KeyError),
+        contextlib.suppress(*STORE_ERRORS, *DAMAGED),
     ):
         path = download_artifacts(run_id=run_id, artifact_path=_FACTS_FILE, dst_path=str(folder))
         return str(json.loads(Path(path).read_text())["data"]["understood"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -131,6 +132,9 @@ def exclusive_database(uri: str) -> Iterator[None]:
         return
     with Path(f"{path}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Files of a command that was killed here: whoever writes one holds the lock.
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}*"):
+            left.unlink()
         if not path.exists():
             # MLflow creates its tables over a second. A process that is killed meanwhile would
             # leave only a part of them.

@@ -177,7 +177,14 @@ def test_an_error_during_a_move_leaves_no_claim(client: Any) -> None:
 
 def test_tags_of_people_are_no_moves(client: Any) -> None:
     whole = {**asdict(Move(NAME, "champion", "1", None)), "state": "done"}
-    texts = ("by hand", "[1]", "7", '{"when": "2020"}', json.dumps({**whole, "when": "now"}))
+    wrong: tuple[dict[str, object], ...] = (
+        {"when": "now"},
+        {"who": None},
+        {"to": 1},
+        {"reason": [1]},
+    )
+    texts = ("by hand", "[1]", "7", "[" * 4_900, '{"when": "2020"}')
+    texts += tuple(json.dumps({**whole, **change}) for change in wrong)
     for text in texts:
         client.set_model_version_tag(NAME, "1", "move.champion.x", text)
         client.set_registered_model_tag(NAME, "moving.champion.x", text)

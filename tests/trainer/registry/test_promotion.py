@@ -210,6 +210,12 @@ def test_a_reason_has_a_greatest_length(registry_store: Any) -> None:
         promote(registry_store.client, registry_store.name, force=True, reason="x" * 1_001)
 
 
+def test_a_reason_is_printable_text(registry_store: Any) -> None:
+    for reason in ("caf\udce9", "two\nlines"):
+        with pytest.raises(UsageError, match="`--reason` must be printable text on one line, got"):
+            promote(registry_store.client, registry_store.name, force=True, reason=reason)
+
+
 def test_an_altered_walk_forward_is_refused(registry_store: Any) -> None:
     store = registry_store
     store.version(store.record(SKILL))

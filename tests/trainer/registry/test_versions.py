@@ -9,6 +9,7 @@ import pytest
 
 from trainer.errors import TrainerError
 from trainer.evidence.verdict import judge
+from trainer.registry.promotion import promote
 from trainer.registry.versions import load, report, trial_metrics
 from trainer.serving.manifest import MANIFEST_TAG
 from trainer.statistics.costs import Costs, Terms
@@ -57,6 +58,33 @@ def test_files_that_are_not_the_registered_ones_are_refused(registry_store: Any)
         path.unlink()
     with pytest.raises(TrainerError, match=r"\(run \w+\) is gone; restore"):
         load(client, find_version(client, name, "1"))
+
+
+def test_damaged_evidence_is_one_error_and_does_not_block_its_place(registry_store: Any) -> None:
+    """The digests are right: somebody registered other values."""
+    store = registry_store
+    record = store.record(0.25)
+    sound = {"record_digest": record.digest, "periods_per_year": 8_760.0, "last": "2022-05-01"}
+    damages: list[dict[str, Any]] = [
+        {"folds": 5}, {"importance": [1]}, {"last": "x"}, {"periods_per_year": "x"},
+        {"periods_per_year": -1}, {"rows": "x"}, {"cpcv_net_sharpe": ["x"]},
+        {"cost_stress": [{"multiple": "x"}]},
+    ]  # fmt: skip
+    for damage in damages:
+        store.version(record, evidence={**sound, **damage})
+        with pytest.raises(
+            TrainerError, match=r"evidence of version \d of .* is damaged: .*; train"
+        ):
+            load(store.client, find_version(store.client, store.name))
+    store.client.set_registered_model_alias(store.name, "champion", "1")
+    store.version(record)
+    forced = promote(store.client, store.name, force=True, reason="the old one is damaged")
+    assert forced.moved
+    assert "the evidence of version 1 of lightgbm-SYNTH is damaged" in forced.criteria[-1].why
+    # The report reads more than the gate.
+    store.version(record, evidence={**sound, "threshold": "x"})
+    with pytest.raises(TrainerError, match="is damaged: "):
+        report(store.client, f"models:/{store.name}@latest")
 
 
 def test_the_report_is_of_the_requested_version(registry_store: Any, candidate: Any) -> None:

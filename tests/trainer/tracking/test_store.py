@@ -102,6 +102,8 @@ def test_an_existing_store_is_opened(registry_store: Any) -> None:
 
 def test_a_new_database_is_created_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
+    for ending in ("", "-journal"):  # of a command that was killed
+        (tmp_path / f".mlflow.db.{'0a' * 16}{ending}").touch()
     with exclusive_database(f"sqlite:///{path}"):
         engine = create_engine(f"sqlite:///{path}")
         assert "registered_models" in inspect(engine).get_table_names()
