@@ -15,7 +15,10 @@ import pytest
 from features.sources import open_source
 from tests import golden_run
 from tests.golden_run import MODELS
+from trainer.config import TrainConfig
 from trainer.flavor import data_folder
+from trainer.job import Job
+from trainer.jobs.run_job import run_job
 
 LAST = 300
 DEEP = ("gru", "ppo")
@@ -52,6 +55,22 @@ def test_models_metrics_and_decisions_are_those_of_the_stored_run(every, traded)
     # Elsewhere, the last bits of a fit differ, and what follows from them.
     differ = golden_run.differences(golden, observed, tolerance=0.0 if equal else 0.05)
     assert not differ, "\n".join(differ[:20])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_same_seed_gives_the_same_bytes_in_another_process(every, model: str, tmp_path) -> None:
+    """A job in this process, with both caches: no worker, and other jobs before it."""
+    values = {name.removeprefix("--").replace("-", "_"): v for name, v in golden_run.TRAIN.items()}
+    folders = {"cache_folder": str(tmp_path / "c"), "fit_cache_folder": str(tmp_path / "f")}
+    config = TrainConfig.parse({**values, **folders})
+    result = run_job(Job("EURUSD", model), config, tmp_path / "job", lambda *_: None)
+    assert result.trained is not None, result.details
+    registered = data_folder(every.download(f"models:/{model}-EURUSD@latest"))
+    # The manifest has the digest of every other file.
+    for name in ("model.bin", "metrics.json", "manifest.json"):
+        here = (result.trained.folder / name).read_bytes()
+        assert here == (registered / name).read_bytes(), name
 
 
 FOREIGN = """
