@@ -67,7 +67,7 @@ setup: $(DEVELOPED)
 train: $(INSTALLED)
 	$(VENV)/bin/mlflow run . --env-manager local --experiment-name barwright \
 	  -P symbols="$(SYMBOLS)" -P models="$(MODELS)" -P source="$(SOURCE)" -P interval="$(INTERVAL)"
-	@echo "To type these commands: . $(VENV)/bin/activate"
+	@echo "Before you type these commands: . $(VENV)/bin/activate"
 
 test: $(DEVELOPED)
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)

@@ -26,7 +26,7 @@ COMMANDS = {
         "cli.compare:compare", "Rank the candidates of symbols, with their registered versions."
     ),
     "history": Entry(
-        "cli.registry:history", "List what promote and rollback moved: aliases of a model."
+        "cli.registry:history", "List the moves of a model's aliases by promote and rollback."
     ),
     "promote": Entry("cli.registry:promote", "Move an alias to a version that passes the gate."),
     "report": Entry(

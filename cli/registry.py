@@ -51,7 +51,7 @@ tag rollback_of. Other aliases stay: `barwright promote` moves them.
 Exit status: 0 rolled back, 1 refused, 2 wrong usage.
 """
 
-_HISTORY_HELP = """List what promote and rollback moved: aliases of a model.
+_HISTORY_HELP = """List the moves of a model's aliases by promote and rollback.
 
 NAME is a registered model, gru-BTCUSDT. A rollback is a move of @latest. A training that registers
 a newer version, and an alias that was set by other means, are not listed. The state of a move is

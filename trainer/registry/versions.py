@@ -68,7 +68,7 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
     Raises
     ------
     TrainerError
-        If it cannot be loaded, or its evidence is missing or not its own.
+        If it cannot be loaded, or its evidence is missing, damaged or not its own.
     """
     name, number = version.name, str(version.version)
     digest = version.tags.get(MANIFEST_TAG)
@@ -154,7 +154,7 @@ def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
     Raises
     ------
     TrainerError
-        If there is no such version, or it holds no evidence.
+        If there is no such version, or its evidence is missing or damaged.
     """
     version = load(client, locate(client, model_uri))
     with _refuse_damage(version.name, version.number):
