@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import traceback
@@ -16,7 +15,10 @@ from barwright import BarwrightError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
+    from features.bars import Bars
+    from features.sources import RawBars
     from trainer.serving.contract import Contract
     from trainer.serving.trading_model import TradingModel
     from trainer.tracking.model_uri import Resolved
@@ -28,6 +30,9 @@ executed. Its digests, format and golden decisions are checked before it may dec
 
 \b
   python trader.py --model models:/lightgbm-EURUSD@latest --source sample --last 5
+
+Only complete bars are decided, by the calendar of the model: a daily bar from the close of its
+session on. Each decision names its bar, and when it can be filled.
 """
 _POSITIONS = {-1: "short", 0: "flat", 1: "long"}
 
@@ -51,6 +56,12 @@ _POSITIONS = {-1: "short", 0: "flat", 1: "long"}
     type=click.IntRange(1, 1_000_000),
     help="Number of bars to decide, counted from the last one.",
 )
+@click.option(
+    "--at",
+    default="",
+    metavar="TIME",
+    help="Decide as if it were this time, for example 2024-07-03T17:05Z; the present by default.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 def trade(
@@ -59,12 +70,15 @@ def trade(
     symbol: str | None,
     interval: str | None,
     last: int,
+    at: str,
     as_json: bool,
     debug: bool,
 ) -> None:
     """Run the command; `_HELP` is its help text."""
     try:
-        decisions = decide(model_uri, source, last=last, symbol=symbol, interval=interval)
+        decisions = decide(
+            model_uri, source, last=last, symbol=symbol, interval=interval, now=_moment(at)
+        )
     except BarwrightError as error:
         if debug:
             traceback.print_exception(error)
@@ -95,35 +109,54 @@ class Decisions:
         Model URI as it was requested.
     version : str
         Version that decided.
-    symbol, interval : str
-        Symbol and length of the bars.
+    symbol, interval, calendar : str
+        Symbol and length of the bars, and the calendar by which they are read.
     status, status_reason : str or None
         Verdict on the version and its reason, as the registry stores them; None for a model that
         is not registered.
     understood : str
         How the source read the bars.
+    notices : tuple of str
+        What else users must know about model and bars, one sentence each.
     bars_late : int
-        Bars that have closed since the last decided one.
+        Scheduled bars that are complete, but missing after the last decided one.
+    open_bar : str or None
+        ISO time of the last bar if it is not complete, and so was left out.
     frame : pandas.DataFrame
-        timestamp (UTC bar OPEN time), score, probability, position; see `TradingModel.decide`.
+        timestamp (the time of the bar in the source, UTC), complete_at (when its session or its
+        length ends), fill_at (when the next scheduled bar opens; NaT if that is not known), score,
+        probability, position; see `TradingModel.decide`.
     """
 
     model: str
     version: str
     symbol: str
     interval: str
+    calendar: str
     status: str | None
     status_reason: str | None
     understood: str
+    notices: tuple[str, ...]
     bars_late: int
+    open_bar: str | None
     frame: pd.DataFrame
 
     def to_json(self) -> dict[str, Any]:
         """Return the decisions as JSON values; an undefined number is null."""
+        import pandas as pd
+
         from trainer.serving.manifest import decision_to_json
 
         facts = {name: value for name, value in vars(self).items() if name != "frame"}
-        return {**facts, "decisions": [*map(decision_to_json, self.frame.to_dict("records"))]}
+        decisions = [
+            {
+                **decision_to_json(row),
+                "complete_at": row["complete_at"].isoformat(),
+                "fill_at": None if row["fill_at"] is pd.NaT else row["fill_at"].isoformat(),
+            }
+            for row in self.frame.to_dict("records")
+        ]
+        return {**facts, "decisions": decisions}
 
 
 def decide(
@@ -133,6 +166,7 @@ def decide(
     last: int = 1,
     symbol: str | None = None,
     interval: str | None = None,
+    now: pd.Timestamp | None = None,
 ) -> Decisions:
     """Load a model and decide the last bars of a source.
 
@@ -146,6 +180,9 @@ def decide(
         Number of bars to decide.
     symbol, interval : str, optional
         Symbol and bar length that the caller expects; those of the model by default.
+    now : pandas.Timestamp, optional
+        The time, with a zone, at which the decisions are made; bars after it are left out. The
+        present by default.
 
     Raises
     ------
@@ -157,7 +194,6 @@ def decide(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import pandas as pd
 
-    from features.interval import Interval
     from features.sources import open_source
     from trainer.tracking.tag_names import STATUS, STATUS_REASON
 
@@ -165,20 +201,95 @@ def decide(
     contract = model.contract
     _check_expected(model_uri, contract, symbol, interval)
     raw = open_source(source).read(contract.symbol, contract.interval)
-    now = pd.Timestamp.now("UTC")
-    frame = model.decide(raw.frame, last=last, now=now)
-    step = pd.Timedelta(Interval.parse(contract.interval).ns)
+    frame, at = (raw.frame, pd.Timestamp.now("UTC")) if now is None else (_until(raw, now), now)
+    bars = model.needed_bars(frame, last, now=at)
+    decided = model.decide_bars(bars)
     return Decisions(
         model=model_uri,
         version=resolved.version,
         symbol=contract.symbol,
         interval=contract.interval,
+        calendar=bars.calendar,
         status=resolved.tags.get(STATUS),
         status_reason=resolved.tags.get(STATUS_REASON),
         understood=raw.understood,
-        bars_late=int((now - frame["timestamp"].iloc[-1]) / step) - 1,
-        frame=frame,
+        notices=_notices(model),
+        bars_late=_n_late(bars, at),
+        open_bar=None if bars.open_bar_ns < 0 else _utc(bars.open_bar_ns).isoformat(),
+        frame=_with_times(decided, bars),
     )
+
+
+def _moment(text: str) -> pd.Timestamp | None:
+    """Return the time that the option `--at` names; without an offset it is UTC."""
+    if not text:
+        return None
+    import pandas as pd
+
+    from features.errors import InputError
+
+    try:
+        moment = pd.Timestamp(text)
+        if pd.isna(moment):
+            raise ValueError(text)
+    except ValueError:
+        raise InputError(
+            f"`--at` must be a time, got {text!r}; write for example 2024-07-03T17:05Z"
+        ) from None
+    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+
+
+def _until(raw: RawBars, now: pd.Timestamp) -> pd.DataFrame:
+    """Return the bars that had begun at `now`; raise if there are none."""
+    from features.errors import InputError
+
+    frame = raw.frame[raw.frame["timestamp"] <= now]
+    if frame.empty:
+        raise InputError(
+            f"`--at` must be after the first bar, {raw.frame['timestamp'].iloc[0]:%Y-%m-%d %H:%M} "
+            f"UTC, got {now:%Y-%m-%d %H:%M} UTC; give a later time"
+        )
+    return frame
+
+
+def _n_late(bars: Bars, now: pd.Timestamp) -> int:
+    """Count the scheduled bars that are complete at `now`, but missing after the last one."""
+    from features.schedule import make_schedule
+
+    schedule = make_schedule(bars.schedule.spec, bars.interval, bars.time_ns, until_ns=now.value)
+    return schedule.n_late(int(bars.time_ns[-1]), now.value)
+
+
+def _with_times(decided: pd.DataFrame, bars: Bars) -> pd.DataFrame:
+    """Add to each decision when its bar is complete, and when the next scheduled bar opens."""
+    import numpy as np
+    import pandas as pd
+
+    time_ns = bars.time_ns[len(bars) - len(decided) :]
+    next_open = bars.schedule.next_open(time_ns)
+    next_open = np.where(next_open < 0, np.iinfo(np.int64).min, next_open)  # NaT
+    for place, (name, values) in enumerate(
+        (("complete_at", bars.schedule.closes(time_ns)), ("fill_at", next_open)), start=1
+    ):
+        decided.insert(place, name, pd.DatetimeIndex(values.view("datetime64[ns]"), tz="UTC"))
+    return decided
+
+
+def _notices(model: TradingModel) -> tuple[str, ...]:
+    """Return what users must know about a model of an earlier version."""
+    if model.former_calendar is None:
+        return ()
+    return (
+        f"This version was trained with the calendar {model.contract.calendar!r} of an earlier "
+        f"Barwright. Its bars are read by the sessions of {model.calendar}, which its golden bars "
+        "follow; train again to store the calendar.",
+    )
+
+
+def _utc(time_ns: int) -> pd.Timestamp:
+    import pandas as pd
+
+    return pd.Timestamp(time_ns, tz="UTC")
 
 
 def _load(model_uri: str) -> tuple[TradingModel, Resolved]:
@@ -235,6 +346,34 @@ def _print_table(decisions: Decisions) -> None:
     """Print one row for each bar, and what the user must know about model and bars."""
     from rich.console import Console
     from rich.markup import escape
+
+    console = Console()
+    console.print(_table(decisions))
+    if decisions.frame["score"].isna().any():
+        console.print("nan: no decision, the features are undefined or span a gap; flat.")
+    if decisions.status in ("flat", "unproven"):
+        console.print(
+            f"[yellow]{decisions.status}[/yellow]: {escape(str(decisions.status_reason))} "
+            "(status at training).",
+            highlight=False,
+        )
+    for line in (f"{decisions.understood}; calendar {decisions.calendar}", *decisions.notices):
+        console.print(line, highlight=False, markup=False)
+    if decisions.open_bar is not None:
+        console.print(f"The bar of {decisions.open_bar} is not complete yet: it is not decided.")
+    if decisions.bars_late > 0:
+        bars = "bar is" if decisions.bars_late == 1 else "bars are"
+        console.print(
+            f"[yellow]old bars[/yellow]: {decisions.bars_late:,} {bars} complete by the calendar, "
+            "but missing after the last of these; these decisions are history.",
+            highlight=False,
+        )
+
+
+def _table(decisions: Decisions) -> Table:
+    """Return the table of decisions, one row for each bar."""
+    import pandas as pd
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
@@ -244,32 +383,17 @@ def _print_table(decisions: Decisions) -> None:
         ),
         title_justify="left",
     )
-    for heading in ("bar opened (UTC)", "score", "probability", "position from next open"):
+    for heading in ("bar (UTC)", "score", "probability", "position", "from (UTC)"):
         table.add_column(heading, justify="right", no_wrap=True)
-    rows = decisions.frame.to_dict("records")
-    for row in rows:
+    for row in decisions.frame.to_dict("records"):
         table.add_row(
             f"{row['timestamp']:%Y-%m-%d %H:%M}",
             f"{row['score']:.4f}",
             f"{row['probability']:.4f}",
             _POSITIONS[row["position"]],
+            "not known" if row["fill_at"] is pd.NaT else f"{row['fill_at']:%Y-%m-%d %H:%M}",
         )
-    console = Console()
-    console.print(table)
-    if any(math.isnan(row["score"]) for row in rows):
-        console.print("nan: no decision, the features are undefined or span a gap; flat.")
-    if decisions.status in ("flat", "unproven"):
-        console.print(
-            f"[yellow]{decisions.status}[/yellow]: {escape(str(decisions.status_reason))} "
-            "(status at training).",
-            highlight=False,
-        )
-    console.print(decisions.understood, highlight=False, markup=False)
-    if decisions.bars_late > 0:
-        console.print(
-            f"[yellow]old bars[/yellow]: {decisions.bars_late:,} bar lengths have passed since the "
-            "last of them closed; these decisions are history."
-        )
+    return table
 
 
 if __name__ == "__main__":

@@ -272,7 +272,7 @@ def rewritten(bars: Bars, seed: int) -> Bars:
 def _joined(a: Bars, b: Bars) -> Bars:
     names = ("time_ns", *PRICES, "volume", "missing")
     arrays = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in names}
-    return Bars(a.symbol, a.interval, a.calendar, **arrays)
+    return Bars(a.symbol, a.schedule, **arrays, notes=a.notes, open_bar_ns=a.open_bar_ns)
 
 
 def _spread(first: int, last: int, count: int) -> _IntArray:

@@ -10,27 +10,27 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.errors import InputError
-from features.interval import (
-    CALENDARS,
-    Calendar,
-    Interval,
-    infer_calendar,
-    missing_bars,
-    off_grid,
+from features.bar_checks import (
+    check_grid,
+    check_jumps,
+    check_order,
+    check_values,
+    describe_time,
+    floats,
+    utc_nanoseconds,
 )
+from features.calendars import DAY_NS, CalendarSpec
+from features.errors import InputError
+from features.inference import choose_calendar
+from features.interval import Interval
+from features.schedule import Schedule, make_schedule, periods_per_year
 
 FloatArray = npt.NDArray[np.float64]
 
 PRICES = ("open", "high", "low", "close")
 COLUMNS = ("timestamp", *PRICES, "volume")
-
-_DAY_NS = 86_400 * 10**9
-_WEEK_NS = 7 * _DAY_NS
-#: Absolute log price ratio of one bar above which a split is suspected. A 3-for-2 split gives
-#: 0.405, so a price that moves the other way on the same day is covered, too. The largest hourly
-#: close move of BTC, ETH and SOL is 0.27.
-JUMP_BOUND = 0.35
+#: Share of bars outside the sessions above which the bars are not those of a named calendar.
+_FOREIGN = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,23 +41,25 @@ class Bars:
     ----------
     symbol : str
         Name of the instrument.
-    interval : Interval
-        Bar length.
-    calendar : {"24/7", "24/5", "equity"}
-        Trading calendar.
+    schedule : Schedule
+        The bars that the calendar schedules around these.
     time_ns : int64 array of shape (n,)
-        Bar OPEN times, nanoseconds since 1970 UTC, strictly increasing.
+        Bar OPEN times, nanoseconds since 1970 UTC, strictly increasing; of daily bars the times
+        with which they are stamped.
     open, high, low, close : float64 arrays of shape (n,)
         Finite, positive, ``low <= min(open, close)`` and ``high >= max(open, close)``.
     volume : float64 array of shape (n,)
         Finite, not negative.
     missing : int64 array of shape (n,)
-        Bars missing right before each bar; scheduled closures do not count.
+        Scheduled bars missing right before each bar.
+    notes : tuple of str
+        What was inferred, left out or accepted, as sentences for users.
+    open_bar_ns : int
+        Time of the last bar if it was still open and is left out, else -1.
     """
 
     symbol: str
-    interval: Interval
-    calendar: Calendar
+    schedule: Schedule
     time_ns: npt.NDArray[np.int64]
     open: FloatArray
     high: FloatArray
@@ -65,9 +67,21 @@ class Bars:
     close: FloatArray
     volume: FloatArray
     missing: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+    open_bar_ns: int = -1
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+    @property
+    def interval(self) -> Interval:
+        """Return the bar length."""
+        return self.schedule.interval
+
+    @property
+    def calendar(self) -> str:
+        """Return the calendar with its hours: ``24/7``, ``XNYS``, ``XNYS@04:00-20:00``."""
+        return str(self.schedule.spec)
 
     @property
     def timestamps(self) -> pd.DatetimeIndex:
@@ -75,9 +89,20 @@ class Bars:
         return pd.DatetimeIndex(self.time_ns.view("datetime64[ns]"), tz="UTC", name="timestamp")
 
     @property
+    def feature_time_ns(self) -> npt.NDArray[np.int64]:
+        """Return the times that features read, shape (n,): of daily bars midnight of their date.
+
+        So the same daily bars give the same features, whether they are stamped at the open, at the
+        close or with a date.
+        """
+        if not self.schedule.daily:
+            return self.time_ns
+        return self.schedule.keys(self.time_ns) * DAY_NS
+
+    @cached_property
     def periods_per_year(self) -> float:
-        """Return the number of bars in one trading year of this calendar."""
-        return self.interval.periods_per_year(self.calendar)
+        """Return the number of bars in a year of 365 days (`features.schedule`)."""
+        return periods_per_year(self.schedule, self.time_ns)
 
     @cached_property
     def digest(self) -> str:
@@ -85,6 +110,8 @@ class Bars:
         sha = hashlib.sha256(f"{self.symbol}|{self.interval.text}|{self.calendar}".encode())
         for name in ("time_ns", *PRICES, "volume"):
             sha.update(np.ascontiguousarray(getattr(self, name)).data)
+        if self.schedule.daily:
+            sha.update(np.ascontiguousarray(self.feature_time_ns).data)
         return sha.hexdigest()
 
     def segment_start(self, max_gap_bars: int) -> npt.NDArray[np.int64]:
@@ -102,8 +129,11 @@ class Bars:
     def slice(self, start: int, stop: int) -> Bars:
         """Return the bars of indices ``start`` to ``stop - 1``; their arrays are views."""
         cut = slice(start, stop)
-        arrays = {name: getattr(self, name)[cut] for name in ("time_ns", *PRICES, "volume")}
-        return Bars(self.symbol, self.interval, self.calendar, **arrays, missing=self.missing[cut])
+        names = ("time_ns", *PRICES, "volume", "missing")
+        arrays = {name: getattr(self, name)[cut] for name in names}
+        return Bars(
+            self.symbol, self.schedule, **arrays, notes=self.notes, open_bar_ns=self.open_bar_ns
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return columns timestamp (UTC), open, high, low, close, volume, with one row per bar."""
@@ -116,7 +146,7 @@ def validate_bars(
     *,
     symbol: str,
     interval: Interval,
-    calendar: str = "auto",
+    calendar: str | CalendarSpec = "auto",
     allow_jumps: bool = False,
     now: pd.Timestamp | None = None,
 ) -> Bars:
@@ -126,17 +156,21 @@ def validate_bars(
     ----------
     frame : pandas.DataFrame
         Columns timestamp, open, high, low, close, volume; others are ignored. Timestamps are
-        bar OPEN times: UTC-aware, or naive and then read as UTC. Rows are not sorted or filled.
+        bar OPEN times: UTC-aware, or naive and then read as UTC. Daily bars may be stamped at the
+        open or the close of their session, at local midnight or with a date. Rows are not sorted
+        or filled.
     symbol : str
         Used in messages and in the digest.
     interval : Interval
         Length that the bars must have.
-    calendar : str, default "auto"
-        ``24/7``, ``24/5``, ``equity``, or ``auto`` to infer it from the bars.
+    calendar : str or CalendarSpec, default "auto"
+        ``auto`` to infer it from the bars; ``24/7``, ``24/5`` or an exchange such as ``XNYS``,
+        whose hours are then inferred; ``XNYS@regular`` or ``XNYS@04:00-20:00``, or a
+        `CalendarSpec`, for given hours.
     allow_jumps : bool, default False
         Accept one-bar moves of more than a factor 1.42 (`JUMP_BOUND`), which look like splits.
     now : pandas.Timestamp, optional
-        If given, a last bar that is still open at this time is left out, and times further in
+        If given, a last bar that is not complete at this time is left out, and times further in
         the future are an error.
 
     Returns
@@ -147,8 +181,8 @@ def validate_bars(
     ------
     InputError
         On a missing column, no rows, NaN or infinite values, unsorted, duplicate or future
-        times, prices that are not positive or break ``low <= open, close <= high``, an interval
-        other than the given one, or a suspected split.
+        times, prices that are not positive or break ``low <= open, close <= high`` by more than
+        rounding, an interval or a calendar other than the given one, or a suspected split.
     """
     absent = [name for name in COLUMNS if name not in frame.columns]
     if absent:
@@ -158,149 +192,70 @@ def validate_bars(
         )
     if not len(frame):
         raise InputError(f"bars of {symbol} are empty; give a series with at least one bar")
-    time_ns = _utc_nanoseconds(frame["timestamp"], symbol)
-    values = {name: _floats(frame[name], symbol, name) for name in (*PRICES, "volume")}
-    if now is not None and time_ns[-1] + interval.ns > now.value:
-        time_ns = time_ns[:-1]
-        values = {name: array[:-1] for name, array in values.items()}
-        if not len(time_ns):
-            raise InputError(
-                f"bars of {symbol} are one bar only, which is still open; wait until it closes"
-            )
-        if time_ns[-1] + interval.ns > now.value:
-            raise InputError(
-                f"times of {symbol} must not lie in the future: the bar of "
-                f"{_describe_time(time_ns, len(time_ns) - 1)} is still open, but it is not the "
-                "last one; give times in UTC, or with their offset"
-            )
-    _check_order(time_ns, symbol, interval)
-    _check_values(time_ns, values, symbol)
+    time_ns = utc_nanoseconds(frame["timestamp"], symbol)
+    values = {name: floats(frame[name], symbol, name) for name in (*PRICES, "volume")}
+    check_order(time_ns, symbol, interval)
+    schedule, notes = _schedule(time_ns, symbol, interval, calendar)
+    n_closed = _n_closed(schedule, time_ns, symbol, now)
+    open_bar_ns = int(time_ns[n_closed]) if n_closed < len(time_ns) else -1
+    time_ns = time_ns[:n_closed]
+    values = {name: array[:n_closed] for name, array in values.items()}
+    check_grid(schedule, time_ns, symbol)
+    values, rounded = check_values(time_ns, values, symbol)
     if not allow_jumps:
-        _check_jumps(time_ns, values["open"], values["close"], symbol)
-    chosen = infer_calendar(time_ns, interval) if calendar == "auto" else _as_calendar(calendar)
-    missing = missing_bars(time_ns, interval, chosen)
-    return Bars(symbol, interval, chosen, time_ns, **values, missing=missing)
+        check_jumps(time_ns, values["open"], values["close"], symbol)
+    return Bars(
+        symbol,
+        schedule,
+        time_ns,
+        **values,
+        missing=schedule.missing(time_ns),
+        notes=(*notes, *rounded),
+        open_bar_ns=open_bar_ns,
+    )
 
 
-def _as_calendar(text: str) -> Calendar:
-    for calendar in CALENDARS:
-        if text == calendar:
-            return calendar
-    raise InputError(f"`calendar` must be auto, {', '.join(CALENDARS)}, got {text!r}")
-
-
-def _utc_nanoseconds(column: pd.Series, symbol: str) -> npt.NDArray[np.int64]:
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        # The unit of the column is kept: nanoseconds cannot represent every year and would wrap.
-        return _as_nanoseconds(column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(), symbol)
-    if column.dtype.kind in "iufb":
+def _schedule(
+    time_ns: npt.NDArray[np.int64], symbol: str, interval: Interval, calendar: str | CalendarSpec
+) -> tuple[Schedule, tuple[str, ...]]:
+    """Return the schedule of a calendar, and what users must know about it."""
+    if isinstance(calendar, CalendarSpec):
+        return make_schedule(calendar, interval, time_ns), ()
+    chosen = choose_calendar(calendar, time_ns, interval)
+    schedule = make_schedule(chosen.spec, interval, time_ns)
+    if interval.ns > DAY_NS:
+        return schedule, (chosen.reason,)
+    outside = np.flatnonzero(~schedule.place(time_ns).scheduled)
+    if not len(outside):
+        return schedule, (chosen.reason,)
+    first = describe_time(time_ns, int(outside[0]))
+    if len(outside) > _FOREIGN * len(time_ns):
         raise InputError(
-            f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, got the number "
-            f"{column.iloc[0]!r}; convert it, or read the file through a source"
+            f"bars of {symbol} are not bars of the calendar {chosen.spec}: {len(outside):,} of "
+            f"{len(time_ns):,} lie outside its sessions, the first one {first}; give "
+            "--calendar auto, 24/7 or the exchange of the bars"
         )
-    if column.dtype.kind != "M":
-        try:
-            column = pd.to_datetime(column, utc=True, format="ISO8601").dt.tz_localize(None)
-        except (ValueError, TypeError) as error:
-            raise InputError(
-                f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, "
-                f"got {column.iloc[0]!r}; convert it, or read the file through a source"
-            ) from error
-    return _as_nanoseconds(column.to_numpy(), symbol)
+    note = f"{len(outside):,} bars outside the sessions of {chosen.spec}, the first one {first}"
+    return schedule, (chosen.reason, note)
 
 
-def _as_nanoseconds(values: npt.NDArray[np.datetime64], symbol: str) -> npt.NDArray[np.int64]:
-    """Return times as nanoseconds; raise if one is missing or out of the range of nanoseconds."""
-    if np.isnat(values).any():
-        row = int(np.flatnonzero(np.isnat(values))[0])
-        raise InputError(f"`timestamp` of {symbol} is missing in row {row}; remove or repair it")
-    exact = values.astype("datetime64[ns]")
-    if (exact.astype(values.dtype) != values).any():
-        raise InputError(f"`timestamp` of {symbol} must lie between 1678 and 2262; repair it")
-    return exact.view(np.int64)
-
-
-def _floats(column: pd.Series, symbol: str, name: str) -> FloatArray:
-    if column.dtype == np.float64:
-        return np.ascontiguousarray(column.to_numpy())
-    try:
-        return np.ascontiguousarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"`{name}` of {symbol} must be numbers; {error}") from error
-
-
-def _describe_time(time_ns: npt.NDArray[np.int64], row: int) -> str:
-    return f"{pd.Timestamp(int(time_ns[row]), tz='UTC'):%Y-%m-%d %H:%M} UTC (row {row})"
-
-
-def _check_order(time_ns: npt.NDArray[np.int64], symbol: str, interval: Interval) -> None:
-    step = np.diff(time_ns)
-    if (step <= 0).any():
-        row = int(np.flatnonzero(step <= 0)[0]) + 1
-        problem = "duplicate" if step[row - 1] == 0 else "earlier than the one before it"
+def _n_closed(
+    schedule: Schedule, time_ns: npt.NDArray[np.int64], symbol: str, now: pd.Timestamp | None
+) -> int:
+    """Return how many bars are complete at `now`; raise unless all or all but the last are."""
+    if now is None:
+        return len(time_ns)
+    is_open = schedule.closes(time_ns[-2:]) > now.value
+    if not is_open[-1]:
+        return len(time_ns)
+    if len(time_ns) == 1:
         raise InputError(
-            f"times of {symbol} must be strictly increasing: {_describe_time(time_ns, row)} is "
-            f"{problem}; sort the bars and remove duplicates"
+            f"bars of {symbol} are one bar only, which is still open; wait until it closes"
         )
-    # A weekly bar opens on the first trading day: a holiday moves it by up to three days.
-    weekly = interval.ns >= _WEEK_NS
-    wrong = step < interval.ns - 3 * _DAY_NS if weekly else off_grid(time_ns, interval)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0]) + 1
+    if is_open[0]:
         raise InputError(
-            f"bars of {symbol} are not {interval.text} bars: {_describe_time(time_ns, row)} comes "
-            f"{pd.Timedelta(int(step[row - 1]))} after the bar before it; "
-            "give the interval of the data"
+            f"times of {symbol} must not lie in the future: the bar of "
+            f"{describe_time(time_ns, len(time_ns) - 2)} is still open, but it is not the "
+            "last one; give times in UTC, or with their offset"
         )
-    if len(step) and step.min() > interval.ns and not weekly:
-        raise InputError(
-            f"bars of {symbol} are not {interval.text} bars: the shortest step between two bars "
-            f"is {pd.Timedelta(int(step.min()))}; give the interval of the data"
-        )
-
-
-def _check_values(
-    time_ns: npt.NDArray[np.int64], values: dict[str, FloatArray], symbol: str
-) -> None:
-    for name, array in values.items():
-        bad = ~np.isfinite(array) | (array < 0 if name == "volume" else array <= 0)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            rule = "finite and not negative" if name == "volume" else "finite and positive"
-            raise InputError(
-                f"`{name}` of {symbol} must be {rule}, got {array[row]:g} at "
-                f"{_describe_time(time_ns, row)}; remove or repair the bar"
-            )
-    body_top = np.maximum(values["open"], values["close"])
-    body_bottom = np.minimum(values["open"], values["close"])
-    for name, bad, rule in (
-        ("high", values["high"] < body_top, "high >= max(open, close)"),
-        ("low", values["low"] > body_bottom, "low <= min(open, close)"),
-    ):
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise InputError(
-                f"`{name}` of {symbol} breaks {rule} at {_describe_time(time_ns, row)}: open "
-                f"{values['open'][row]:g}, high {values['high'][row]:g}, low "
-                f"{values['low'][row]:g}, close {values['close'][row]:g}; repair the bar"
-            )
-
-
-def _check_jumps(
-    time_ns: npt.NDArray[np.int64], open_: FloatArray, close: FloatArray, symbol: str
-) -> None:
-    # A split moves both the open and the close; one bad tick at the open moves the open only.
-    previous = close[:-1]
-    ratio = np.log(np.stack([open_[1:] / previous, close[1:] / previous]))
-    jumps = np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
-    if len(jumps):
-        listed = ", ".join(
-            f"{pd.Timestamp(int(time_ns[row])):%Y-%m-%d} ({close[row] / close[row - 1] - 1:+.0%})"
-            for row in jumps[:8]
-        )
-        more = f" and {len(jumps) - 8} more" if len(jumps) > 8 else ""
-        raise InputError(
-            f"bars of {symbol} jump by more than a factor {np.exp(JUMP_BOUND):.2f} within one "
-            f"bar, as unadjusted splits do: {listed}{more}; adjust the prices, or pass "
-            "--allow-jumps on if the moves are real"
-        )
+    return len(time_ns) - 1

@@ -47,7 +47,7 @@ class DatasetMeta:
     signature : FeatureSignature
         Signature of the features.
     periods_per_year : float
-        Number of bars in a trading year.
+        Number of bars in a year of 365 days, by the sessions in the span of the bars.
     dropped : dict of str to int
         Number of rows left out, by reason.
     gaps : dict of str to int
@@ -120,7 +120,7 @@ class DatasetBuilder:
     max_gap_bars : int
         A row is dropped if its features or its label span a gap of more missing bars than this.
     calendar : str
-        ``auto``, ``24/7``, ``24/5`` or ``equity``.
+        ``auto``, ``24/7``, ``24/5`` or an exchange such as ``XNYS`` (`validate_bars`).
     allow_jumps : bool
         Whether moves that look like unadjusted splits are accepted.
     """
@@ -191,7 +191,7 @@ class DatasetBuilder:
         bars : Bars
             The validated bars.
         understood : str
-            How the source was read, as a sentence for users.
+            How the source was read, and which calendar the bars follow, as sentences for users.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class DatasetBuilder:
             allow_jumps=self.allow_jumps,
             now=pd.Timestamp.now("UTC"),
         )
-        return bars, raw.understood
+        return bars, "; ".join((raw.understood, *bars.notes))
 
     def _compute_features(self, bars: Bars) -> tuple[Matrix, str]:
         """Return the feature matrix of shape (bars, f) and where it comes from."""

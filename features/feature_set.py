@@ -169,13 +169,15 @@ class FeatureSet:
             )
         )
 
-    def compute(self, bars: Bars) -> Matrix:
+    def compute(self, bars: Bars, *, time_ns: npt.NDArray[np.int64] | None = None) -> Matrix:
         """Compute the value of every feature at every bar.
 
         Parameters
         ----------
         bars : Bars
             Validated bars.
+        time_ns : int64 array of shape (n,), optional
+            The times that features read; `Bars.feature_time_ns` by default.
 
         Returns
         -------
@@ -188,7 +190,8 @@ class FeatureSet:
         InputError
             If a formula raises an error, or its array does not have one value per bar.
         """
-        series = BarSeries(bars.time_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
+        times = bars.feature_time_ns if time_ns is None else time_ns
+        series = BarSeries(times, bars.open, bars.high, bars.low, bars.close, bars.volume)
         # Feature-major storage: each formula writes, and parquet reads, one contiguous column.
         out = np.empty((len(self.columns), len(bars)), dtype=np.float32)  # (f, n)
         for row, column in zip(out, self.columns, strict=True):

@@ -124,6 +124,8 @@ def test_every_test_file_of_a_room_tests_a_module_that_exists() -> None:
 
 #: Test files that test a room or a page as a whole, and not one module.
 WHOLE_ROOM = {
+    "tests/features/test_exchanges.py": "bars of eight exchanges, from a file to complete bars",
+    "tests/features/test_reader_cases.py": "files of many kinds, each read or refused",
     "tests/adapters/test_contract.py": "one suite over every adapter",
     "tests/adapters/test_find.py": "the functions of adapters/__init__.py",
     "tests/adapters/test_documented_plug_in.py": "the plug-in of docs/adapters.md",

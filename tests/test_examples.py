@@ -17,7 +17,7 @@ WITH_EXAMPLES = sorted(
 )
 #: Modules whose arithmetic a reader checks by hand: each must show an example.
 TAUGHT = (
-    "features.interval", "features.labels", "trainer.procedure.splits",
+    "features.schedule", "features.labels", "trainer.procedure.splits",
     "trainer.statistics.bootstrap", "trainer.statistics.costs", "trainer.statistics.overfitting",
     "trainer.statistics.performance", "trainer.statistics.sharpe_inference",
 )  # fmt: skip

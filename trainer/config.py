@@ -16,7 +16,8 @@ import adapters
 from barwright import BarwrightError
 from features.errors import InputError
 from features.feature_set import FeatureSet
-from features.interval import Calendar, Interval
+from features.inference import check_calendar
+from features.interval import Interval
 from features.labels import LabelKind
 from features.settings import read_settings
 from features.sources import check_symbol, open_source
@@ -202,9 +203,11 @@ class TrainConfig(BaseModel):
     fit_cache_folder: str = Field(
         "data/fits", description="Folder of the fit cache.", json_schema_extra=_RUN
     )
-    calendar: Literal["auto", Calendar] = Field(
+    calendar: str = Field(
         "auto",
-        description="Trading calendar, for gaps and annualising.",
+        description="Trading calendar: 24/7 (crypto), 24/5 (currencies), or an exchange, as XNYS, "
+        "XETR or CMES, with the hours of the bars; XNYS@04:00-20:00 or XNYS@regular for given "
+        "hours. auto infers it from the times of the bars.",
         json_schema_extra=_SETTING,
     )
     max_gap_bars: int = Field(
@@ -269,6 +272,7 @@ class TrainConfig(BaseModel):
         self._check_names()
         self._check_params()
         interval = Interval.parse(self.interval)
+        check_calendar(self.calendar)
         open_source(self.source)
         if self.features:
             chosen = read_settings(Path(self.features), "features")

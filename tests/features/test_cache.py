@@ -15,6 +15,7 @@ import pytest
 from features import cache as cache_module
 from features.bars import Bars
 from features.cache import CacheKey, CacheMismatchError, FeatureCache
+from features.calendars import CalendarSpec
 from features.catalogue import BUILT_IN, FeatureKind
 from features.errors import InputError
 from features.feature_set import FeatureSet, Matrix
@@ -155,10 +156,12 @@ def test_one_changed_price_is_computed_again(name: str, entry: Entry) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"symbol": "OTHER"}, {"interval": Interval.parse("60m")}, {"calendar": "24/5"}],
+    [{"symbol": "OTHER"}, {"interval": Interval.parse("60m")}, {"spec": CalendarSpec("24/5")}],
     ids=str,
 )
 def test_other_bars_are_another_entry(change: dict, entry: Entry) -> None:
+    if "symbol" not in change:
+        change = {"schedule": replace(entry.bars.schedule, **change)}
     other = replace(entry, bars=replace(entry.bars, **change))
     assert other.fetch() == ("computed", 1)
 

@@ -10,7 +10,6 @@ from typing import Any, get_args
 
 import pytest
 
-from features.interval import CALENDARS
 from features.labels import LABEL_KINDS
 from trainer.config import Effect, TrainConfig, option_name
 from trainer.errors import TrainerError
@@ -42,7 +41,10 @@ def parse(**changes: Any) -> TrainConfig:
         ({"seed": 2**31}, "`--seed` must be less than 2147483648, got 2147483648"),
         ({"task": "up"}, "`--task` must be 'direction', 'forward_return' or 'triple_barrier', got"),
         ({"calibration": "x"}, "`--calibration` must be 'platt', 'isotonic', 'none' or 'auto', "),
-        ({"calendar": "x"}, "`--calendar` must be 'auto', '24/7', '24/5' or 'equity', got 'x'"),
+        ({"calendar": "x"}, "`calendar` must be auto, 24/7, 24/5 or a name of exchange_calendars"),
+        ({"calendar": "XNYSE"}, "got 'XNYSE'; did you mean XNYS?"),
+        ({"calendar": "equity"}, "`calendar` equity was replaced by the calendars of exchanges; w"),
+        ({"calendar": "XNYS@4-20"}, "`calendar` must be a name, or a name with hours, got 'XNYS@4"),
         ({"allow_short": "maybe"}, "`--allow-short` must be on or off, got 'maybe'"),
         ({"cache": "5"}, "`--cache` must be on or off, got '5'"),
         ({"interval": "1x"}, "`interval` must be a count and one of m, h, d, w, got '1x'; write"),
@@ -181,7 +183,6 @@ def test_names_of_labels_calibrators_and_calendars_are_the_lists_of_their_module
         return get_args(TrainConfig.model_fields[field].annotation)
 
     assert names("task") == LABEL_KINDS
-    assert names("calendar") == ("auto", *CALENDARS)
     assert names("calibration") == METHODS
 
 

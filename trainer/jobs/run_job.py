@@ -11,6 +11,7 @@ from pathlib import Path
 import adapters
 from adapters.base import ModelAdapter
 from barwright import BarwrightError
+from features.calendars import calendar_requirements
 from features.dataset import Dataset, DatasetBuilder
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
@@ -58,6 +59,15 @@ def run_job(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress
     return JobResult(job, started, time.time(), trained)
 
 
+def _requirements(job: Job, builder: DatasetBuilder, data: Dataset) -> tuple[str, ...]:
+    """Return the distributions that the served model needs beyond those of every model."""
+    return (
+        *adapters.requirements(job.model),
+        *builder.features.requirements,
+        *calendar_requirements(data.meta.calendar),
+    )
+
+
 def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress) -> TrainedModel:
     clock = _Clock()
 
@@ -102,7 +112,7 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
         params=results.params(job, config, data, fitted, walk, record),
         data=results.data_facts(data, procedure.fit_cache.read if procedure.fit_cache else 0),
         seconds={},
-        requirements=(*adapters.requirements(job.model), *builder.features.requirements),
+        requirements=_requirements(job, builder, data),
     )
     clock.lap("evidence")
 

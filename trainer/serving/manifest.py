@@ -26,9 +26,11 @@ EVIDENCE = "evidence.json"
 FILES = (*_FIRST_FILES, EVIDENCE)
 #: Format of the files of a model. If it changes: increase it, keep reading the old formats, and add
 #: a stored model of the new format to tests/data.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 #: Files of each format that can be read; the first format had no evidence.
-FILES_OF_FORMAT = {1: _FIRST_FILES, FORMAT_VERSION: FILES}
+FILES_OF_FORMAT = {1: _FIRST_FILES, 2: FILES, FORMAT_VERSION: FILES}
+#: The first format whose features read the date of a daily bar, however it is stamped.
+DATED_BARS = 3
 MANIFEST = "manifest.json"
 #: Number of decisions that every load computes again.
 GOLDEN_ROWS = 5
@@ -64,7 +66,7 @@ def check_digests(folder: Path, manifest: dict[str, Any]) -> None:
     """
     files = FILES_OF_FORMAT.get(manifest.get("format"))  # type: ignore[arg-type]
     if files is None:
-        known = " and ".join(map(str, FILES_OF_FORMAT))
+        known = ", ".join(map(str, FILES_OF_FORMAT))
         raise TrainerError(
             f"the model has format {manifest.get('format')!r}, this version reads {known}; use the "
             "barwright version that wrote it"

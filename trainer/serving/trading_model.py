@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +16,9 @@ import adapters
 from adapters.base import AdapterError, ModelAdapter
 from barwright import BarwrightError
 from features.bars import COLUMNS, Bars, validate_bars
+from features.calendars import RETIRED, CalendarSpec
 from features.feature_set import FeatureSet, rebuild
+from features.inference import choose_calendar
 from features.interval import Interval
 from features.signature import FeatureSignature
 from trainer.arrays import IntArray
@@ -24,6 +27,7 @@ from trainer.serving.calibrators import Calibrator, calibrator_from_json
 from trainer.serving.contract import Contract
 from trainer.serving.manifest import (
     DAMAGED,
+    DATED_BARS,
     EVIDENCE,
     FILES,
     FORMAT_VERSION,
@@ -54,6 +58,11 @@ class TradingModel:
     adapter : ModelAdapter
     calibrator : Calibrator
     threshold : Threshold
+    former_calendar : CalendarSpec, optional
+        Of a model of Barwright 0.1 whose calendar was ``equity``: the calendar of its golden bars.
+    reads_stamps : bool
+        Whether features read the times with which daily bars are stamped, in place of their dates:
+        models of the formats 1 and 2.
     """
 
     contract: Contract
@@ -61,6 +70,13 @@ class TradingModel:
     adapter: ModelAdapter
     calibrator: Calibrator
     threshold: Threshold
+    former_calendar: CalendarSpec | None = None
+    reads_stamps: bool = False
+
+    @cached_property
+    def calendar(self) -> CalendarSpec:
+        """Return the calendar by which bars are read."""
+        return self.former_calendar or CalendarSpec.parse(self.contract.calendar)
 
     @property
     def required_bars(self) -> int:
@@ -96,10 +112,18 @@ class TradingModel:
         TrainerError
             If there are fewer bars than needed, or `last` is negative.
         """
-        if last < 0:
-            raise TrainerError(f"`last` must be >= 0 bars, got {last}; use 0 for all")
-        bars = self._needed_bars(frame, last, now)
-        matrix = self.features.compute(bars)  # (bars, f)
+        return self.decide_bars(self.needed_bars(frame, last, now=now))
+
+    def decide_bars(self, bars: Bars) -> pd.DataFrame:
+        """Decide at the close of each bar that has enough history; see `decide`.
+
+        Parameters
+        ----------
+        bars : Bars
+            At least `required_bars`, as `needed_bars` returns them.
+        """
+        times = bars.time_ns if self.reads_stamps else None
+        matrix = self.features.compute(bars, time_ns=times)  # (bars, f)
         usable = self.features.warmed_up(bars, max_gap_bars=self.contract.max_gap_bars)
         usable &= np.isfinite(matrix).all(axis=1)
         rows = np.flatnonzero(usable)
@@ -118,15 +142,22 @@ class TradingModel:
             }
         )
 
-    def _needed_bars(self, frame: pd.DataFrame, last: int, now: pd.Timestamp | None) -> Bars:
-        """Return the validated bars from which the last bars, or all (0), are decided."""
+    def needed_bars(
+        self, frame: pd.DataFrame, last: int = 0, *, now: pd.Timestamp | None = None
+    ) -> Bars:
+        """Return the validated bars from which the last bars, or all (0), are decided.
+
+        Parameters and errors are those of `decide`.
+        """
+        if last < 0:
+            raise TrainerError(f"`last` must be >= 0 bars, got {last}; use 0 for all")
         contract = self.contract
         needed = self.required_bars + max(last, 1) - 1
         bars = validate_bars(
             frame.iloc[-needed - (now is not None) :] if last else frame,
             symbol=contract.symbol,
             interval=Interval.parse(contract.interval),
-            calendar=contract.calendar,
+            calendar=self.calendar,
             allow_jumps=contract.allow_jumps,
             now=now,
         )
@@ -236,7 +267,15 @@ class TradingModel:
         calibrator = calibrator_from_json(calibration)
         signature = FeatureSignature.from_json(read_json(folder / "features.json"))
         adapter = adapters.find_stored(contract.model).load(folder / "model.bin")
-        model = cls(contract, rebuild(signature), adapter, calibrator, threshold)
+        model = cls(
+            contract,
+            rebuild(signature),
+            adapter,
+            calibrator,
+            threshold,
+            former_calendar=_former_calendar(contract, manifest),
+            reads_stamps=manifest["format"] < DATED_BARS,
+        )
         model._replay(manifest)
         return model
 
@@ -259,6 +298,15 @@ class TradingModel:
                     f"{', '.join(differences)} (written with {manifest.get('written_with')}); "
                     "use the libraries it was written with, or train again"
                 )
+
+
+def _former_calendar(contract: Contract, manifest: dict[str, Any]) -> CalendarSpec | None:
+    """Return the calendar of the golden bars, if the contract names the one that was replaced."""
+    if contract.calendar != RETIRED:
+        return None
+    time_ns = golden_frame(manifest)["timestamp"].to_numpy().astype("datetime64[ns]")
+    interval = Interval.parse(contract.interval)
+    return choose_calendar(RETIRED, time_ns.view(np.int64), interval).spec
 
 
 def _positions(bars: Bars, max_gap_bars: int) -> IntArray:

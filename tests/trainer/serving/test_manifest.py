@@ -60,8 +60,8 @@ def test_the_first_altered_or_missing_file_is_named(saved: tuple[Path, dict[str,
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"format": 3}, "the model has format 3, this version reads 1 and 2; use the barwright"),
-        ({"format": None}, "the model has format None, this version reads 1 and 2"),
+        ({"format": 4}, "the model has format 4, this version reads 1, 2, 3; use the barwright"),
+        ({"format": None}, "the model has format None, this version reads 1, 2, 3"),
         ({"files": {}}, "the model's manifest does not list its files; train again"),
         ({"files": ["model.bin"]}, "the model's manifest does not list its files"),
     ],
