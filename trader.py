@@ -305,13 +305,14 @@ def _load(model_uri: str) -> tuple[TradingModel, Resolved]:
             f"`--model` must be a model URI, got {model_uri!r}; write for example "
             f"models:/{model_uri}@latest"
         )
-    uri, _ = open_store()
+    # A folder needs no store.
+    uri = "" if model_uri.startswith(("file:", "/")) else open_store()[0]
 
     def not_loaded(error: Exception) -> TrainerError:
         reason = str(error).splitlines()[0].rstrip(".")
         return TrainerError(
-            f"{model_uri} cannot be loaded from {redacted(uri)}: {reason}; train it first, give a "
-            "version or alias that exists, or set MLFLOW_TRACKING_URI"
+            f"{model_uri} cannot be loaded{f' from {redacted(uri)}' if uri else ''}: {reason}; "
+            "train it first, give a version or alias that exists, or set MLFLOW_TRACKING_URI"
         )
 
     try:

@@ -304,9 +304,9 @@ def _former_calendar(contract: Contract, manifest: dict[str, Any]) -> CalendarSp
     """Return the calendar of the golden bars, if the contract names the one that was replaced."""
     if contract.calendar != RETIRED:
         return None
-    time_ns = golden_frame(manifest)["timestamp"].to_numpy().astype("datetime64[ns]")
-    interval = Interval.parse(contract.interval)
-    return choose_calendar(RETIRED, time_ns.view(np.int64), interval).spec
+    times = golden_frame(manifest)["timestamp"].dt.tz_convert(None).to_numpy()
+    time_ns = times.astype("datetime64[ns]").view(np.int64)
+    return choose_calendar(RETIRED, time_ns, Interval.parse(contract.interval)).spec
 
 
 def _positions(bars: Bars, max_gap_bars: int) -> IntArray:
