@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from barwright import BarwrightError
+from trainer.startup import start_quickly, without_module
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +76,7 @@ def trade(
     debug: bool,
 ) -> None:
     """Run the command; `_HELP` is its help text."""
+    start_quickly()
     try:
         decisions = decide(
             model_uri, source, last=last, symbol=symbol, interval=interval, now=_moment(at)
@@ -320,7 +322,8 @@ def _load(model_uri: str) -> tuple[TradingModel, Resolved]:
     except (TrainerError, *STORE_ERRORS, ImportError) as error:
         raise not_loaded(error) from error
     try:
-        model = load_model(resolved.uri, manifest_sha256=resolved.tags.get(MANIFEST_TAG))
+        with without_module("sklearn"):
+            model = load_model(resolved.uri, manifest_sha256=resolved.tags.get(MANIFEST_TAG))
     except (*STORE_ERRORS, ImportError) as error:
         raise not_loaded(error) from error
     return model, resolved

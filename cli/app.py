@@ -10,6 +10,8 @@ from typing import NamedTuple, cast
 
 import click
 
+from trainer.startup import start_quickly
+
 
 class Entry(NamedTuple):
     """A command: where its function is, and its line in the help of the group."""
@@ -76,6 +78,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    start_quickly()
     # MLflow sends telemetry by default. What is traded is private, so it is off unless the user
     # switches it on.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
