@@ -29,7 +29,6 @@ LONGEST_FUNCTION = 40
 #: Modules without a test file of their own name, and where they are tested instead.
 TESTED_ELSEWHERE = {
     "barwright.py": "a class without code; the tree of errors is tested in this file",
-    "trader.py": "a command: tests/service/test_train.py and test_serving.py run it",
     "trainer/__main__.py": "three lines: every test of tests/service starts a command with it",
     "trainer/arrays.py": "names of array types",
     "trainer/errors.py": "classes without code",
