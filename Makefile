@@ -33,9 +33,10 @@ DEVELOPED = $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test quick check bench ui constraints clean
+.PHONY: help setup demo train test quick check bench ui constraints clean
 
 help:
+	@echo "make demo         see a model that works, on SYNTHETIC bars, in a minute: train, promote, decide, report"
 	@echo "make train        train SYMBOLS ($(SYMBOLS)) with MODELS ($(MODELS)) from SOURCE ($(SOURCE)), INTERVAL ($(INTERVAL))"
 	@echo "make test         run all tests; PYTEST_ARGS are passed to pytest"
 	@echo "make quick        run the quick tests: no server, no MLflow store, no whole command, nothing slow"
@@ -63,6 +64,10 @@ $(DEVELOPED): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(INSTALLED)
 
 setup: $(DEVELOPED)
+
+# The demo has a store of its own, so that nothing synthetic stands among real models.
+demo: $(INSTALLED)
+	@scripts/demo.sh
 
 train: $(INSTALLED)
 	$(VENV)/bin/mlflow run . --env-manager local --experiment-name barwright \

@@ -44,6 +44,7 @@ class PPOAdapter(TorchAdapter):
     name = "ppo"
     defaults: ClassVar[Mapping[str, Value]] = {
         "timesteps": 200_000,
+        "passes": 15,
         "n_envs": 256,
         "n_steps": 32,
         "batch_size": 2_048,
@@ -61,6 +62,7 @@ class PPOAdapter(TorchAdapter):
     rules: ClassVar[Mapping[str, tuple[float, float]]] = {
         **NETWORK_RULES,
         "timesteps": (1, 1e9),
+        "passes": (1, 1e9),
         "n_envs": (1, 10_000),
         "n_steps": (2, 10_000),
         "batch_size": (2, 1e7),

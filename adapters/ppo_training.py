@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,12 +19,16 @@ from adapters.policy import POSITIONS, PolicyNetwork, greedy_positions, starts_f
 from adapters.torch_tools import Standardiser
 from adapters.trading_env import Market, VectorTradingEnv
 
+#: Share of the steps that a fit takes at least, however few its rows.
+_LEAST_SHARE = 0.25
+
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of a fit: hyperparameters of `PPOAdapter` and a seed."""
 
     timesteps: int
+    passes: int
     n_envs: int
     n_steps: int
     batch_size: int
@@ -43,6 +47,22 @@ class Settings:
     def round_steps(self) -> int:
         """Number of steps of all environments in one round."""
         return self.n_envs * self.n_steps
+
+    def for_rows(self, n_rows: int) -> Settings:
+        """Return the settings for a number of training rows: few rows need fewer steps.
+
+        A fit takes `timesteps`, but no more than `passes` times the rows, and no less than a
+        quarter. Rounds and mini-batches shrink with the steps, so the number of updates stays.
+        """
+        share = min(1.0, max(self.passes * n_rows / self.timesteps, _LEAST_SHARE))
+        n_steps = max(2, round(self.n_steps * share))
+        share = min(1.0, n_steps / self.n_steps)
+        return replace(
+            self,
+            timesteps=round(self.timesteps * share),
+            n_steps=n_steps,
+            batch_size=max(2, round(self.batch_size * share)),
+        )
 
 
 def make_market(batch: Batch, standardiser: Standardiser) -> Market:
@@ -91,6 +111,7 @@ def train_policy(
     list of float
         Mean net return per bar on `valid` after each round; empty without `valid`.
     """
+    settings = settings.for_rows(len(train))
     learner = _make_learner(train, settings, device)
     n_rounds = math.ceil(settings.timesteps / settings.round_steps)
     stopping = EarlyStopping(policy, settings.patience)

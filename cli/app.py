@@ -30,6 +30,7 @@ COMMANDS = {
     "history": Entry(
         "cli.registry:history", "List the moves of a model's aliases by promote and rollback."
     ),
+    "inspect": Entry("cli.inspect:inspect", "Say how files of bars are read, without training."),
     "promote": Entry("cli.registry:promote", "Move an alias to a version that passes the gate."),
     "report": Entry(
         "cli.registry:report", "Write the report of a version: one HTML page with its evidence."

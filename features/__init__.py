@@ -12,6 +12,7 @@ __all__ = [
     "errors",
     "feature_set",
     "inference",
+    "inspection",
     "interval",
     "labels",
     "laws",

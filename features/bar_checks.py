@@ -208,12 +208,17 @@ def _count(n_bars: int) -> str:
     return "" if n_bars == 1 else f" ({n_bars:,} bars)"
 
 
-def check_jumps(time_ns: IntArray, open_: FloatArray, close: FloatArray, symbol: str) -> None:
-    """Raise for a move between two bars that looks like an unadjusted split."""
+def find_jumps(open_: FloatArray, close: FloatArray) -> IntArray:
+    """Return the rows whose move from the row before looks like an unadjusted split."""
     # A split moves both the open and the close; one bad tick at the open moves the open only.
     previous = close[:-1]
     ratio = np.log(np.stack([open_[1:] / previous, close[1:] / previous]))
-    jumps = np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
+    return np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
+
+
+def check_jumps(time_ns: IntArray, open_: FloatArray, close: FloatArray, symbol: str) -> None:
+    """Raise for a move between two bars that looks like an unadjusted split."""
+    jumps = find_jumps(open_, close)
     if len(jumps):
         listed = ", ".join(
             f"{pd.Timestamp(int(time_ns[row])):%Y-%m-%d} ({close[row] / close[row - 1] - 1:+.0%})"

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from features import synthetic
 from features.errors import InputError
 from features.readers import SUFFIXES, read_table
 
@@ -158,6 +159,30 @@ class SampleSource:
         return RawBars(frame, f"sample bars of gym-anytrading: {understood}")
 
 
+@dataclass(frozen=True)
+class SyntheticSource:
+    """The SYNTHETIC bars of `features.synthetic`, on which a model that works can be seen."""
+
+    def read(self, symbol: str, interval: str) -> RawBars:
+        """Return the bars of SYNTHETIC at 1h; the same ones at every call.
+
+        Raises
+        ------
+        InputError
+            For any other symbol or interval.
+        """
+        if (check_symbol(symbol), interval) != (synthetic.SYMBOL, synthetic.INTERVAL):
+            raise InputError(
+                f"the source `synthetic` has only {synthetic.SYMBOL} at {synthetic.INTERVAL}, got "
+                f"{symbol} at {interval}; give a folder of your own bars as `source`, or `sample`"
+            )
+        frame = synthetic.synthetic_bars()
+        return RawBars(
+            frame,
+            f"SYNTHETIC bars with a planted pattern, {len(frame):,} rows: made up, no market",
+        )
+
+
 def symbols_of(source: BarSource, interval: str) -> tuple[str, ...]:
     """Return every symbol of which a source has bars at this interval, sorted.
 
@@ -168,6 +193,8 @@ def symbols_of(source: BarSource, interval: str) -> tuple[str, ...]:
     """
     if isinstance(source, SampleSource):
         symbols = tuple(sorted(s for s, i in _SAMPLES if i == interval))
+    elif isinstance(source, SyntheticSource):
+        symbols = (synthetic.SYMBOL,) if interval == synthetic.INTERVAL else ()
     elif isinstance(source, FolderSource):
         symbols = source.symbols(interval)
     else:
@@ -180,7 +207,9 @@ def symbols_of(source: BarSource, interval: str) -> tuple[str, ...]:
 
 
 def open_source(text: str) -> BarSource:
-    """Return the source that the option `--source` names: `sample`, or the path of a folder.
+    """Return the source that the option `--source` names.
+
+    It is `sample`, `synthetic`, or the path of a folder.
 
     Raises
     ------
@@ -190,6 +219,8 @@ def open_source(text: str) -> BarSource:
     """
     if text == "sample":
         return SampleSource()
+    if text == "synthetic":
+        return SyntheticSource()
     if not text or "://" in text or text.startswith("ccxt:"):
         raise InputError(
             f"`source` must be a folder or `sample`, got {text!r}; save the bars as "
@@ -198,3 +229,8 @@ def open_source(text: str) -> BarSource:
     source = FolderSource(Path(text))
     source.check()
     return source
+
+
+def bar_files(folder: Path) -> list[Path]:
+    """Return the files of bars in a folder, by name."""
+    return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file())

@@ -16,6 +16,7 @@ from adapters.trading_env import Market
 
 SETTINGS = Settings(
     timesteps=2_000,
+    passes=1_000,
     n_envs=16,
     n_steps=16,
     batch_size=64,
@@ -78,6 +79,23 @@ def test_rounds_cover_the_timesteps_and_each_has_one_text_and_one_value() -> Non
     curve, texts, _ = fit(SETTINGS, None)
     assert curve == []
     assert texts[-1] == "round 8/8"
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "steps"), [(20_000, 200_000), (14_000, 200_000), (10_000, 150_000), (100, 50_000)]
+)
+def test_few_rows_take_fewer_steps_in_as_many_rounds_and_updates(n_rows: int, steps: int) -> None:
+    """Fifteen passes over the rows, between 50,000 and 200,000 steps."""
+    default = dataclasses.replace(
+        SETTINGS, timesteps=200_000, passes=15, n_envs=256, n_steps=32, batch_size=2_048
+    )
+    scaled = default.for_rows(n_rows)
+    assert scaled.timesteps == steps
+    assert scaled.n_envs == default.n_envs
+    for settings in (default, scaled):
+        assert round(settings.timesteps / settings.round_steps, 1) == 24.4
+        assert settings.round_steps / settings.batch_size == 4
+    assert (scaled == default) == (n_rows >= 14_000)
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])

@@ -1,0 +1,67 @@
+"""Output of the command `inspect`: a table of files, then what was understood of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.table import widest
+from features.inspection import Inspection
+
+
+def print_inspections(console: Console, inspections: Sequence[Inspection]) -> None:
+    """Print one row for each file, then one paragraph for each."""
+    one_line = not console.is_terminal
+    console.print(widest(console, lambda n: _table(inspections, n), len(_COLUMNS), 0))
+    for one in inspections:
+        if one.error:
+            text = f"[red]{escape(one.file)}[/red]: {escape(one.error)}"
+            console.print(text, soft_wrap=one_line, highlight=False)
+            continue
+        console.print(
+            f"{one.understood}; {'; '.join(one.notes)}",
+            soft_wrap=one_line,
+            highlight=False,
+            markup=False,
+        )
+        if one.jumps:
+            console.print(
+                f"[yellow]{escape(one.file)}[/yellow]: moves that look like unadjusted splits: "
+                f"{', '.join(one.jumps)}; adjust the prices, or train with --allow-jumps on.",
+                soft_wrap=one_line,
+                highlight=False,
+            )
+    refused = sum(one.error is not None for one in inspections)
+    console.print(f"{len(inspections):,} files, {refused:,} refused.", highlight=False)
+
+
+def _table(inspections: Sequence[Inspection], count: int) -> Table:
+    table = Table(title="Bars as they are read", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("file", no_wrap=True)
+    table.add_column("bars", justify="right", no_wrap=True)
+    for heading, _ in _COLUMNS[:count]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in inspections:
+        cells = [cell(one) for _, cell in _COLUMNS[:count]]
+        if one.error:
+            table.add_row(escape(one.file), "[red]refused[/red]", *[""] * count)
+        else:
+            table.add_row(escape(one.file), f"{one.bars:,}", *cells)
+    return table
+
+
+#: Heading, and the text of a file's cell. The last columns are left out first.
+_COLUMNS: tuple[tuple[str, Callable[[Inspection], str]], ...] = (
+    ("interval", lambda one: one.interval),
+    ("calendar", lambda one: one.calendar),
+    ("bars\na year", lambda one: f"{one.bars_per_year:,.0f}"),
+    ("first", lambda one: one.first[:10]),
+    ("last", lambda one: one.last[:16].replace("T", " ")),
+    ("missing", lambda one: f"{one.gaps.get('missing_bars', 0):,}"),
+    ("longest", lambda one: f"{one.gaps.get('longest', 0):,}"),
+    ("jumps", lambda one: f"{len(one.jumps)}"),
+)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import InputError
+from features.inspection import inspect_path
+
+MakeFrame = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, synthetic_frame: MakeFrame) -> Path:
+    """Three files: good hourly bars, daily bars with a jump, and a file that is refused."""
+    synthetic_frame(400).drop(index=[7, 8]).to_csv(tmp_path / "GOOD_1h.csv", index=False)
+    jump = synthetic_frame(300, interval="1d")
+    jump.loc[200:, ["open", "high", "low", "close"]] /= 2
+    jump.to_parquet(tmp_path / "SPLIT_1d.parquet")
+    bad = synthetic_frame(50)
+    bad.loc[3, "low"] = -1
+    bad.to_csv(tmp_path / "BAD_1h.csv", index=False)
+    (tmp_path / "notes.txt").write_text("no bars")
+    return tmp_path
+
+
+def test_every_file_of_a_folder_is_inspected(folder: Path) -> None:
+    found = {one.file: one for one in inspect_path(folder)}
+    assert sorted(found) == ["BAD_1h.csv", "GOOD_1h.csv", "SPLIT_1d.parquet"]
+    good = found["GOOD_1h.csv"]
+    assert (good.error, good.symbol, good.interval) == (None, "GOOD", "1h")
+    assert (good.rows, good.bars, good.calendar, good.bars_per_year) == (398, 398, "24/7", 8_760)
+    assert good.gaps == {"gaps": 1, "missing_bars": 2, "longest": 2}
+    assert (good.first, good.last) == ("2024-01-01T00:00:00+00:00", "2024-01-17T15:00:00+00:00")
+    assert good.understood.startswith("GOOD_1h.csv: 398 rows, times ISO 8601 with offset")
+    assert good.jumps == ()
+
+
+def test_a_jump_is_listed_and_no_error(folder: Path) -> None:
+    (split,) = inspect_path(folder / "SPLIT_1d.parquet")
+    assert split.error is None
+    (jump,) = split.jumps
+    assert jump.startswith("2024-07-19 (-")
+
+
+def test_a_refused_file_says_why_and_what_was_read(folder: Path) -> None:
+    (bad,) = inspect_path(folder / "BAD_1h.csv")
+    assert bad.error is not None
+    assert "`low` of BAD must be finite and positive, got -1 at 2024-01-01 03:00" in bad.error
+    assert (bad.rows, bad.interval, bad.bars) == (50, "1h", 0)
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"), [("5m", "5m"), ("1h", "1h"), ("4h", "4h"), ("1d", "1d"), ("7d", "1w")]
+)
+def test_the_interval_of_another_file_name_is_the_usual_step(
+    interval: str, expected: str, tmp_path: Path, synthetic_frame: MakeFrame
+) -> None:
+    path = tmp_path / "prices.csv"
+    frame = synthetic_frame(200, interval=interval, start="2015-01-05")
+    frame.drop(index=[3, 4, 5]).to_csv(path, index=False)
+    (one,) = inspect_path(path)
+    assert (one.symbol, one.interval, one.error) == ("prices", expected, None)
+
+
+def test_a_step_that_is_no_interval_is_refused(tmp_path: Path) -> None:
+    times = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(30) * 90, unit="s")
+    names = ("open", "high", "low", "close", "volume")
+    path = tmp_path / "odd.csv"
+    pd.DataFrame({"timestamp": times, **dict.fromkeys(names, 1.0)}).to_csv(path, index=False)
+    (one,) = inspect_path(path)
+    assert one.error is not None
+    assert "mostly come 0 days 00:01:30 after each other" in one.error
+    assert inspect_path(path, interval="1m")[0].error is not None
+
+
+def test_a_given_calendar_is_used(folder: Path) -> None:
+    (one,) = inspect_path(folder / "GOOD_1h.csv", calendar="24/5")
+    assert one.error is not None
+    assert "are not bars of the calendar 24/5" in one.error
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nowhere", "there is no file or folder"), ("empty", "has no file of bars; give a file, or")],
+)
+def test_nothing_to_inspect_is_an_error(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        inspect_path(tmp_path / name)
