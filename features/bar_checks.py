@@ -30,7 +30,8 @@ def utc_nanoseconds(column: pd.Series, symbol: str) -> IntArray:
     """Return a column of times as nanoseconds since 1970 UTC; raise if they are not times."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         # The unit of the column is kept: nanoseconds cannot represent every year and would wrap.
-        return _as_nanoseconds(column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(), symbol)
+        # The array is converted, and not the column: that takes a tenth of the time of a decision.
+        return _as_nanoseconds(column.array.tz_convert(None).to_numpy(), symbol)
     if column.dtype.kind in "iufb":
         raise InputError(
             f"`timestamp` of {symbol} must be UTC times or ISO 8601 text, got the number "

@@ -207,7 +207,8 @@ class DatasetBuilder:
             allow_jumps=self.allow_jumps,
             now=pd.Timestamp.now("UTC"),
         )
-        return bars, "; ".join((raw.understood, *bars.notes))
+        a_year = f"{bars.periods_per_year:,.0f} bars a year"
+        return bars, "; ".join((raw.understood, *bars.notes, a_year))
 
     def _compute_features(self, bars: Bars) -> tuple[Matrix, str]:
         """Return the feature matrix of shape (bars, f) and where it comes from."""
