@@ -1,9 +1,9 @@
-"""Draw the pictures of docs/comparing.md from real runs.
+"""Draw the pictures of docs/comparing.md and README.md from real runs.
 
     python -m scripts.screenshots [FOLDER]     docs/images by default
 
-The script trains LightGBM three times on the EURUSD bars of the sample, in a folder that it removes
-at the end. It takes about a minute.
+The script trains LightGBM three times on the EURUSD bars of the sample, then runs the demo, in
+folders that it removes at the end. It takes about two minutes.
 """
 
 from __future__ import annotations
@@ -61,6 +61,20 @@ def main(target: Path) -> None:
             _draw_charts(page, link, target)
             _draw_run(page, target)
             _draw_version(page, address, target)
+    _draw_demo(target)
+
+
+def _draw_demo(target: Path) -> None:
+    """Draw the top of the report that `make demo` ends with."""
+    with tempfile.TemporaryDirectory(prefix="barwright-screenshots-") as folder:
+        environment = _environment("sqlite:///mlflow.db")
+        script = [str(ROOT / "scripts" / "demo.sh"), f"{folder}/demo"]
+        subprocess.run(script, env=environment, check=True)
+        with open_browser(1000, 1000) as page:
+            page.goto(f"file://{folder}/demo/report.html")
+            expect(page.get_by_text("SYNTHETIC bars")).to_be_visible()
+            expect(page.get_by_text("all 7 criteria pass")).to_be_visible()
+            page.screenshot(path=target / "demo.png")
 
 
 def _draw_charts(page: Page, link: str, target: Path) -> None:

@@ -115,12 +115,17 @@ def report_html(
     return environment.from_string(template).render(
         name=f"{page.contract.model}-{page.contract.symbol}",
         measured=_measured(page),
+        made_up=page.understood.startswith(SYNTHETIC),
         verdict=_verdict(page, judged),
         criteria=judged,
         headline=_headline(page),
         sections=[section(figure, page, pngs.get(figure.name)) for figure in FIGURES],
         tested=[*facts.items(), *_tested(page)],
     )
+
+
+#: Beginning of what a source of made-up bars says (`features.sources.SyntheticSource`).
+SYNTHETIC = "SYNTHETIC"
 
 
 def _measured(page: Page) -> str:

@@ -225,6 +225,15 @@ def test_the_page_contains_how_the_bars_were_read(candidate: Candidate) -> None:
     assert "bars were read as not recorded" in render(candidate).text
 
 
+def test_a_model_of_made_up_bars_says_so_at_the_top(candidate: Candidate) -> None:
+    from features.sources import open_source
+
+    assert "made up, no market" not in render(candidate).text
+    candidate[0]["understood"] = open_source("synthetic").read("SYNTHETIC", "1h").understood
+    before, _, _ = render(candidate).text.partition("criterion value rule")
+    assert "SYNTHETIC bars with a planted pattern: made up, no market." in before
+
+
 def test_the_report_on_a_candidate_has_its_verdict_and_its_trials(candidate: Candidate) -> None:
     page = Page.from_json(candidate[0])
     verdict = Verdict("unproven", "46 trials", CRITERIA)
