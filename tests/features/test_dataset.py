@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from features.bars import Bars, validate_bars
 from features.cache import FeatureCache
+from features.calendars import DAY_NS, sessions
 from features.catalogue import BUILT_IN, FeatureKind
 from features.dataset import Dataset, DatasetBuilder
 from features.errors import InputError
@@ -337,3 +338,84 @@ def test_bars_are_validated_first(synthetic_frame: MakeFrame) -> None:
     with pytest.raises(InputError, match="jump by more than"):
         _builder(frame).build("SYNTH")
     assert len(_builder(frame, allow_jumps=True).build("SYNTH").y) == 90
+
+
+# --- calendars -----------------------------------------------------------------------------------
+
+
+def _built(folder: Path, stem: str, times: pd.DatetimeIndex, frame: pd.DataFrame) -> Dataset:
+    """Write bars at these times as a csv file, and build its dataset."""
+    folder.mkdir(exist_ok=True)
+    frame.assign(timestamp=times).to_csv(folder / f"{stem}.csv", index=False)
+    symbol, _, interval = stem.partition("_")
+    parsed = Interval.parse(interval)
+    features = FeatureSet.build(interval=parsed)
+    return DatasetBuilder(FolderSource(folder), parsed, features).build(symbol)
+
+
+@pytest.mark.parametrize("holidays", [True, False], ids=["every weekday", "sessions"])
+def test_daily_bars_stamped_in_four_ways_give_equal_rows_and_figures(
+    holidays: bool, tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]
+) -> None:
+    """Bars stamped 09:30 in New York had 365 periods a year, the same with dates 252."""
+    days = pd.bdate_range("2016-01-04", "2018-12-31")
+    if not holidays:
+        known = sessions("XNYS", int(days[0].value // DAY_NS), int(days[-1].value // DAY_NS))
+        days = pd.DatetimeIndex((known.day * DAY_NS).view("datetime64[ns]"))
+    zone = "America/New_York"
+    stamps = {
+        "date": days.tz_localize("UTC"),
+        "open": (days + pd.Timedelta("9h30min")).tz_localize(zone).tz_convert("UTC"),
+        "midnight": days.tz_localize(zone).tz_convert("UTC"),
+        "close": (days + pd.Timedelta("16h")).tz_localize(zone).tz_convert("UTC"),
+    }
+    frame = synthetic_frame(len(days), interval="1d")
+    built = {
+        name: _built(tmp_path / name, "SHARE_1d", times, frame) for name, times in stamps.items()
+    }
+    first = built["date"]
+    assert first.meta.gaps == {"gaps": 0, "missing_bars": 0, "longest": 0, "wide": 0}
+    expected = 365 * 5 / 7 if holidays else 251.6
+    assert first.meta.periods_per_year == pytest.approx(expected, rel=0.003)
+    for other in built.values():
+        np.testing.assert_array_equal(other.X, first.X)
+        np.testing.assert_array_equal(other.y, first.y)
+        np.testing.assert_array_equal(other.meta.forward_return, first.meta.forward_return)
+        assert other.meta.periods_per_year == first.meta.periods_per_year
+        assert (other.meta.gaps, other.meta.dropped) == (first.meta.gaps, first.meta.dropped)
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last", "calendar", "bars_a_day"),
+    [
+        ("America/New_York", "04:00", "20:00", "XNYS@04:00-20:00", 192),
+        ("Australia/Sydney", "10:00", "16:00", "XASX", 72),
+    ],
+)
+def test_sessions_across_midnight_utc_lose_no_rows(
+    zone: str,
+    first: str,
+    last: str,
+    calendar: str,
+    bars_a_day: int,
+    tmp_path: Path,
+    synthetic_frame: Callable[..., pd.DataFrame],
+) -> None:
+    """More than half of the rows were dropped as gaps at each midnight in UTC."""
+    days = pd.bdate_range("2023-02-21", "2023-03-31")
+    if zone == "Australia/Sydney":
+        days = pd.bdate_range("2023-01-30", "2023-03-31")
+    parts = [
+        pd.date_range(
+            f"{day:%Y-%m-%d} {first}", f"{day:%Y-%m-%d} {last}", freq="5min", tz=zone,
+            inclusive="left",
+        )
+        for day in days
+    ]  # fmt: skip
+    times = parts[0].append(parts[1:]).tz_convert("UTC")
+    assert len(times) == bars_a_day * len(days)
+    dataset = _built(tmp_path, "SHARE_5m", times, synthetic_frame(len(times), interval="5m"))
+    assert dataset.meta.calendar == calendar
+    assert dataset.meta.gaps["missing_bars"] == 0
+    assert set(dataset.meta.dropped) == {"warmup", "label_not_known_yet"}
+    assert dataset.meta.periods_per_year == pytest.approx(bars_a_day * 251.5, rel=0.02)
