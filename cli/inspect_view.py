@@ -19,7 +19,8 @@ def print_inspections(console: Console, inspections: Sequence[Inspection]) -> No
     console.print(widest(console, lambda n: _table(inspections, n), len(_COLUMNS), 0))
     for one in inspections:
         if one.error:
-            text = f"[red]{escape(one.file)}[/red]: {escape(one.error)}"
+            error = one.error.removeprefix(f"{one.file}: ")
+            text = f"[red]{escape(one.file)}[/red]: {escape(error)}"
             console.print(text, soft_wrap=one_line, highlight=False)
             continue
         console.print(

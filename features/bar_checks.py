@@ -195,7 +195,8 @@ def check_values(
     rounded = int(((high < top) | (low > bottom)).sum())
     if not rounded:
         return values, ()
-    note = f"{rounded:,} bars with a high or low off by rounding (one unit in the last place)"
+    bars = "1 bar" if rounded == 1 else f"{rounded:,} bars"
+    note = f"{bars} with a high or low off by rounding (one unit in the last place)"
     return {**values, "high": np.maximum(high, top), "low": np.minimum(low, bottom)}, (note,)
 
 
