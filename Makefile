@@ -70,7 +70,8 @@ demo: $(INSTALLED)
 	@scripts/demo.sh
 
 train: $(INSTALLED)
-	$(VENV)/bin/mlflow run . --env-manager local --experiment-name barwright \
+	@MLFLOW_LOGGING_LEVEL=WARNING MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT=true \
+	  $(VENV)/bin/mlflow run . --env-manager local --experiment-name barwright \
 	  -P symbols="$(SYMBOLS)" -P models="$(MODELS)" -P source="$(SOURCE)" -P interval="$(INTERVAL)"
 	@echo "Before you type these commands: . $(VENV)/bin/activate"
 

@@ -6,10 +6,11 @@ modules are private.
 
 from __future__ import annotations
 
+import math
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters.base import AdapterError, ModelAdapter
 
@@ -28,6 +29,7 @@ __all__ = [
     "ppo",
     "ppo_training",
     "recurrent",
+    "relative_cost",
     "requirements",
     "torch_tools",
     "trading_env",
@@ -35,11 +37,18 @@ __all__ = [
 
 ENTRY_POINT_GROUP = "barwright.adapters"
 
-#: Name of a built-in model: "module:class" of its adapter. The module is imported on demand.
+
+class _BuiltIn(NamedTuple):
+    """A built-in model."""
+
+    path: str  # "module:class" of its adapter; the module is imported on demand
+    cost: float  # time of a job by default, in jobs of lightgbm
+
+
 _BUILT_IN = {
-    "gru": "adapters.gru:GRUAdapter",
-    "lightgbm": "adapters.lgbm:LightGBMAdapter",
-    "ppo": "adapters.ppo:PPOAdapter",
+    "gru": _BuiltIn("adapters.gru:GRUAdapter", 5),
+    "lightgbm": _BuiltIn("adapters.lgbm:LightGBMAdapter", 1),
+    "ppo": _BuiltIn("adapters.ppo:PPOAdapter", 6),
 }
 
 
@@ -71,6 +80,19 @@ def check_name(name: str) -> str:
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
         raise AdapterError(f"`models`: there is no model {name!r} here; {hint}")
     return name
+
+
+def relative_cost(name: str) -> float:
+    """Return about how long a job with this model takes, in jobs of lightgbm.
+
+    The adapter is not imported. For a plug-in nothing is known, and the result is infinite.
+
+    Examples
+    --------
+    >>> relative_cost("lightgbm"), relative_cost("gru") > 1
+    (1, True)
+    """
+    return _BUILT_IN[name].cost if name in _BUILT_IN else math.inf
 
 
 def requirements(name: str) -> tuple[str, ...]:
@@ -114,7 +136,7 @@ def find_stored(name: str) -> type[ModelAdapter]:
 
 
 def _built_in(name: str) -> Any:
-    module, _, attribute = _BUILT_IN[name].partition(":")
+    module, _, attribute = _BUILT_IN[name].path.partition(":")
     return getattr(import_module(module), attribute)
 
 

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from benchmarks.command import CommandLine
 from benchmarks.inputs import real_source
 from benchmarks.measure import BenchmarkResult, Options, Target
-from trainer.tracking.tag_names import COMMAND, KIND
+from trainer.tracking.tag_names import COMMAND, KIND, MODEL, SYMBOL
 
 #: Models that are trained by default, and the one with the shortest fits: its command spends the
 #: largest share on everything else.
@@ -170,7 +170,10 @@ def _train(folder: Path, models: str, data: list[str], quick: bool) -> _Command:
         before=first - started,
         during=last - first,
         after=ended - last,
-        jobs={child.info.run_name: _seconds(child) for child in children},
+        jobs={
+            f"{child.data.tags[MODEL]}-{child.data.tags[SYMBOL]}": _seconds(child)
+            for child in children
+        },
         parts={"store": parent.info.start_time / 1e3 - started, "register": registered - last},
     )
 

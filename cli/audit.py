@@ -11,13 +11,13 @@ import click
 from rich.console import Console
 
 from cli import audit_view
-from cli.options import config_options, given_values, option_text
+from cli.options import config_options, given_values
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, print_error, printing
 from features.audit import audit as audit_features
 from features.errors import InputError
 from features.sources import open_source, symbols_of
-from trainer.config import TrainConfig, option_name
+from trainer.config import TrainConfig, option_name, option_text
 from trainer.dataset import make_builder
 
 _HELP = """Check the laws that every feature must satisfy.

@@ -108,7 +108,7 @@ def print_verdicts(console: Console, audited: Sequence[Audited], *, build: str) 
         return
     count = len(audited[0].findings)
     console.print(f"All {count} features satisfy all laws on {symbols}.", soft_wrap=one_line)
-    console.print(f"Next:\n  {build}", markup=False, soft_wrap=True)
+    console.print(f"Next:\n  {build}", markup=False, emoji=False, soft_wrap=True)
 
 
 def _print_broken(

@@ -14,6 +14,7 @@ from cli.table import widest
 from trainer.text import number_text
 from trainer.tracking.candidates import Candidate, CandidateVersion
 from trainer.tracking.ranking import Comparison, Ranking, Row
+from trainer.tracking.store import server_command
 
 #: Fields of a contract that are digests, with the words that stand for them. Only their first
 #: characters are printed.
@@ -32,12 +33,12 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
             console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
         # soft_wrap: a link that is broken over two lines cannot be opened.
         console.print(f"Charts: {ranking.link}\n", highlight=False, markup=False, soft_wrap=True)
-    if not comparison.uri.startswith("http"):
+    if command := server_command(comparison.uri):
         console.print(
-            "Links open while this command runs: mlflow server --backend-store-uri "
-            f"{comparison.uri} --workers 1",
+            f"Links open while this command runs: {command}",
             highlight=False,
             markup=False,
+            emoji=False,
             soft_wrap=True,
         )
 

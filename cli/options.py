@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 import click
 from pydantic_core import PydanticUndefined
 
-from trainer.config import Effect, TrainConfig, option_name
+from trainer.config import Effect, TrainConfig, option_name, option_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -76,15 +76,6 @@ def _metavar(annotation: object) -> str:
         return f"[{'|'.join(get_args(annotation))}]"
     names = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "[on|off]"}
     return names.get(cast(type, annotation), "LIST")
-
-
-def option_text(value: object) -> str:
-    """Return the value of a field as the command line takes it."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def given_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str, str]:

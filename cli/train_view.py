@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from trainer.evidence.verdict import STATUSES
 from trainer.job import DataFacts, Job, JobResult, TrainedModel
 from trainer.jobs.train import Registration, Summary
 from trainer.text import number_text
+from trainer.tracking.store import server_command
 
 
 class ProgressView:
@@ -98,19 +100,21 @@ def _print_next_steps(
     """Print commands to go on with, for the version with the best status."""
     best = min(registered, key=lambda registration: STATUSES.index(_status(registration)))
     name = best.result.job.name
-    trader = "python trader.py" if Path("trader.py").is_file() else "barwright trade"
-    lines = [
-        f"{trader} --model models:/{name}@latest --source {source} --last 5",
-        f"barwright report models:/{name}@latest",
+    uri = f"models:/{name}@latest"
+    trader = ["python", "trader.py"] if Path("trader.py").is_file() else ["barwright", "trade"]
+    commands = [
+        [*trader, "--model", uri, "--source", source, "--last", "5"],
+        ["barwright", "report", uri],
     ]
     if _status(best) == "proven":
-        lines.append(f"barwright promote {name}")
-    if not summary.tracking_uri.startswith("http"):
-        lines.append(f"mlflow server --backend-store-uri {summary.tracking_uri} --workers 1")
+        commands.append(["barwright", "promote", name])
+    lines = [shlex.join(words) for words in commands]
+    if server := server_command(summary.tracking_uri):
+        lines.append(server)
     console.print("Next:")
     # soft_wrap: a command or link that is broken over two lines cannot be copied or opened.
     for line in lines:
-        console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True, markup=False, emoji=False)
     console.print(f"  compare: {summary.compare_link}", soft_wrap=True, highlight=False)
 
 

@@ -30,6 +30,7 @@ LEFT_OUT = {
     "train": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval"},
     "audit": {"--debug", "--json"},
+    "inspect": {"--debug", "--json"},
     "promote": {"--debug", "--json"},
     "rollback": {"--debug"},
     "history": {"--debug", "--json"},

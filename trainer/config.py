@@ -371,6 +371,21 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+def option_text(value: object) -> str:
+    """Return the value of a field as the command line takes it.
+
+    Examples
+    --------
+    >>> option_text(True), option_text(10.0), option_text(("gru", "ppo"))
+    ('on', '10', 'gru,ppo')
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
 def _explain(error: ValidationError) -> str:
     """Return one sentence for each option that pydantic refused."""
     # Only the first error of an option: a union of types has one error for each of its types.

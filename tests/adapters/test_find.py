@@ -39,6 +39,7 @@ instance = object()
     "code",
     [
         "import adapters; adapters.names(); adapters.check_name('lightgbm')",
+        "import adapters; adapters.relative_cost('ppo'); adapters.relative_cost('ours')",
         "import adapters.base",
         "import trainer.serving.trading_model",
     ],
@@ -113,6 +114,13 @@ def test_the_error_for_a_plug_in_that_does_not_load_has_its_name_and_the_reason(
     assert "ours" in adapters.names()
     with pytest.raises(AdapterError, match=rf"plug-in 'ours' \({value}\) does not load: .*repair"):
         adapters.find("ours")
+
+
+def test_jobs_of_a_plug_in_are_taken_for_the_longest(install: Callable[[str], None]) -> None:
+    install("ours = acme_models:Ours")
+    models = sorted(adapters.names(), key=adapters.relative_cost)
+    assert models == ["lightgbm", "gru", "ppo", "ours"]
+    assert "acme_models" not in sys.modules
 
 
 def test_requirements_are_those_of_the_adapter_and_its_distribution(

@@ -171,3 +171,5 @@ def test_the_link_is_not_broken_and_names_the_server_that_it_needs() -> None:
     assert "Charts: http://127.0.0.1:5000/#/" + "x" * 200 + "\n" in text
     assert "mlflow server --backend-store-uri sqlite:///x.db --workers 1\n" in text
     assert "mlflow server" not in printed(candidate("aa11"), uri="https://host")
+    text = printed(candidate("aa11"), uri="sqlite:////my [red]bars/x.db", width=60)
+    assert "mlflow server --backend-store-uri 'sqlite:////my [red]bars/x.db' --workers 1\n" in text

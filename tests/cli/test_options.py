@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import click
-import pytest
 from click.testing import CliRunner
 
-from cli.options import TrainCommand, config_options, given_values, option_text
+from cli.options import TrainCommand, config_options, given_values
 from trainer.config import TrainConfig
 
 
@@ -56,14 +55,6 @@ def test_help_has_two_sections() -> None:
     changes, leaves = (output.index(text) for text in ("change a model:", "as it is:"))
     assert changes < output.index("--horizon") < leaves < output.index("--cache-folder")
     assert leaves < output.index("--debug")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(True, "on"), (False, "off"), (("a", "b"), "a,b"), (10.0, "10"), (0.5, "0.5"), (7, "7")],
-)
-def test_a_value_as_the_command_line_takes_it(value: object, text: str) -> None:
-    assert option_text(value) == text
 
 
 def test_an_empty_text_is_no_value() -> None:

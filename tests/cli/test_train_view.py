@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,10 +64,15 @@ def registration(
     return Registration(JobResult(job, 0.0, 12.34, trained), "3", verdict, {})
 
 
-def printed(width: int, *registrations: Registration, uri: str = "sqlite:///mlflow.db") -> str:
+def printed(
+    width: int,
+    *registrations: Registration,
+    uri: str = "sqlite:///mlflow.db",
+    config: TrainConfig = CONFIG,
+) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     summary = Summary(list(registrations), uri, "http://127.0.0.1:5000/#/x")
-    print_summary(console, summary, CONFIG)
+    print_summary(console, summary, config)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -167,6 +173,22 @@ def test_the_next_steps_are_for_the_best_status() -> None:
     assert "barwright promote" not in text
     assert "mlflow server" not in text
     assert "Next:" not in printed(200, registration("gru", None))
+
+
+def test_the_next_steps_can_be_copied_into_a_shell(tmp_path: Path) -> None:
+    """Paths are quoted, and nothing in them is taken for a colour, a symbol or a line break."""
+    folder = tmp_path / "my [red]bars; :dog: $HOME"
+    folder.mkdir()
+    config = TrainConfig.parse({"symbols": "BTCUSDT", "source": str(folder)})
+    text = printed(60, registration("gru", PROVEN), uri=f"sqlite:///{folder}/x.db", config=config)
+    steps = [shlex.split(line) for line in text.partition("Next:\n")[2].splitlines()]
+    assert steps[0][-4:] == ["--source", str(folder), "--last", "5"]
+    assert steps[3] == [
+        "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/x.db", "--workers", "1",
+    ]  # fmt: skip
+    # A password is not printed, so the command takes the address from where it came from.
+    text = printed(60, registration("gru", FLAT), uri="postgresql://me:***@db/mlflow")
+    assert '  mlflow server --backend-store-uri "$MLFLOW_TRACKING_URI" --workers 1\n' in text
 
 
 def test_without_a_terminal_each_job_that_ends_is_one_line() -> None:

@@ -97,6 +97,12 @@ class Workspace:
         found = self.client.get_experiment_by_name(experiment)
         return [] if found is None else self.client.search_runs([found.experiment_id])
 
+    @property
+    def jobs(self) -> dict[str, Run]:
+        """The runs of jobs, by the name of the job; their own names have settings, too."""
+        tags = [(run, run.data.tags) for run in self.runs()]
+        return {f"{of['model']}-{of['symbol']}": run for run, of in tags if "model" in of}
+
     def versions(self, name: str) -> list[str]:
         found = self.client.search_model_versions(f"name = '{name}'")
         return sorted(str(version.version) for version in found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,8 +90,8 @@ def test_a_symbol_with_bad_bars_fails_with_its_reason_and_the_others_go_on(works
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     notes = {
-        run.info.run_name: (run.info.status, run.data.tags.get("mlflow.note.content", ""))
-        for run in workspace.runs()
+        name: (run.info.status, run.data.tags.get("mlflow.note.content", ""))
+        for name, run in workspace.jobs.items()
     }
     for kind, text in BAD.items():
         status, note = notes[f"lightgbm-{kind}"]
@@ -98,7 +100,7 @@ def test_a_symbol_with_bad_bars_fails_with_its_reason_and_the_others_go_on(works
         assert workspace.versions(f"lightgbm-{kind}") == []
     assert workspace.versions("lightgbm-good") == ["1"]
     assert notes["lightgbm-good"][0] == "FINISHED"
-    assert "RUNNING" not in {status for status, _ in notes.values()}
+    assert "RUNNING" not in {run.info.status for run in workspace.runs()}
 
 
 @pytest.mark.parametrize("option", ["--cache-folder", "--fit-cache-folder"])
@@ -160,9 +162,13 @@ def test_mlflow_run_with_a_bad_value_fails_and_leaves_nothing_running(workspace)
         "--experiment-name", "barwright",
         "-P", "symbols=EURUSD", "-P", "source=sample", "-P", "fee_bps=abc",
         PATH=f"{tools}:{workspace.environment['PATH']}",
+        MLFLOW_LOGGING_LEVEL="WARNING",
     )  # fmt: skip
     assert done.returncode == 1
-    assert "`--fee-bps` must be a valid number" in done.stderr
+    # Nothing but the error, and then MLflow's own line on it.
+    ours, of_mlflow = done.stderr.splitlines()
+    assert ours.startswith("Error: `--fee-bps` must be a valid number")
+    assert re.search(r"ERROR mlflow.cli: === Run \(ID '\w+'\) failed ===$", of_mlflow)
     assert [run.info.status for run in workspace.runs()] == ["FAILED"]
     assert workspace.client.search_registered_models() == []
 
@@ -214,13 +220,45 @@ def test_the_trader_creates_no_database(empty_workspace) -> None:
     assert list(empty_workspace.folder.iterdir()) == []
 
 
-def test_a_file_in_the_place_of_the_artefact_folder_is_an_error_of_the_job(workspace) -> None:
+def test_a_file_in_the_place_of_the_artefact_folder_is_found_before_the_first_fit(
+    workspace,
+) -> None:
     (workspace.folder / "mlruns").touch()
     done = workspace.train(
         "--symbols", "EURUSD,NONE", "--source", "sample", "--n-splits", "2", "--wf-splits", "2"
     )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "cannot be used" in " ".join(done.stdout.split())
-    assert "the sample has no NONE" in " ".join(done.stdout.split())
-    assert {run.info.status for run in workspace.runs()} <= {"FAILED", "FINISHED"}
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    place = re.escape(f"{workspace.folder}/mlruns/")
+    assert re.match(
+        rf"Error: the artifact store {place}\d of MLflow at sqlite:///.* cannot be written: ", line
+    )
+    assert not (workspace.folder / "data").exists(), "no job may have started"
+    (parent,) = workspace.runs()
+    assert parent.info.status == "FAILED"
+    assert line == f"Error: {parent.data.tags['mlflow.note.content']}"
+
+
+def test_what_a_server_cannot_keep_files_in_is_found_before_the_first_fit(workspace, serve) -> None:
+    """The server answers, but what it was told to keep files in is a file."""
+    (workspace.folder / "files").touch()
+    tools = Path(sys.executable).parent
+    address = serve(
+        [
+            str(tools / "mlflow"), "server", "--backend-store-uri", workspace.uri,
+            "--artifacts-destination", str(workspace.folder / "files"), "--workers", "1",
+        ],
+        {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        "/health",
+    )  # fmt: skip
+    place = address.replace("://", "://me:secret@")
+    done = workspace.train(
+        "--symbols", "EURUSD", "--source", "sample",
+        MLFLOW_TRACKING_URI=place, MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    start = f"Error: the artifact store mlflow-artifacts:/1 of MLflow at {address} cannot be"
+    assert line.startswith(start.replace("://", "://me:***@"))
+    assert "secret" not in line
+    assert [run.info.status for run in workspace.runs()] == ["FAILED"]

@@ -61,6 +61,10 @@ def site(
     place = make_workspace(folder, address)
     trained = place.train_quickly()
     assert trained.returncode == 0, trained.stdout + trained.stderr
+    # MLflow prints a link to each run that ends; the table, and one link, are below.
+    assert trained.stdout.startswith("lightgbm-EURUSD: version 1 after ")
+    assert len(re.findall("https?://", trained.stdout)) == 1
+    assert trained.stderr == ""
     trained_again = place.train_quickly("--seed", "7", "--param", "lightgbm.num_leaves=7")
     assert trained_again.returncode == 0, trained_again.stdout + trained_again.stderr
     place.client.set_registered_model_alias("lightgbm-EURUSD", "champion", "2")

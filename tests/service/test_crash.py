@@ -215,8 +215,7 @@ def test_a_candidate_that_decides_differently_when_loaded_is_not_registered(
     assert "the model decides differently here" in text
     assert workspace.versions("fickle-EURUSD") == []
     assert workspace.versions("lightgbm-EURUSD") == ["1"]
-    states = {run.info.run_name: run.info.status for run in workspace.runs()}
-    assert states["fickle-EURUSD"] == "FAILED"
+    assert workspace.jobs["fickle-EURUSD"].info.status == "FAILED"
 
 
 @pytest.mark.slow
@@ -233,5 +232,4 @@ def test_a_kill_while_the_database_is_made_leaves_none_or_a_whole_one(empty_work
     again = empty_workspace.run(*arguments)
     assert again.returncode == 1
     assert "the sample has no NONE at 1h" in " ".join(again.stdout.split())
-    states = {run.info.run_name: run.info.status for run in empty_workspace.runs()}
-    assert states["lightgbm-NONE"] == "FAILED"
+    assert empty_workspace.jobs["lightgbm-NONE"].info.status == "FAILED"

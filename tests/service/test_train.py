@@ -25,7 +25,11 @@ def test_the_run_tree_is_one_parent_and_one_child_a_model(trained) -> None:
     assert sorted(run.info.status for run in trained.runs()) == ["FINISHED", "FINISHED"]
     child, parent = runs["candidate"], runs["command"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert child.info.run_name == "lightgbm-EURUSD"
+    changed = "fee_bps=0 horizon=3 n_splits=2"
+    assert child.info.run_name == f"lightgbm-EURUSD {changed} slippage_bps=0 wf_splits=2"
+    assert parent.info.run_name == f"train EURUSD models=lightgbm {changed} +2 more"
+    files = [item.path for item in trained.client.list_artifacts(parent.info.run_id)]
+    assert files == ["options.json"]
     assert child.info.end_time > child.info.start_time
     assert parent.data.params["symbols"] == "('EURUSD',)"
 
@@ -89,7 +93,8 @@ def test_the_output_ends_with_versions_and_the_next_steps(workspace) -> None:
         "2",
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "lightgbm-GOOGL" in done.stdout
+    assert done.stderr == ""
+    assert done.stdout.startswith("lightgbm-GOOGL: version 1 after ")
     assert "barwright trade --model models:/lightgbm-GOOGL@latest --source sample" in done.stdout
     assert "compareRunsMode=CHART" in done.stdout
     traded = workspace.trade("--model", "models:/lightgbm-GOOGL@latest", "--source", "sample")

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from features.labels import LABEL_KINDS
-from trainer.config import Effect, TrainConfig, option_name
+from trainer.config import Effect, TrainConfig, option_name, option_text
 from trainer.errors import TrainerError
 from trainer.serving.calibrators import METHODS
 
@@ -128,6 +128,17 @@ def test_switches_read_on_and_off(given: object, taken: bool) -> None:
     config = parse(cache=given, fit_cache=given, allow_short=given, allow_jumps=given)
     switches = (config.cache, config.fit_cache, config.allow_short, config.allow_jumps)
     assert switches == (taken,) * 4
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "on"), (False, "off"), (("a", "b"), "a,b"), (10.0, "10"), (0.5, "0.5"), (7, "7"),
+        (0.1234567, "0.1234567"),
+    ],
+)  # fmt: skip
+def test_a_value_as_the_command_line_takes_it(value: object, text: str) -> None:
+    assert option_text(value) == text
 
 
 def test_names_are_read_from_comma_separated_text() -> None:

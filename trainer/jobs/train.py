@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import adapters
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict, judge
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs.local_cluster import OnJobProgress, WorkerPool
+from trainer.jobs.run_names import command_run_name, job_run_name
 from trainer.procedure.fit_cache import FitCache
 from trainer.registry.register import register_verified
 from trainer.registry.verify import Verifier
@@ -107,12 +109,13 @@ def train(
     jobs = [Job(symbol, model) for symbol in config.symbols for model in config.models]
     registrations: dict[Job, Registration] = {}
     with (
-        open_tracking(config.experiment, config.model_dump()) as tracking,
+        open_tracking(config.experiment, config.model_dump(), command_run_name(config)) as tracking,
         scratch_folder() as workspace,
         Verifier(tracking.uri, os.environ, len(jobs), config.preloaded_models) as verifier,
     ):
-        for result in pool.run(jobs, workspace, on_progress):
-            registrations[result.job] = _register(tracking, verifier, result)
+        for result in pool.run(_longest_first(jobs), workspace, on_progress):
+            name = job_run_name(result.job, config)
+            registrations[result.job] = _register(tracking, verifier, result, name)
             on_result(registrations[result.job])
         _conclude(tracking, registrations)
         if config.fit_cache:
@@ -125,12 +128,21 @@ def train(
         return summary
 
 
-def _register(tracking: Tracking, verifier: Verifier, result: JobResult) -> Registration:
-    """Log the result of a job, then verify and register its candidate."""
+def _longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs in the order in which they start: the workers must not end on a long one.
+
+    Jobs of one model keep their order. The model of a plug-in, of which nothing is known, starts
+    first.
+    """
+    return sorted(jobs, key=lambda job: -adapters.relative_cost(job.model))
+
+
+def _register(tracking: Tracking, verifier: Verifier, result: JobResult, name: str) -> Registration:
+    """Log the result of a job in a run with this name, then verify and register its candidate."""
     start = time.perf_counter()
     seconds: dict[str, float] = {}
     try:
-        with tracking.child(result) as run_id:
+        with tracking.child(result, name) as run_id:
             trained = result.trained
             if trained is None:
                 return Registration(result, None, None, seconds)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.utils.logging_utils import MLFLOW_LOGGING_STREAM
 
 from trainer.registry.verify import Verifier
 from trainer.tracking.store import STORE_ERRORS
@@ -47,9 +48,24 @@ def register_verified(
     """
     verifier.verify(model_uri)
     # One call with all tags: a crash leaves a complete version or none.
-    version = mlflow.register_model(model_uri, name, tags=dict(tags))
+    with _without_messages():
+        version = mlflow.register_model(model_uri, name, tags=dict(tags))
     # Without its description it is registered all the same. An error would make the user register
     # it once more.
     with contextlib.suppress(*STORE_ERRORS):
         client.update_model_version(name, version.version, description)
     return version
+
+
+@contextlib.contextmanager
+def _without_messages() -> Iterator[None]:
+    """Leave out what MLflow prints in the block: it announces each registration on two lines.
+
+    No level of MLflow's logging hides them. Errors are raised all the same.
+    """
+    enabled = MLFLOW_LOGGING_STREAM.enabled
+    MLFLOW_LOGGING_STREAM.enabled = False
+    try:
+        yield
+    finally:
+        MLFLOW_LOGGING_STREAM.enabled = enabled

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
 import os
 import socket
@@ -23,6 +22,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.utils import name_utils
 
 from trainer import flavor
 from trainer.errors import TrainerError
@@ -36,8 +36,10 @@ from trainer.serving.manifest import DAMAGED
 from trainer.tracking.ranking import compare_link
 from trainer.tracking.store import (
     STORE_ERRORS,
+    artifact_store_error,
     check_reachable,
     exclusive_database,
+    print_only_warnings,
     store_error,
     tracking_uri,
 )
@@ -58,6 +60,8 @@ from trainer.tracking.tag_names import (
 _HOST, _PROCESS = "barwright.host", "barwright.process"
 #: Metrics that MLflow accepts in one call.
 _BATCH = 1_000
+#: File of a parent run with all options of its command.
+_OPTIONS_FILE = "options.json"
 #: File of a run with the facts on its training data.
 _FACTS_FILE = "facts.json"
 #: Folder of a run with its report and the figures of it.
@@ -78,11 +82,17 @@ class Tracking:
         self.client.set_tag(self.parent_id, "failed_tasks", "yes")
 
     @contextlib.contextmanager
-    def child(self, result: JobResult) -> Iterator[str]:
+    def child(self, result: JobResult, name: str = "") -> Iterator[str]:
         """Open the run of a job, with the job's own start and end time; yield the run's id.
 
         The run ends FINISHED only if the job has a model and the block raises nothing. A
         `TrainerError` of the block is written into the run's note and raised again.
+
+        Parameters
+        ----------
+        result : JobResult
+        name : str
+            Name of the run, for people; the name of the job by default. Programs read the tags.
         """
         run = self.client.create_run(
             self.experiment_id,
@@ -93,7 +103,7 @@ class Tracking:
                 MODEL: result.job.model,
                 SYMBOL: result.job.symbol,
             },
-            run_name=result.job.name,
+            run_name=name or result.job.name,
         )
         run_id, state = run.info.run_id, "FAILED"
         try:
@@ -261,8 +271,13 @@ def load_understood(run_id: str) -> str:
 
 
 @contextlib.contextmanager
-def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracking]:
+def open_tracking(
+    experiment: str, params: Mapping[str, Any], name: str = "train"
+) -> Iterator[Tracking]:
     """Open the experiment and the parent run; leaving with an error marks the run FAILED.
+
+    A file with the settings is written to the run at once. So a store that takes no files is found
+    before anything is trained.
 
     Parameters
     ----------
@@ -271,16 +286,19 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
         the experiment of the run that MLflow opened is used instead.
     params : mapping
         Settings of the command.
+    name : str, default "train"
+        Name of the parent run. A run that `mlflow run` opened gets it in place of a name that
+        MLflow drew, and keeps a name that a person gave it.
 
     Raises
     ------
     TrainerError
-        If the tracking server or database cannot be used.
+        If the tracking server or database cannot be used, or the experiment's artifact store
+        cannot be written.
     """
+    print_only_warnings()
     uri = tracking_uri()
     check_reachable(uri)
-    # MLflow's own lines about each registration would break the progress display.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     # `mlflow run` has opened the run already, in an experiment of its choice.
     resumed = os.environ.get("MLFLOW_RUN_ID") or None
@@ -296,29 +314,58 @@ def open_tracking(experiment: str, params: Mapping[str, Any]) -> Iterator[Tracki
     except (*STORE_ERRORS, ImportError) as error:
         raise store_error(uri, error) from error
     try:
-        with _parent_run(experiment_id, resumed) as run:
-            logged = client.get_run(run.info.run_id).data.params
-            client.log_batch(
-                run.info.run_id,
-                params=[Param(k, str(v)) for k, v in params.items() if k not in logged],
-            )
+        with _parent_run(experiment_id, resumed, name) as active:
+            run = client.get_run(active.info.run_id)
+            _log_settings(client, uri, run, params)
+            if resumed and _is_drawn(str(run.info.run_name)):
+                client.update_run(resumed, name=name)
             yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
     except STORE_ERRORS as error:
         raise store_error(uri, error) from error
 
 
-def _parent_run(experiment_id: str, resumed: str | None) -> mlflow.ActiveRun:
+def _parent_run(experiment_id: str, resumed: str | None, name: str) -> mlflow.ActiveRun:
     """Start the parent run, or resume the one that `mlflow run` opened."""
     return mlflow.start_run(
         run_id=resumed,
         experiment_id=None if resumed else experiment_id,
-        run_name=None if resumed else "train",
+        run_name=None if resumed else name,
         tags={
             KIND: COMMAND,
             _HOST: socket.gethostname(),
             _PROCESS: process_identity(os.getpid()),
         },
     )
+
+
+def _log_settings(client: MlflowClient, uri: str, run: Run, params: Mapping[str, Any]) -> None:
+    """Write the settings of the command to the parent run: as parameters, and as a file.
+
+    Raises
+    ------
+    TrainerError
+        If the file cannot be written; the reason stands in the run's note, too.
+    """
+    run_id = run.info.run_id
+    new = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
+    client.log_batch(run_id, params=new)
+    try:
+        client.log_dict(run_id, dict(params), _OPTIONS_FILE)
+    except Exception as error:  # every kind of store raises its own: those of S3 are boto3's
+        location = str(run.info.artifact_uri).removesuffix(f"/{run_id}/artifacts")
+        failure = artifact_store_error(uri, location, error)
+        client.set_tag(run_id, NOTE, str(failure))
+        raise failure from error
+
+
+def _is_drawn(name: str) -> bool:
+    """Return whether MLflow drew the name of a run, as ``bold-shrew-12``."""
+    predicate, _, rest = name.partition("-")
+    noun, _, number = rest.partition("-")
+    # MLflow's own lists; should a later MLflow lack them, every name is taken for a person's.
+    predicates = getattr(name_utils, "_GENERATOR_PREDICATES", ())
+    nouns = getattr(name_utils, "_GENERATOR_NOUNS", ())
+    return number.isdigit() and predicate in predicates and noun in nouns
 
 
 def _experiment(client: MlflowClient, name: str) -> str:

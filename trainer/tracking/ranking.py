@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,8 +128,6 @@ def compare(
         none.
     """
     uri, client = open_store()
-    # MLflow's lines about opening a database are no part of the output.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     try:
         experiment_id = find_experiment(client, uri, experiment)
         candidates = {symbol: find_candidates(client, experiment_id, symbol) for symbol in symbols}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
+import logging
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,15 +34,48 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
-def redacted(uri: str) -> str:
-    """Return an address without its password.
+def redacted(text: str) -> str:
+    """Return an address, or a text with addresses, without their passwords.
 
     Examples
     --------
     >>> redacted("postgresql://me:secret@db:5432/mlflow")
     'postgresql://me:***@db:5432/mlflow'
     """
-    return re.sub(r"(?<=://)([^:/@]+):[^@]*@", r"\1:***@", uri)
+    return re.sub(r"(?<=://)([^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+
+
+def server_command(uri: str) -> str:
+    """Return the shell command that starts the UI of a database; empty for a server, which has one.
+
+    Parameters
+    ----------
+    uri : str
+        Address, as `redacted` returns it. For an address with a password the command reads the
+        environment variable that the address came from.
+
+    Examples
+    --------
+    >>> server_command("sqlite:////my bars/mlflow.db")
+    "mlflow server --backend-store-uri 'sqlite:////my bars/mlflow.db' --workers 1"
+    >>> server_command("postgresql://me:***@db/mlflow")
+    'mlflow server --backend-store-uri "$MLFLOW_TRACKING_URI" --workers 1'
+    """
+    if uri.startswith("http"):
+        return ""
+    address = '"$MLFLOW_TRACKING_URI"' if ":***@" in uri else shlex.quote(uri)
+    return f"mlflow server --backend-store-uri {address} --workers 1"
+
+
+def print_only_warnings() -> None:
+    """Let MLflow print warnings and errors only, unless the environment asks for more.
+
+    Its other lines say what our own output says: that a run has ended, that a file was read.
+    """
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if not os.environ.get("MLFLOW_LOGGING_LEVEL"):
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -51,11 +86,34 @@ def sqlite_path(uri: str) -> Path | None:
 
 def store_error(uri: str, error: Exception) -> TrainerError:
     """Return an error of MLflow as one sentence for the user."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return TrainerError(
-        f"MLflow at {redacted(uri)} cannot be used: {reason}; repair it, or set "
+        f"MLflow at {redacted(uri)} cannot be used: {_reason(error)}; repair it, or set "
         "MLFLOW_TRACKING_URI to another one, and run again"
     )
+
+
+def artifact_store_error(uri: str, location: str, error: Exception) -> TrainerError:
+    """Return an error of the store of an experiment's files as one sentence for the user.
+
+    Parameters
+    ----------
+    uri : str
+        Address of MLflow.
+    location : str
+        Where the experiment keeps its files.
+    error : Exception
+    """
+    return TrainerError(
+        f"the artifact store {redacted(location)} of MLflow at {redacted(uri)} cannot be written: "
+        f"{_reason(error)}; make it writable, or give an --experiment whose artifact store is, and "
+        "run again"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, without passwords."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return redacted(lines[0].rstrip(".:;")) if lines else type(error).__name__
 
 
 def check_reachable(uri: str) -> None:
@@ -105,6 +163,7 @@ def open_store() -> tuple[str, MlflowClient]:
     TrainerError
         If the store does not exist or does not answer.
     """
+    print_only_warnings()
     uri = tracking_uri()
     check_reachable(uri)
     path = sqlite_path(uri)

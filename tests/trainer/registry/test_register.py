@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -41,6 +42,20 @@ def test_a_verified_candidate_becomes_the_newest_version(registry_store: Any) ->
     assert verifier.verified == [str(registry_store.folder)] * 2
     newest = registry_store.client.get_model_version_by_alias("gru-X", "latest")
     assert (str(newest.version), newest.tags, newest.description) == ("2", TAGS, "**flat**")
+
+
+def test_nothing_is_printed(registry_store: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """MLflow announces the model and the version on two lines; the table of `train` has both."""
+    for _ in range(2):
+        register(registry_store, Recorder())
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(MlflowException):
+        register_verified(
+            registry_store.client, "models:/m-none", "gru-X", tags=TAGS, description="",
+            verifier=Recorder(),  # type: ignore[arg-type]
+        )  # fmt: skip
+    logging.getLogger("mlflow").warning("a later warning")
+    assert "a later warning" in capfd.readouterr().err
 
 
 def test_a_candidate_that_is_not_verified_is_not_registered(registry_store: Any) -> None:

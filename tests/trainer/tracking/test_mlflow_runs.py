@@ -99,6 +99,49 @@ def test_the_parent_run_has_the_settings_and_ends_with_the_block(registry_store:
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
+def test_the_settings_are_a_file_of_the_parent_run_at_once(registry_store: Any) -> None:
+    settings = {"seed": 7, "models": ("gru",), "params": {"gru": {"hidden": 16}}}
+    with open_tracking("e", settings, "train X seed=7") as tracking:
+        file = download_artifacts(run_id=tracking.parent_id, artifact_path="options.json")
+        assert json.loads(Path(file).read_text()) == {**settings, "models": ["gru"]}
+        assert tracking.client.get_run(tracking.parent_id).info.run_name == "train X seed=7"
+
+
+class _LibraryError(Exception):
+    """An error that is none of MLflow's, as those of boto3."""
+
+
+@pytest.mark.parametrize("kind", ["file in its place", "error of a library"])
+@pytest.mark.parametrize("opened", ["by us", "by mlflow run"])
+def test_an_artifact_store_that_cannot_be_written_is_found_at_once(
+    registry_store: Any, kind: str, opened: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = registry_store.client, registry_store.folder / "files"
+    experiment = client.create_experiment("e", artifact_location=str(place))
+    if opened == "by mlflow run":
+        monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(experiment).info.run_id)
+    if kind == "file in its place":
+        place.touch()
+        reason = rf"\[Errno 20\] Not a directory: '{place}/"
+    else:
+        reason = "no credentials for http://me:\\*\\*\\*@s3"
+
+        def refuse(*_: Any) -> None:
+            raise _LibraryError("no credentials for http://me:secret@s3\nmore")
+
+        monkeypatch.setattr("mlflow.MlflowClient.log_dict", refuse)
+    with (
+        pytest.raises(TrainerError, match=f"^the artifact store {place} of .* written: {reason}"),
+        open_tracking("e", {"seed": 7}),
+    ):
+        pytest.fail("the block must not run")
+    (run,) = client.search_runs([experiment])
+    assert run.info.status == "FAILED"
+    assert run.data.params == {"seed": "7"}
+    assert run.data.tags["mlflow.note.content"].startswith(f"the artifact store {place} of MLflow")
+    assert "secret" not in run.data.tags["mlflow.note.content"]
+
+
 def test_an_error_ends_the_parent_run_as_failed(registry_store: Any) -> None:
     with pytest.raises(KeyError), open_tracking("e", {}) as tracking:
         raise KeyError("x")
@@ -122,6 +165,19 @@ def test_a_run_that_mlflow_opened_is_resumed_in_its_experiment(
     assert run.data.params == {"seed": "7", "horizon": "3"}, "a logged value cannot be changed"
     assert run.info.status == "FINISHED"
     assert client.get_experiment_by_name("e") is None
+
+
+@pytest.mark.parametrize("name", [None, "bold-shrew-12", "gru-eurusd-1", "mine", "a-b-c"])
+def test_a_run_of_mlflow_run_keeps_the_name_that_a_person_gave_it(
+    registry_store: Any, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    client = registry_store.client
+    run_id = client.create_run(client.create_experiment("of mlflow run"), run_name=name).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    with open_tracking("e", {}, "train X"):
+        pass
+    drawn = name is None or name == "bold-shrew-12"
+    assert client.get_run(run_id).info.run_name == ("train X" if drawn else name)
 
 
 def test_a_deleted_experiment_is_an_error(registry_store: Any) -> None:
@@ -182,6 +238,18 @@ def test_a_child_has_the_times_of_its_job_and_ends_as_the_job_did(registry_store
     assert (run.info.status, run.data.tags["kind"]) == ("FAILED", "failure")
     assert run.data.tags["mlflow.note.content"] == "no bars; give some"
     assert {r.info.run_id for r in children(tracking)} == {run_id, failed}
+
+
+def test_a_child_may_have_a_name_of_its_own_and_keeps_its_tags(registry_store: Any) -> None:
+    result = JobResult(JOB, 1.0, 2.0, error="no bars")
+    with (
+        open_tracking("e", {}) as tracking,
+        tracking.child(result, "lightgbm-SYNTH fee_bps=5") as run_id,
+    ):
+        pass
+    run = registry_store.client.get_run(run_id)
+    assert run.info.run_name == "lightgbm-SYNTH fee_bps=5"
+    assert (run.data.tags["model"], run.data.tags["symbol"]) == ("lightgbm", "SYNTH")
 
 
 @pytest.mark.parametrize(

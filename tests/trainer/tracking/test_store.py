@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ from sqlalchemy import create_engine, inspect
 from trainer.errors import TrainerError
 from trainer.tracking.store import (
     DEFAULT_URI,
+    artifact_store_error,
     check_reachable,
     exclusive_database,
     open_store,
+    print_only_warnings,
     read_all_pages,
     redacted,
+    server_command,
     sqlite_path,
     store_error,
     tracking_uri,
@@ -31,6 +36,12 @@ from trainer.tracking.store import (
         ("https://me:sec/ret@host/path", "https://me:***@host/path"),
         ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("redis://:secret@host", "redis://:***@host"),
+        (
+            "GET http://me:secret@host/x failed: models:/y@latest",
+            "GET http://me:***@host/x failed: models:/y@latest",
+        ),
+        ("http://host:5000/x, models:/y@latest", "http://host:5000/x, models:/y@latest"),
     ],
 )  # fmt: skip
 def test_addresses_are_printed_without_their_password(uri: str, text: str) -> None:
@@ -83,6 +94,66 @@ def test_an_error_of_the_store_is_one_line() -> None:
         "MLFLOW_TRACKING_URI to another one, and run again"
     )
     assert "cannot be used: OSError;" in str(store_error("sqlite:///x.db", OSError()))
+    # MLflow's errors of requests contain the address as it was given.
+    error = store_error("http://me:secret@h", MlflowException("GET http://me:secret@h/x failed"))
+    assert "cannot be used: GET http://me:***@h/x failed;" in str(error)
+
+
+def test_an_error_of_the_artifact_store_names_both_addresses_the_reason_and_a_way_out() -> None:
+    refused = PermissionError(13, "Permission denied", "/x/1/options.json")
+    error = artifact_store_error("http://me:secret@h", "sftp://me:secret@files/x/1", refused)
+    assert str(error) == (
+        "the artifact store sftp://me:***@files/x/1 of MLflow at http://me:***@h cannot be "
+        "written: [Errno 13] Permission denied: '/x/1/options.json'; make it writable, or give an "
+        "--experiment whose artifact store is, and run again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        ("sqlite:///x.db", "mlflow server --backend-store-uri sqlite:///x.db --workers 1"),
+        (
+            "sqlite:////it's/my db",
+            """mlflow server --backend-store-uri 'sqlite:////it'"'"'s/my db' --workers 1""",
+        ),
+        (
+            "postgresql://me:***@db/m",
+            'mlflow server --backend-store-uri "$MLFLOW_TRACKING_URI" --workers 1',
+        ),
+        ("http://host", ""),
+        ("https://me:***@host", ""),
+    ],
+)  # fmt: skip
+def test_a_database_needs_a_server_for_its_ui(uri: str, command: str) -> None:
+    assert server_command(uri) == command
+
+
+@pytest.mark.parametrize(
+    ("asked", "level"), [("", logging.WARNING), ("DEBUG", logging.NOTSET), (None, logging.WARNING)]
+)
+def test_mlflow_prints_warnings_only_unless_more_is_asked_for(
+    asked: str | None, level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {
+        "MLFLOW_LOGGING_LEVEL": asked,
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": None,
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "true",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
+    logger = logging.getLogger("mlflow")
+    before = logger.level
+    logger.setLevel(logging.NOTSET)
+    try:
+        print_only_warnings()
+        assert logger.level == level
+    finally:
+        logger.setLevel(before)
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
+    assert os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] == "true", "a given value is kept"
 
 
 def test_a_command_that_reads_creates_no_store(
