@@ -40,6 +40,8 @@ _CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _CLOCK_DIGITS = r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)?"
 #: Symbols that a message lists.
 _LISTED = 10
+#: Names of columns that a message lists, and characters of each.
+_SHOWN = 60
 
 
 def _normalised(column: str) -> str:
@@ -75,6 +77,8 @@ def plain_names(columns: Sequence[Hashable], file: str) -> tuple[list[str], tupl
         If the pairs are those of several symbols.
     """
     pairs = [_as_pair(column) for column in columns]
+    # A name of several lines would break the sentences that contain it.
+    pairs = [(_one_line(first), _one_line(second)) for first, second in pairs]
     if not any(second for _, second in pairs):
         return [first for first, _ in pairs], ()
     level = 1 if has_prices(pair[1] for pair in pairs) else 0
@@ -89,6 +93,10 @@ def plain_names(columns: Sequence[Hashable], file: str) -> tuple[list[str], tupl
     return [pair[level] or pair[1 - level] for pair in pairs], (
         f"left out the symbol {symbols[0]} beside each name",
     )
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s*[\r\n]+\s*", " ", text)
 
 
 def _as_pair(column: Hashable) -> tuple[str, str]:
@@ -134,9 +142,8 @@ def match_columns(table: Table) -> dict[str, str]:
                 " (for bars without volume data: add a column of zeros, and --features without "
                 "the group volume)"
             )
-        raise InputError(
-            f"{table.file}: no column for {', '.join(absent)}, got {', '.join(names)}; {advice}"
-        )
+        got = ", ".join(name[:_SHOWN] for name in names[:_SHOWN])
+        raise InputError(f"{table.file}: no column for {', '.join(absent)}, got {got}; {advice}")
     return columns
 
 
@@ -227,15 +234,13 @@ def check_series(table: Table, used: Iterable[str], times: pd.Series) -> None:
     if pd.Index(times).is_unique:  # Of an index, this is fast if times are in order.
         return
     frame = table.frame
-    repeated = times.duplicated(keep=False)
     for column in [name for name in frame.columns if name not in set(used)]:
         values = frame[column].astype("string")
         is_text = not pd.api.types.is_numeric_dtype(frame[column])
         # A text that differs in every row, as a remark does, does not name a series.
         if not is_text or not 1 < values.nunique() <= len(values) / 2:
             continue
-        keys = pd.DataFrame({"time": times, "value": values})[repeated]
-        if not keys.duplicated().any():
+        if not pd.DataFrame({"time": times, "value": values}).duplicated().any():
             raise InputError(
                 f"{table.file}: several series, which column {column!r} tells apart: "
                 f"{_listed(sorted(values.dropna().unique()))}; write one file for each"

@@ -22,8 +22,8 @@ from features.reader_table import Table
 SUFFIXES = (".parquet", ".csv", ".feather", ".csv.gz", ".csv.zip")
 #: What the libraries raise for a damaged, encrypted or other file.
 _UNREADABLE = (
-    *(ValueError, OSError, EOFError, RuntimeError, csv.Error),
-    *(zlib.error, zipfile.BadZipFile, ArrowException),
+    *(ValueError, OSError, EOFError, RuntimeError, LookupError, TypeError, SyntaxError),
+    *(csv.Error, zlib.error, zipfile.BadZipFile, ArrowException),
 )
 
 

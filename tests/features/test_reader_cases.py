@@ -20,7 +20,7 @@ from features.readers import read_table
 ROWS = 12
 NAMES = ["open", "high", "low", "close", "volume"]
 DAYS = pd.bdate_range("2024-01-22", periods=ROWS)
-HOURS = pd.date_range("2024-01-29 20:00", periods=ROWS, freq="h")
+HOURS = pd.date_range("2024-01-29 20:25", periods=ROWS, freq="h")
 
 
 def _bars() -> pd.DataFrame:
@@ -226,13 +226,13 @@ READ: dict[str, tuple[str, str | bytes, pd.DatetimeIndex, str]] = {
         "csv",
         _csv(HOURS.strftime("%d-%b-%Y %H:%M")),
         HOURS,
-        f"with the name of the month (29-Jan-2024 20:00), {NAIVE}; read time as timestamp",
+        f"with the name of the month (29-Jan-2024 20:25), {NAIVE}; read time as timestamp",
     ),
     "names of months and weekdays": (
         "csv",
         _csv(HOURS.strftime("%a, %d %b %Y %H:%M:%S GMT")),
         HOURS,
-        f"with the name of the month (Mon, 29 Jan 2024 20:00:00 GMT), {OFFSET}; read time as time",
+        f"with the name of the month (Mon, 29 Jan 2024 20:25:00 GMT), {OFFSET}; read time as time",
     ),
     "month, day, year": (
         "csv",
@@ -257,7 +257,7 @@ READ: dict[str, tuple[str, str | bytes, pd.DatetimeIndex, str]] = {
         "csv",
         _csv(HOURS.strftime("%Y-%m-%d;") + HOURS.hour.astype(str), separator=";",
              names="Date,Hour,Open,High,Low,Close,Volume").replace('"', ""),
-        HOURS,
+        HOURS - pd.Timedelta("25min"),
         f"from Date and Hour, ISO 8601 {NAIVE}",
     ),
     "epoch numbers as text": (
@@ -557,12 +557,12 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "a time of day only": (
         "csv",
         _csv(HOURS.strftime("%H:%M")),
-        ", line 2: the time '20:00' is a time of day only; add the date",
+        ", line 2: the time '20:25' is a time of day only; add the date",
     ),
     "a name of a zone": (
         "csv",
         _csv(HOURS.strftime("%Y-%m-%d %H:%M EST")),
-        f", line 2: the time '2024-01-29 20:00 EST' is not understood; {REPAIR}",
+        f", line 2: the time '2024-01-29 20:25 EST' is not understood; {REPAIR}",
     ),
     "UTF-16 without a mark": (
         "csv",

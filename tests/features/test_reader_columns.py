@@ -63,6 +63,12 @@ def test_other_names_stay(column: object) -> None:
     assert plain_names([column, "close"], "a.csv") == ([str(column), "close"], ())
 
 
+def test_the_error_for_a_missing_column_is_one_line_that_can_be_read() -> None:
+    names, _ = plain_names(["time", "a\r\n  b", "x" * 200, *map(str, range(100))], "a.csv")
+    with pytest.raises(InputError, match=rf"got time, a b, {'x' * 60}, 0, 1, .* 56; rename them"):
+        match_columns(_table(**{name: [1] for name in names}))
+
+
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__", "index"])
 def test_the_first_column_without_a_name_has_the_times(name: str) -> None:
     columns = match_columns(_table(**{name: ["2024-01-30"]}, **VALUES))

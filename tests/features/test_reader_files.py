@@ -148,3 +148,16 @@ def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path: Path) -> None:
     pq.write_table(table, path := tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"^a\.parquet: several columns are named close; rename"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"float64"', b'"ftoat64"'), (b'["__index_level_0__"]', b"[[]]")]
+)
+def test_parquet_with_damaged_metadata_is_refused(old: bytes, new: bytes, tmp_path: Path) -> None:
+    table = pa.Table.from_pandas(FRAME)
+    damaged = table.schema.metadata[b"pandas"].replace(old, new)
+    assert damaged != table.schema.metadata[b"pandas"]
+    path = tmp_path / "a.parquet"
+    pq.write_table(table.replace_schema_metadata({b"pandas": damaged}), path)
+    with pytest.raises(InputError, match=r"^a\.parquet cannot be read: .*; write the file again"):
+        load(path)

@@ -148,6 +148,11 @@ ONE_UNIT = "write all times in one unit of epoch, or ISO 8601 (2024-05-31T14:00:
             [20240131, 20240230],
             f", row 1: the time '20240230' is not written like the first one, '20240131'; {REPAIR}",
         ),
+        (  # Eleven digits.
+            [202401310930, 20240131093],
+            ", row 1: the time '20240131093' is not written like the first one, '202401310930'; "
+            f"{REPAIR}",
+        ),
         (
             ["2024-01-31 09:30", "2024-01-31 10:30", "2024-01-31 10:30+01"],
             ", row 2: the time '2024-01-31 10:30+01' has an offset, and the first one, "

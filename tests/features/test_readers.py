@@ -269,6 +269,22 @@ def test_newest_first_is_reversed(dates: list[str], tmp_path: Path) -> None:
     assert understood.endswith("; newest first in the file, reversed")
 
 
+def test_one_row_without_names_is_refused(tmp_path: Path) -> None:
+    # Open and close could be exchanged.
+    (path := tmp_path / "a.csv").write_text("2024-01-30,1.5,2.5,0.5,2,10\n")
+    with pytest.raises(InputError, match=r"^a\.csv: no bar opens near the close of the bar before"):
+        read_table(path)
+
+
+def test_flat_bars_without_names_are_read(tmp_path: Path) -> None:
+    # Each order of equal prices is the same.
+    rows = [f"2024-01-{day},2,2,2,2,10\n" for day in (30, 31)]
+    (path := tmp_path / "a.csv").write_text("".join(rows))
+    frame, understood = read_table(path)
+    assert frame["close"].tolist() == [2, 2]
+    assert "; no names in the file, read in the order timestamp, open, high, low," in understood
+
+
 def test_rows_are_not_sorted_or_repaired(tmp_path: Path) -> None:
     times = ["2024-01-30T02:00Z", "2024-01-30T01:00Z", "2024-01-30T01:00Z"]
     frame, _ = read_table(_csv(tmp_path / "a.csv", times))
