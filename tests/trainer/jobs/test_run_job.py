@@ -207,7 +207,7 @@ def test_another_seed_gives_another_model(trained: TrainedModel, tmp_path: Path)
 @pytest.mark.parametrize(
     ("symbol", "changes", "text"),
     [
-        ("GBPUSD", {}, "the sample has no GBPUSD at 1h, only EURUSD at 1h, GOOGL at 1d; pick"),
+        ("GBPUSD", {}, "the sample has no GBPUSD at 1h, only EURUSD at 1h, GOOGL at 1d, SP500"),
         ("EURUSD", {"embargo": 5_000}, "`embargo` must be smaller than the shortest fold"),
         ("EURUSD", {"horizon": 9_000}, "no row of EURUSD is usable out of"),
     ],
