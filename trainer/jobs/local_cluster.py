@@ -62,8 +62,7 @@ class WorkerPool:
     def __enter__(self) -> Self:
         for variable in _THREAD_VARIABLES:
             os.environ.setdefault(variable, "1")
-        for library in ("distributed", "tornado.application"):
-            logging.getLogger(library).setLevel(logging.CRITICAL)
+        _silence_connections()
         with ExitStack() as opening:
             opening.enter_context(dask.config.set(_DASK_SETTINGS))
             self._cluster = _empty_cluster()
@@ -204,13 +203,20 @@ def _block_interrupts(client: Client) -> None:
     client.run_on_scheduler(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGINT])
 
 
+def _silence_connections() -> None:
+    """Leave out what the libraries of the cluster print when a connection ends, as at its end."""
+    for library in ("distributed", "tornado.application"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
 class _Libraries(WorkerPlugin):
-    """Imports the libraries of models before the first job comes."""
+    """Prepares a worker: a quiet log, and the libraries of models before the first job comes."""
 
     def __init__(self, models: Sequence[str]) -> None:
         self._models = models
 
     def setup(self, worker: object) -> None:
+        _silence_connections()
         for model in self._models:
             # The job that needs the model reports why it cannot be imported.
             with suppress(Exception):

@@ -5,6 +5,7 @@ A worker that dies is tested by tests/service/test_crash.py.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,19 @@ def config(folder: Path) -> TrainConfig:
     )  # fmt: skip
 
 
+def _level_of_the_log() -> int:
+    return logging.getLogger("distributed.worker").getEffectiveLevel()
+
+
 @pytest.mark.slow
 def test_one_worker_runs_all_jobs_and_passes_on_why_they_fail(tmp_path: Path) -> None:
     (tmp_path / "bars").mkdir()
     jobs = [Job("AAA", "lightgbm"), Job("BBB", "lightgbm")]
     calls: list[tuple[str, str, int, int]] = []
     with WorkerPool(config(tmp_path / "bars")) as pool:
+        pool._client.wait_for_workers(1, timeout=60)
+        # A connection that ends would print a traceback between the lines for people.
+        assert list(pool._client.run(_level_of_the_log).values()) == [logging.CRITICAL]
         results = list(pool.run(jobs, tmp_path, lambda *call: calls.append(call)))
     assert [result.job for result in results] == jobs
     for result in results:
