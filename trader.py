@@ -46,7 +46,10 @@ _POSITIONS = {-1: "short", 0: "flat", 1: "long"}
     help="models:/lightgbm-EURUSD@latest, models:/lightgbm-EURUSD@champion, or .../3.",
 )
 @click.option(
-    "--source", default="data/bars", show_default=True, help="Folder of bars, or `sample`."
+    "--source",
+    default="data/bars",
+    show_default=True,
+    help="Folder of bars, `sample` or `synthetic`.",
 )
 @click.option("--symbol", help="Symbol of the bars; the model's own by default.")
 @click.option("--interval", help="Interval of the bars; the model's own by default.")
@@ -177,7 +180,7 @@ def decide(
     model_uri : str
         MLflow model URI.
     source : str
-        Folder of bars, or ``sample``.
+        Folder of bars, ``sample`` or ``synthetic``.
     last : int, default 1
         Number of bars to decide.
     symbol, interval : str, optional

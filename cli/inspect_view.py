@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.table import widest
+from features.bar_checks import listed_jumps
 from features.inspection import Inspection
 
 
@@ -32,7 +33,7 @@ def print_inspections(console: Console, inspections: Sequence[Inspection]) -> No
         if one.jumps:
             console.print(
                 f"[yellow]{escape(one.file)}[/yellow]: moves that look like unadjusted splits: "
-                f"{', '.join(one.jumps)}; adjust the prices, or train with --allow-jumps on.",
+                f"{listed_jumps(one.jumps)}; adjust the prices, or train with --allow-jumps on.",
                 soft_wrap=one_line,
                 highlight=False,
             )

@@ -4,6 +4,7 @@
 __all__ = [
     "atomic",
     "audit",
+    "bar_checks",
     "bars",
     "cache",
     "calendars",

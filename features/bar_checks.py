@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.calendars import DAY_NS
+from features.calendars import DAY_NS, HOUR_NS, IntArray
 from features.errors import InputError
 from features.interval import Interval
 from features.schedule import Schedule, off_grid
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _WEEK_NS = 7 * DAY_NS
-_HOUR_NS = DAY_NS // 24
 #: Absolute log price ratio of one bar above which a split is suspected. A 3-for-2 split gives
 #: 0.405, so a price that moves the other way on the same day is covered, too. The largest hourly
 #: close move of BTC, ETH and SOL is 0.27.
 JUMP_BOUND = 0.35
-#: Number of bad bars that a message lists.
-_LISTED = 5
+#: Number of bad bars, and of jumps, that a message lists.
+_LISTED, _LISTED_JUMPS = 5, 8
 #: Number of bars off the grid up to which they are errors of the file, not of the interval.
 _MAX_OFF_GRID = 0.01
 
@@ -119,7 +119,7 @@ def _check_length(time_ns: IntArray, symbol: str, interval: Interval) -> None:
 def _clocks_set_back(time_ns: int, step_ns: int) -> bool:
     """Return whether a time that repeats an hour lies in a night in which clocks are set back."""
     time = pd.Timestamp(time_ns)
-    back = -step_ns <= _HOUR_NS and time.month in (4, 10, 11)
+    back = -step_ns <= HOUR_NS and time.month in (4, 10, 11)
     return back and time.day_of_week == 6 and time.hour <= 3
 
 
@@ -210,25 +210,30 @@ def _count(n_bars: int) -> str:
     return "" if n_bars == 1 else f" ({n_bars:,} bars)"
 
 
-def find_jumps(open_: FloatArray, close: FloatArray) -> IntArray:
-    """Return the rows whose move from the row before looks like an unadjusted split."""
+def describe_jumps(time_ns: IntArray, open_: FloatArray, close: FloatArray) -> list[str]:
+    """Return the date and the size of each move that looks like an unadjusted split."""
     # A split moves both the open and the close; one bad tick at the open moves the open only.
     previous = close[:-1]
     ratio = np.log(np.stack([open_[1:] / previous, close[1:] / previous]))
-    return np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
+    rows = np.flatnonzero(np.abs(ratio).min(axis=0) > JUMP_BOUND) + 1
+    return [
+        f"{pd.Timestamp(int(time_ns[row])):%Y-%m-%d} ({close[row] / close[row - 1] - 1:+.0%})"
+        for row in rows
+    ]
 
 
 def check_jumps(time_ns: IntArray, open_: FloatArray, close: FloatArray, symbol: str) -> None:
     """Raise for a move between two bars that looks like an unadjusted split."""
-    jumps = find_jumps(open_, close)
-    if len(jumps):
-        listed = ", ".join(
-            f"{pd.Timestamp(int(time_ns[row])):%Y-%m-%d} ({close[row] / close[row - 1] - 1:+.0%})"
-            for row in jumps[:8]
-        )
-        more = f" and {len(jumps) - 8} more" if len(jumps) > 8 else ""
+    jumps = describe_jumps(time_ns, open_, close)
+    if jumps:
         raise InputError(
             f"bars of {symbol} jump by more than a factor {np.exp(JUMP_BOUND):.2f} within one "
-            f"bar, as unadjusted splits do: {listed}{more}; adjust the prices, or pass "
+            f"bar, as unadjusted splits do: {listed_jumps(jumps)}; adjust the prices, or pass "
             "--allow-jumps on if the moves are real"
         )
+
+
+def listed_jumps(jumps: Sequence[str]) -> str:
+    """Return the first moves, and how many more there are."""
+    more = f" and {len(jumps) - _LISTED_JUMPS} more" if len(jumps) > _LISTED_JUMPS else ""
+    return ", ".join(jumps[:_LISTED_JUMPS]) + more

@@ -114,6 +114,14 @@ class Bars:
             sha.update(np.ascontiguousarray(self.feature_time_ns).data)
         return sha.hexdigest()
 
+    def count_gaps(self) -> dict[str, int]:
+        """Return the number of ``gaps``, ``missing_bars`` in them, and those of the ``longest``."""
+        return {
+            "gaps": int((self.missing > 0).sum()),
+            "missing_bars": int(self.missing.sum()),
+            "longest": int(self.missing.max()),
+        }
+
     def segment_start(self, max_gap_bars: int) -> npt.NDArray[np.int64]:
         """Return for each bar the index of the first bar of its segment.
 

@@ -18,8 +18,8 @@ from features.errors import InputError
 
 IntArray = npt.NDArray[np.int64]
 
-DAY_NS = 86_400 * 10**9
-_MINUTE_NS = 60 * 10**9
+MINUTE_NS = 60 * 10**9
+HOUR_NS, DAY_NS = 60 * MINUTE_NS, 1_440 * MINUTE_NS
 #: Calendars without sessions: crypto trades always, currencies from Sunday to Friday.
 ALWAYS, WEEK = "24/7", "24/5"
 #: The calendar of all shares in models of Barwright 0.1: 252 days of 6.5 hours.
@@ -149,6 +149,12 @@ class Sessions:
         names = ("day", "open_ns", "close_ns", "break_start_ns", "break_end_ns")
         arrays = {name: getattr(self, name)[cut] for name in names}
         return Sessions(self.exchange, **arrays, first_day=self.first_day, last_day=self.last_day)
+
+
+def local_ns(time_ns: IntArray, zone: str) -> IntArray:
+    """Return times as they stand on the clocks of a zone, in nanoseconds, shape (n,)."""
+    local = pd.DatetimeIndex(time_ns.view("datetime64[ns]"), tz="UTC").tz_convert(zone)
+    return np.asarray(local.tz_localize(None).to_numpy().view(np.int64))
 
 
 def calendar_requirements(text: str) -> tuple[str, ...]:

@@ -174,7 +174,7 @@ class DatasetBuilder:
             signature=self.features.signature,
             periods_per_year=bars.periods_per_year,
             dropped=dropped,
-            gaps=_count_gaps(bars, self.max_gap_bars),
+            gaps={**bars.count_gaps(), "wide": int((bars.missing > self.max_gap_bars).sum())},
             cache=origin,
             understood=understood,
         )
@@ -266,16 +266,6 @@ class DatasetBuilder:
             f"{self.features.memory} bars of history and labels {self.label.horizon + 1} more: "
             "give more bars or shorter windows"
         )
-
-
-def _count_gaps(bars: Bars, max_gap_bars: int) -> dict[str, int]:
-    """Return the counts of `DatasetMeta.gaps`."""
-    return {
-        "gaps": int((bars.missing > 0).sum()),
-        "missing_bars": int(bars.missing.sum()),
-        "longest": int(bars.missing.max()),
-        "wide": int((bars.missing > max_gap_bars).sum()),
-    }
 
 
 def take_rows(matrix: Matrix, rows: npt.NDArray[np.int64]) -> Matrix:

@@ -7,26 +7,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from features.calendars import (
     ALWAYS,
     DAY_NS,
+    MINUTE_NS,
     RETIRED,
     WEEK,
     CalendarSpec,
     Exchange,
+    IntArray,
     Sessions,
     exchanges,
+    local_ns,
     sessions,
 )
 from features.errors import InputError
 from features.interval import Interval
 from features.schedule import make_schedule
 
-IntArray = npt.NDArray[np.int64]
-
-_MINUTE_NS = 60 * 10**9
 #: Ending of a calendar option that asks for the regular hours, whatever the hours of the bars.
 REGULAR = "@regular"
 #: Of exchanges that explain the bars equally well the first one is taken: the larger market.
@@ -44,6 +43,16 @@ _UNEXPLAINED = 0.02
 _WRONG_WEEKDAYS = 0.1
 #: Span below which bars without a gap show no closed time.
 _SHORTEST_NS = 5 * DAY_NS
+#: Span in which every exchange has a holiday on a weekday.
+_WITH_HOLIDAYS_NS = 300 * DAY_NS
+#: If no exchange explains the bars, the largest one is taken that has at most this multiple of the
+#: fewest wrong bars.
+_AS_GOOD = 2.5
+#: Share of a day, in parts with bars, above which a market trades round the clock; and the minutes
+#: that a session of such a market has at least.
+_ROUND_THE_CLOCK, _LONG_SESSION = 0.85, 1_200
+#: An exchange is a candidate if it agrees with the bars at least this much as the best one does.
+_AGREES = 0.75
 #: Sessions from which hours can be inferred.
 _LEAST_SESSIONS = 5
 #: Share of daily bars at the open or close of an exchange above which they are its bars; a few
@@ -158,12 +167,11 @@ def infer_calendar(time_ns: IntArray, interval: Interval) -> Inferred:
         return Inferred(
             week.spec, "calendar 24/5, inferred: bars in all hours from Sunday to Friday"
         )
-    candidates = _candidates(time_ns, interval)
     # Daily bars with the time of an open or a close are those of an exchange.
     stamped = not interval.intraday and _stamped_at_trading(time_ns)
-    if not stamped and week.wrong == 0 and time_ns[-1] - time_ns[0] >= 300 * DAY_NS:
+    if not stamped and week.wrong == 0 and time_ns[-1] - time_ns[0] >= _WITH_HOLIDAYS_NS:
         return Inferred(week.spec, "calendar 24/5, inferred: a bar on every weekday, no holiday")
-    fits = _exchange_fits(time_ns, interval, candidates)
+    fits = _exchange_fits(time_ns, interval, _candidates(time_ns, interval))
     best = _best(fits, len(time_ns))
     if best is None or (week.wrong < best.wrong and not stamped):
         return Inferred(week.spec, _reason(week, [], len(time_ns)))
@@ -180,8 +188,6 @@ def infer_hours(name: str, time_ns: IntArray, interval: Interval) -> CalendarSpe
         return CalendarSpec(name)
     first, last = int(time_ns[0]) // DAY_NS - 2, int(time_ns[-1]) // DAY_NS + 2
     known = sessions(name, first, last)
-    if len(known.day) < 2:
-        return CalendarSpec(name)
     return CalendarSpec(name, _hours(known, time_ns, interval.ns))
 
 
@@ -198,8 +204,8 @@ def _hours(known: Sessions, time_ns: IntArray, step: int) -> tuple[int, int] | N
     early[(early > 0) & (early < step)] = 0
     late[(late > 0) & (time_ns[last] < known.close_ns[traded])] = 0
     exchange = known.exchange
-    before = _extension(early, step) // _MINUTE_NS
-    after = _extension(late, step) // _MINUTE_NS
+    before = _extension(early, step) // MINUTE_NS
+    after = _extension(late, step) // MINUTE_NS
     if not before and not after:
         return None
     return (exchange.open_minute - before) % 1440, (exchange.close_minute + after) % 1440
@@ -266,7 +272,7 @@ def _best(fits: Sequence[_Fit], n_bars: int) -> _Fit | None:
         return None
     best = min(fits, key=lambda fit: fit.wrong)
     if best.unscheduled > _UNEXPLAINED * n_bars:
-        return next(fit for fit in fits if fit.wrong <= 2.5 * best.wrong)
+        return next(fit for fit in fits if fit.wrong <= _AS_GOOD * best.wrong)
     return best
 
 
@@ -294,9 +300,10 @@ def _candidates(time_ns: IntArray, interval: Interval) -> dict[str, float]:
     dates_only = not interval.intraday and (time_ns % DAY_NS == 0).all()
     weekday = (sample // DAY_NS + 3) % 7
     known = exchanges()
-    if interval.intraday and _covered(sample % DAY_NS // _MINUTE_NS, 1440, interval).mean() > 0.85:
-        # Round the clock: futures. No exchange of shares has hours that long.
-        known = {name: one for name, one in known.items() if one.length_minutes >= 1200}
+    of_day = _covered(sample % DAY_NS // MINUTE_NS, 1440, interval)
+    if interval.intraday and of_day.mean() > _ROUND_THE_CLOCK:
+        # Futures: no exchange of shares has hours that long.
+        known = {name: one for name, one in known.items() if one.length_minutes >= _LONG_SESSION}
     agreement: dict[str, float] = {}
     inside: dict[str, float] = {}
     for name in sorted(known, key=lambda name: _LARGEST.index(name) if name in _LARGEST else 99):
@@ -311,7 +318,7 @@ def _candidates(time_ns: IntArray, interval: Interval) -> dict[str, float]:
         else:
             times = (0, *exchange.former_minutes)
             agreement[name] = float(np.isin(_local_minute(sample, exchange.zone), times).mean())
-    least = 0.75 * max(agreement.values())
+    least = _AGREES * max(agreement.values())
     return {n: inside.get(n, 1.0) for n, share in agreement.items() if share >= least and share > 0}
 
 
@@ -344,7 +351,7 @@ def _coverage(since_open: IntArray, exchange: Exchange, interval: Interval) -> f
 def _covered(minute: IntArray, length: int, interval: Interval) -> npt.NDArray[np.bool_]:
     """Return which parts of `length` minutes have bars on most days, shape (parts,)."""
     n_parts = -(-length // _PART)
-    width = max(int(interval.ns // _MINUTE_NS) // _PART, 1)
+    width = max(int(interval.ns // MINUTE_NS) // _PART, 1)
     first = minute // _PART
     change = np.bincount(first, minlength=n_parts + 1)
     change = change - np.bincount(np.minimum(first + width, n_parts), minlength=n_parts + 1)
@@ -353,5 +360,4 @@ def _covered(minute: IntArray, length: int, interval: Interval) -> npt.NDArray[n
 
 
 def _local_minute(time_ns: IntArray, zone: str) -> IntArray:
-    local = pd.DatetimeIndex(time_ns.view("datetime64[ns]"), tz="UTC").tz_convert(zone)
-    return np.asarray(local.tz_localize(None).to_numpy().view(np.int64) % DAY_NS // _MINUTE_NS)
+    return np.asarray(local_ns(time_ns, zone) % DAY_NS // MINUTE_NS)

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.bar_checks import find_jumps, utc_nanoseconds
+from features.bar_checks import describe_jumps, utc_nanoseconds
 from features.bars import Bars, validate_bars
 from features.errors import InputError
 from features.interval import Interval
 from features.readers import read_table
-from features.sources import bar_files
+from features.sources import bar_files, bar_stem
 
 #: The name of a file of bars without its ending: symbol and interval.
 _STEM = re.compile(r"(.+)_([1-9][0-9]{0,3}[mhdw])")
-_LISTED_JUMPS = 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Inspection:
     bars_per_year : float
         By the sessions in the span of the bars.
     gaps : dict of str to int
-        Number of ``gaps``, ``missing_bars`` in them, and those of the ``longest``.
+        As `features.bars.Bars.count_gaps` returns them.
     jumps : tuple of str
         Moves that look like unadjusted splits, with their dates; training refuses them unless they
         are allowed.
@@ -126,7 +125,7 @@ def _inspect(path: Path, interval: str, calendar: str) -> Inspection:
 
 def _name_parts(path: Path) -> tuple[str, str]:
     """Return symbol and interval that the name of a file states; the interval may be empty."""
-    stem = path.name.split(".")[0] if path.name.count(".") == 1 else path.name.partition(".")[0]
+    stem = bar_stem(path)
     match = _STEM.fullmatch(stem)
     return (match[1], match[2]) if match else (stem, "")
 
@@ -150,13 +149,6 @@ def _step_of(frame: pd.DataFrame, symbol: str) -> str:
 
 def _facts(bars: Bars) -> dict[str, Any]:
     """Return the facts of usable bars, as `Inspection` has them."""
-    jumps = find_jumps(bars.open, bars.close)
-    moves = [
-        f"{bars.timestamps[row]:%Y-%m-%d} ({bars.close[row] / bars.close[row - 1] - 1:+.0%})"
-        for row in jumps[:_LISTED_JUMPS].tolist()
-    ]
-    if len(jumps) > _LISTED_JUMPS:
-        moves.append(f"{len(jumps) - _LISTED_JUMPS} more")
     left_out = ("the last bar is not complete yet, and is left out",)
     return {
         "bars": len(bars),
@@ -164,11 +156,7 @@ def _facts(bars: Bars) -> dict[str, Any]:
         "last": bars.timestamps[-1].isoformat(),
         "calendar": bars.calendar,
         "bars_per_year": round(bars.periods_per_year, 2),
-        "gaps": {
-            "gaps": int((bars.missing > 0).sum()),
-            "missing_bars": int(bars.missing.sum()),
-            "longest": int(bars.missing.max()),
-        },
-        "jumps": tuple(moves),
+        "gaps": bars.count_gaps(),
+        "jumps": tuple(describe_jumps(bars.time_ns, bars.open, bars.close)),
         "notes": (*bars.notes, *(left_out if bars.open_bar_ns >= 0 else ())),
     }

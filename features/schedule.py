@@ -10,14 +10,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.calendars import ALWAYS, DAY_NS, WEEK, CalendarSpec, Sessions, sessions
+from features.calendars import (
+    ALWAYS,
+    DAY_NS,
+    HOUR_NS,
+    MINUTE_NS,
+    WEEK,
+    CalendarSpec,
+    IntArray,
+    Sessions,
+    local_ns,
+    sessions,
+)
+from features.errors import InputError
 from features.interval import Interval
 
-IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-HOUR_NS = 3_600 * 10**9
-_MINUTE_NS = 60 * 10**9
 #: A year has 365 days, so that crypto has 8,760 hourly bars a year.
 YEAR_NS = 365 * DAY_NS
 #: Days of the schedule after the last bar: no exchange closes for longer (New Year in China).
@@ -64,8 +73,9 @@ class Schedule:
     open_ns, close_ns : int64 arrays of shape (n,)
         When the first trade of the bar can happen, and when the bar is complete.
     stamp : str
-        What the time of a daily bar is: ``UTC date``, ``local date``, ``session`` (it lies in the
-        session), ``nearest day``; empty for other bars.
+        How the time of a daily bar gives its date: ``UTC date``, ``local date``, ``evening`` (a
+        session of futures opens in the evening of the day before) or, without an exchange,
+        ``nearest day`` in UTC; empty for other bars.
     segments : Segments
         When the market trades; empty for bars of a day or longer.
     zone : str
@@ -88,7 +98,7 @@ class Schedule:
 
     def keys(self, time_ns: IntArray) -> IntArray:
         """Return the key of each bar: of daily bars its date, of others its time, shape (n,)."""
-        return _dates(time_ns, self.stamp, self.zone, None) if self.daily else time_ns
+        return _dates(time_ns, self.stamp, self.zone) if self.daily else time_ns
 
     def place(self, time_ns: IntArray) -> Placement:
         """Return where bars stand among the scheduled ones.
@@ -273,8 +283,21 @@ def _segments(spec: CalendarSpec, first: int, last: int, time_ns: IntArray) -> t
         return "UTC", Segments(np.array([first * DAY_NS]), np.array([last * DAY_NS]))
     if spec.name == WEEK:
         return _CURRENCY_ZONE, _currency_weeks(first, last, time_ns)
-    known = sessions(spec.name, first, last)
+    known = _known_sessions(spec, first, last)
     return known.exchange.zone, trading_segments(known, spec)
+
+
+def _known_sessions(spec: CalendarSpec, first: int, last: int) -> Sessions:
+    """Return the sessions of an exchange around bars; raise if the library knows none."""
+    known = sessions(spec.name, first, last)
+    if not len(known.day):
+        end = pd.Timestamp(known.last_day * DAY_NS)
+        raise InputError(
+            f"`calendar` {spec.name} has no session near these bars: exchange_calendars knows it "
+            f"until {end:%Y-%m-%d}; install a newer release of exchange_calendars, or name another "
+            "calendar"
+        )
+    return known
 
 
 def trading_segments(known: Sessions, spec: CalendarSpec) -> Segments:
@@ -306,7 +329,7 @@ def _extension(known: Sessions, spec: CalendarSpec) -> tuple[int, int]:
 
     before = signed(exchange.open_minute - first)
     after = signed(last - exchange.close_minute)
-    return before * _MINUTE_NS, after * _MINUTE_NS
+    return before * MINUTE_NS, after * MINUTE_NS
 
 
 def _currency_weeks(first: int, last: int, time_ns: IntArray) -> Segments:
@@ -375,14 +398,12 @@ def _daily(
             day = day[(day + 3) % 7 < 5]
         zone, known = "UTC", None
     else:
-        known = sessions(spec.name, first, last)
+        known = _known_sessions(spec, first, last)
         day, zone = known.day, known.exchange.zone
     stamp = _stamp(time_ns, day, zone, known)
     if known is None:
         # A day of 24 hours begins at the bar's own time, for example 22:00 UTC.
-        opens = day * DAY_NS + int(
-            time_ns[-1] - DAY_NS * _dates(time_ns[-1:], stamp, zone, None)[0]
-        )
+        opens = day * DAY_NS + int(time_ns[-1] - DAY_NS * _dates(time_ns[-1:], stamp, zone)[0])
         closes = opens + DAY_NS
     else:
         opens, closes = known.open_ns, known.close_ns
@@ -402,25 +423,24 @@ def _stamp(time_ns: IntArray, day: IntArray, zone: str, known: Sessions | None) 
         readings = readings[1:] + readings[:1]
 
     def n_wrong(reading: str) -> int:
-        date = _dates(time_ns, reading, zone, known)
+        date = _dates(time_ns, reading, zone)
         repeated = int((np.diff(date) <= 0).sum())
         return repeated * len(time_ns) + int((~np.isin(date, day)).sum())
 
     return min(readings, key=n_wrong)
 
 
-def _dates(time_ns: IntArray, stamp: str, zone: str, known: Sessions | None) -> IntArray:
+def _dates(time_ns: IntArray, stamp: str, zone: str) -> IntArray:
     """Return the date of each daily bar, days since 1970, by the way in which it is stamped."""
     if stamp == "UTC date":
         return np.asarray(time_ns // DAY_NS)
     if stamp == "nearest day":
         return np.asarray((time_ns + DAY_NS // 2) // DAY_NS)
-    local = pd.DatetimeIndex(time_ns.view("datetime64[ns]"), tz="UTC").tz_convert(zone)
-    local_ns = local.tz_localize(None).to_numpy().view(np.int64)
+    local = local_ns(time_ns, zone)
     if stamp == "evening":
-        # A session of futures opens in the evening of the day before.
-        local_ns = local_ns + 8 * HOUR_NS
-    return np.asarray(local_ns // DAY_NS)
+        # Futures open at 16:00 at the earliest, the day before: 8 hours later it is the next date.
+        local = local + 8 * HOUR_NS
+    return np.asarray(local // DAY_NS)
 
 
 def _local_midnights(day: IntArray, zone: str) -> IntArray:

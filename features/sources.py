@@ -90,7 +90,7 @@ class FolderSource:
         check_symbol(symbol)
         self.check()
         stem = f"{symbol}_{interval}"
-        paths = [path for path in bar_files(self.folder) if _stem(path) == stem]
+        paths = [path for path in bar_files(self.folder) if bar_stem(path) == stem]
         if not paths:
             raise InputError(
                 f"no bars of {symbol} at {interval} in {str(self.folder)!r} (looked for {stem}"
@@ -109,7 +109,7 @@ class FolderSource:
         """Return the symbols that have a file at this interval, sorted."""
         self.check()
         ending = f"_{interval}"
-        stems = set(map(_stem, bar_files(self.folder)))
+        stems = set(map(bar_stem, bar_files(self.folder)))
         names = {stem.removesuffix(ending) for stem in stems if stem.endswith(ending)}
         return tuple(sorted(filter(_SYMBOL.fullmatch, names)))
 
@@ -126,7 +126,7 @@ class FolderSource:
             )
 
     def _listing(self) -> str:
-        names = [stem for path in bar_files(self.folder) if "_" in (stem := _stem(path))]
+        names = [stem for path in bar_files(self.folder) if "_" in (stem := bar_stem(path))]
         if not names:
             return "the folder contains no bars; add files, or use `sample` for the sample bars"
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
@@ -242,6 +242,7 @@ def bar_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if suffix_of(p.name) and p.is_file())
 
 
-def _stem(path: Path) -> str:
-    """Return the name of a file of bars without its ending, which may have two parts."""
-    return path.name[: -len(suffix_of(path.name))]
+def bar_stem(path: Path) -> str:
+    """Return the name of a file without its ending; that of a file of bars may have two parts."""
+    suffix = suffix_of(path.name)
+    return path.name[: -len(suffix)] if suffix else path.stem

@@ -117,7 +117,8 @@ class TrainConfig(BaseModel):
     source: str = Field(
         "data/bars",
         description="Where bars come from: a folder of {symbol}_{interval}.parquet|csv|feather "
-        "files, or `sample` for the real bars of a PyPI package (EURUSD 1h, GOOGL 1d).",
+        "files, `sample` for the real bars of PyPI packages (EURUSD 1h; GOOGL, SP500, NASDAQ 1d), "
+        "or `synthetic` for made-up bars (SYNTHETIC 1h).",
         json_schema_extra=_INPUT,
     )
     interval: str = Field(

@@ -46,6 +46,22 @@ def test_a_jump_is_listed_and_no_error(folder: Path) -> None:
     assert jump.startswith("2024-07-19 (-")
 
 
+def test_every_jump_is_counted(tmp_path: Path, synthetic_frame: MakeFrame) -> None:
+    frame = synthetic_frame(300, interval="1d", start="2020-01-01")
+    for row in range(20, 260, 20):  # twelve splits
+        frame.loc[row:, ["open", "high", "low", "close"]] /= 2
+    frame.to_csv(tmp_path / "SPLITS_1d.csv", index=False)
+    (one,) = inspect_path(tmp_path / "SPLITS_1d.csv")
+    assert len(one.jumps) == 12
+
+
+def test_a_symbol_may_contain_a_dot(tmp_path: Path, synthetic_frame: MakeFrame) -> None:
+    for name in ("BRK.B_1h.csv", "BRK.B_1h.csv.gz"):
+        synthetic_frame(60).to_csv(tmp_path / name, index=False)
+        (one,) = inspect_path(tmp_path / name)
+        assert (one.symbol, one.interval, one.error) == ("BRK.B", "1h", None)
+
+
 def test_a_refused_file_says_why_and_what_was_read(folder: Path) -> None:
     (bad,) = inspect_path(folder / "BAD_1h.csv")
     assert bad.error is not None

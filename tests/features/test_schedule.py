@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.calendars import CalendarSpec
+from features.errors import InputError
 from features.interval import Interval
 from features.schedule import make_schedule, off_grid, periods_per_year
 
@@ -192,6 +193,15 @@ def test_an_open_that_the_library_does_not_know_is_not_invented() -> None:
     times = pd.bdate_range("2049-12-27", "2049-12-31", tz="UTC")
     schedule = make_schedule(CalendarSpec("XHKG"), DAY, _ns(times))
     assert schedule.next_open(_ns(times))[-1] == -1
+
+
+@pytest.mark.parametrize("interval", ["5m", "1d"])
+def test_bars_after_the_last_known_session_are_one_clear_error(interval: str) -> None:
+    """A served model meets them if the library is older than the bars."""
+    parsed = Interval.parse(interval)
+    time_ns = pd.Timestamp("2050-03-01 02:00").value + parsed.ns * np.arange(9)
+    with pytest.raises(InputError, match="exchange_calendars knows it until 2049-12-31; install a"):
+        make_schedule(CalendarSpec("XHKG"), parsed, time_ns)
 
 
 @settings(max_examples=60, deadline=None)
