@@ -25,9 +25,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 # pip compiles all files in sequence, also the tests of the libraries: half of the set-up time. So it
-# does not compile, and `compileall` does it in parallel.
+# does not compile, and `compileall` does it in parallel, of the files that the last set-up lacks.
 INSTALL   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile -c constraints.txt
-COMPILE   = $(VENV)/bin/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib >/dev/null || true
+COMPILE   = find $(VENV)/lib -name '*.py' -not -path '*/test/*' -not -path '*/tests/*' \
+              $$(test ! -e $(INSTALLED) || echo -cnewer $(INSTALLED)) -print0 \
+            | xargs -0 -r -n 250 -P 4 $(VENV)/bin/python -m compileall -q >/dev/null || true
 INSTALLED = $(VENV)/.installed
 DEVELOPED = $(VENV)/.installed-dev
 

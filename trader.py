@@ -208,7 +208,7 @@ def decide(
     raw = open_source(source).read(contract.symbol, contract.interval)
     frame, at = (raw.frame, pd.Timestamp.now("UTC")) if now is None else (_until(raw, now), now)
     bars = model.needed_bars(frame, last, now=at)
-    decided = model.decide_bars(bars)
+    decided = model.decide_bars(bars).to_frame()
     return Decisions(
         model=model_uri,
         version=resolved.version,

@@ -110,7 +110,7 @@ class LightGBMAdapter(ModelAdapter):
         self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float64]:
         """Return the score of each row; `position` has no effect."""
-        booster = self._fitted_booster()
+        booster = self.booster
         check_rows(X, booster.num_feature())
         if not len(X):
             return np.empty(0)
@@ -118,7 +118,7 @@ class LightGBMAdapter(ModelAdapter):
 
     def get_artifacts(self) -> dict[str, Any]:
         """Return hyperparameters, number of rounds, validation curve, and importance by gain."""
-        booster = self._fitted_booster()
+        booster = self.booster
         return {
             "params": dict(self.params),
             "n_rounds": booster.num_trees(),
@@ -128,7 +128,7 @@ class LightGBMAdapter(ModelAdapter):
 
     def save(self, path: Path) -> None:
         """Write LightGBM's text and its digest as the last line."""
-        text = self._fitted_booster().model_to_string()
+        text = self.booster.model_to_string()
         path.write_text(f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
     @classmethod
@@ -153,7 +153,9 @@ class LightGBMAdapter(ModelAdapter):
         loaded._booster, loaded._curve = booster, []
         return loaded
 
-    def _fitted_booster(self) -> lgb.Booster:
+    @property
+    def booster(self) -> lgb.Booster:
+        """Return the fitted trees; raise `AdapterError` before a fit."""
         if self._booster is None:
             raise not_fitted(self.name)
         return self._booster

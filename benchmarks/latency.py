@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 import adapters
+from adapters.lgbm import LightGBMAdapter
 from benchmarks.inputs import HOUR, real_builder, real_source
 from benchmarks.measure import BenchmarkResult, Options, Target
 from features.bars import Bars, validate_bars
@@ -31,6 +32,8 @@ SHORT_FIT: Mapping[str, dict[str, Any]] = {
     "ppo": {"timesteps": 8_192},
 }
 _COSTS = Costs(10.0, 5.0)
+#: Name of the whole decision in the tables.
+_WHOLE = "one decision"
 #: Percentiles of the table.
 _PERCENTILES = (50, 90, 99, 100)
 
@@ -43,10 +46,11 @@ def run(options: Options) -> BenchmarkResult:
     calls = options.pick(2_000, 20)
     result = BenchmarkResult(
         "latency",
-        f"{description} TradingModel.decide(latest bars, last=1), {calls:,} calls one after "
-        "another, in process: each call gets a table of the latest bars, as a live trader has it. "
-        "LightGBM is fitted with its defaults. GRU and PPO have their defaults, but their fits are "
-        "short, which does not change the time of a decision.",
+        f"{description} One decision: a table of the latest bars in, as a live trader has it, "
+        f"score, probability and position of the last bar out; {calls:,} calls one after another, "
+        "in process. `TradingModel.decide` returns them as a table, which takes longer. LightGBM "
+        "is fitted with its defaults. GRU and PPO have their defaults, but their fits are short, "
+        "which does not change the time of a decision.",
     )
     for name in SHORT_FIT:
         _measure(result, short_fit_model(name, options, builder, data), frame, calls)
@@ -70,7 +74,7 @@ def _measure(result: BenchmarkResult, model: TradingModel, frame: pd.DataFrame, 
             for part, values in parts.items()
         ],
     )
-    p99 = float(np.percentile(parts["decide (all of it)"], 99)) * 1e3
+    p99 = float(np.percentile(parts[_WHOLE], 99)) * 1e3
     result.targets.append(Target(f"p99 of a decision, {name}", p99, 3, False, " ms"))
 
 
@@ -79,21 +83,24 @@ def _time_parts(model: TradingModel, frames: list[pd.DataFrame]) -> dict[str, li
     contract = model.contract
 
     def validate(bars: pd.DataFrame) -> Bars:
-        return validate_bars(
-            bars, symbol=contract.symbol, interval=HOUR, calendar=contract.calendar
-        )
+        return validate_bars(bars, symbol=contract.symbol, interval=HOUR, calendar=model.calendar)
 
-    wall, cpu = _time_calls(frames, lambda bars: model.decide(bars, last=1))
+    wall, cpu = _time_calls(frames, lambda bars: model.decide_bars(model.needed_bars(bars, 1)))
     valid = [validate(f) for f in frames]
     lookback = model.adapter.lookback
     rows = [model.features.compute(bars)[-lookback:].copy() for bars in valid]
-    return {
-        "decide (all of it)": wall,
-        "decide, CPU time": cpu,
+    parts = {
+        _WHOLE: wall,
+        "its CPU time": cpu,
         "of it: validate_bars": _time_calls(frames, validate)[0],
         "of it: features": _time_calls(valid, model.features.compute)[0],
         "of it: the model": _time_calls(rows, model.adapter.predict)[0],
+        "decide, with its table": _time_calls(frames, lambda bars: model.decide(bars, last=1))[0],
     }
+    if isinstance(model.adapter, LightGBMAdapter):
+        predict = model.adapter.booster.predict
+        parts["bare LightGBM"] = _time_calls(rows, lambda row: predict(row, num_threads=1))[0]
+    return parts
 
 
 def _time_calls(

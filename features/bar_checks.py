@@ -77,10 +77,10 @@ def describe_time(time_ns: IntArray, row: int) -> str:
 def check_order(time_ns: IntArray, symbol: str, interval: Interval) -> None:
     """Raise if times are not strictly increasing, or clearly of bars of another length."""
     step = np.diff(time_ns)
-    wrong = np.flatnonzero(step <= 0) + 1
-    if not len(wrong):
-        _check_length(time_ns, symbol, interval)
+    if (step > 0).all():
+        _check_length(time_ns, step, symbol, interval)
         return
+    wrong = np.flatnonzero(step <= 0) + 1
     row = int(wrong[0])
     problem = "duplicate" if step[row - 1] == 0 else "earlier than the one before it"
     cure = "sort the bars and remove duplicates"
@@ -95,15 +95,14 @@ def check_order(time_ns: IntArray, symbol: str, interval: Interval) -> None:
     )
 
 
-def _check_length(time_ns: IntArray, symbol: str, interval: Interval) -> None:
+def _check_length(time_ns: IntArray, step: IntArray, symbol: str, interval: Interval) -> None:
     """Raise if no step is as short as the interval, or most are shorter than half of it."""
-    step = np.diff(time_ns)
     if not len(step) or interval.ns >= _WEEK_NS:
         return
     problem = ""
     if step.min() > interval.ns:
         problem = f"the shortest step between two bars is {pd.Timedelta(int(step.min()))}"
-    elif np.median(step) < interval.ns / 2:
+    elif 2 * np.count_nonzero(step < interval.ns / 2) > len(step):
         row = int(np.argmax(step < interval.ns / 2)) + 1
         problem = (
             f"{describe_time(time_ns, row)} comes {pd.Timedelta(int(step[row - 1]))} after the bar "

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import talib
 
 from features.series import (
     FLAT,
@@ -23,6 +22,7 @@ from features.series import (
     log_change,
     mean,
     ratio,
+    talib,
     z_score,
 )
 

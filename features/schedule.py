@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -265,15 +265,16 @@ def off_grid(schedule: Schedule, time_ns: IntArray) -> BoolArray:
     remainder = np.diff(time_ns) % step
     deviation = np.minimum(remainder, step - remainder)
     marked: BoolArray = deviation != 0
+    if not marked.any():
+        return marked
     if schedule.daily:
         marked &= np.diff(schedule.keys(time_ns)) < 1
         return marked
     max_clock_changes = 2 + 2 * (time_ns[-1] - time_ns[0]) / YEAR_NS
     if step > HOUR_NS and marked.sum() <= max_clock_changes:
         marked &= deviation != HOUR_NS
-    if marked.any():
-        expected = np.isin(time_ns, schedule.key)
-        marked &= ~(expected[1:] & expected[:-1])
+    expected = np.isin(time_ns, schedule.key)
+    marked &= ~(expected[1:] & expected[:-1])
     return marked
 
 
@@ -337,20 +338,28 @@ def _currency_weeks(first: int, last: int, time_ns: IntArray) -> Segments:
 
     Of brokers whose week begins on Monday 00:00 UTC the hours of Sunday are not scheduled.
     """
-    sundays = pd.date_range(
-        pd.Timestamp(first * DAY_NS).normalize() - pd.Timedelta(days=7),
-        pd.Timestamp(last * DAY_NS),
-        freq="W-SUN",
-    )
-    opens = _at_local(sundays + _CURRENCY_ROLL)
-    closes = _at_local(sundays + pd.Timedelta(days=5) + _CURRENCY_ROLL)
-    monday = (sundays + pd.Timedelta(days=1)).as_unit("ns").to_numpy().view(np.int64)
+    # Whole years, as in `features.calendars.sessions`: a live model computes them once.
+    years = [pd.Timestamp(day * DAY_NS).year for day in (first - 7, last)]
+    monday, opens, closes = _weeks_of_years(*years)
+    # From the last Sunday that is at least a week before the first day.
+    kept = slice(*np.searchsorted(monday, [(first - 6) * DAY_NS, (last + 1) * DAY_NS + 1]).tolist())
+    monday, opens, closes = monday[kept], opens[kept], closes[kept]
     week = np.searchsorted(opens, time_ns, "right") - 1
     traded = np.unique(week)
     on_sunday = np.unique(week[time_ns < monday[week]])
     if 2 * len(on_sunday) < len(traded):
         opens = monday
     return Segments(opens, closes)
+
+
+@lru_cache(maxsize=64)
+def _weeks_of_years(first_year: int, last_year: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Return Monday 00:00 UTC, the open before it and the close of each week, shape (n,) each."""
+    sundays = pd.date_range(f"{first_year}-01-01", f"{last_year}-12-31", freq="W-SUN")
+    monday = (sundays + pd.Timedelta(days=1)).as_unit("ns").to_numpy().view(np.int64)
+    opens = _at_local(sundays + _CURRENCY_ROLL)
+    closes = _at_local(sundays + pd.Timedelta(days=5) + _CURRENCY_ROLL)
+    return monday, opens, closes
 
 
 def _at_local(times: pd.DatetimeIndex) -> IntArray:
@@ -363,7 +372,7 @@ def _grid(segments: Segments, step_ns: int, time_ns: IntArray) -> IntArray:
 
     Bars are counted from the open of each segment, or from full hours: as the given bars are.
     """
-    phase = _most_frequent(time_ns % step_ns)
+    phase = _phase(time_ns, step_ns)
     from_clock = phase + (segments.open_ns - phase) // step_ns * step_ns
     from_open = _ragged(segments.open_ns, segments.close_ns, step_ns)
     if (from_clock == segments.open_ns).all():
@@ -384,8 +393,12 @@ def _share(time_ns: IntArray, key: IntArray) -> float:
     return float((key[place] == time_ns).mean()) if len(key) else 0.0
 
 
-def _most_frequent(values: IntArray) -> int:
-    unique, counts = np.unique(values, return_counts=True)
+def _phase(time_ns: IntArray, step_ns: int) -> int:
+    """Return the most frequent remainder of the times by the bar length."""
+    remainder = time_ns % step_ns
+    if (remainder == remainder[0]).all():
+        return int(remainder[0])
+    unique, counts = np.unique(remainder, return_counts=True)
     return int(unique[np.argmax(counts)])
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Hashable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import talib
+import talib as talib  # formulas import it from here
 
 FloatArray = npt.NDArray[np.float64]
+
+if not TYPE_CHECKING:
+    # TA-Lib's functions without their wrapper, which looks for series of pandas and polars in the
+    # arguments: on the bars of one decision it takes as long as the function itself.
+    talib = SimpleNamespace(
+        **{name: inspect.unwrap(getattr(talib, name)) for name in talib.get_functions()}
+    )
 
 #: Volatility of log returns below which a series counts as flat. Running sums leave rounding
 #: errors of 1e-11, which must not count as movement.

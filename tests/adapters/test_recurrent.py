@@ -70,6 +70,19 @@ def test_scores_of_windows_equal_those_of_the_layer_of_torch(gaps: bool) -> None
     torch.testing.assert_close(scores, expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("scale", [1.0, 200.0])
+def test_a_single_window_has_the_score_of_the_layer_of_torch(scale: float) -> None:
+    torch.manual_seed(0)
+    network = RecurrentNetwork(5, 7, 0.0).eval()
+    torch.nn.init.normal_(network.head.weight)
+    x = scale * torch.randn(60, 5)
+    with torch.inference_mode():
+        for end in range(11, 60):
+            score = network.score_windows(x, torch.tensor([end]), 12)
+            expected = network(x[end - 11 : end + 1, None])[-1]
+            torch.testing.assert_close(score, expected, rtol=0, atol=2e-6)
+
+
 def test_a_new_network_returns_its_bias_for_all_rows() -> None:
     network = RecurrentNetwork(3, 4, 0.5).eval()
     with torch.inference_mode():

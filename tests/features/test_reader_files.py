@@ -47,6 +47,8 @@ def test_gzip(name: str, tmp_path: Path) -> None:
         (b"", "it is empty"),
         (gzip.compress(b""), "it is empty"),
     ],
+    # The bytes contain the time, and xdist needs equal names on every worker.
+    ids=["cut", "wrong digest", "no stream", "no gzip", "no byte", "no text"],
 )
 def test_a_damaged_gzip_file_is_refused(data: bytes, reason: str, tmp_path: Path) -> None:
     (path := tmp_path / "a.csv.gz").write_bytes(data)
@@ -74,6 +76,7 @@ def test_zip(tmp_path: Path) -> None:
         ({"a.csv": TEXT, "b.csv": TEXT}, r"got 2: a\.csv, b\.csv"),
         ({f"{n}.csv": TEXT for n in range(9)}, r"got 9: 0\.csv, 1\.csv, .*4\.csv, \.\.\."),
     ],
+    ids=["none", "two", "nine"],
 )
 def test_a_zip_file_has_one_member(members: dict[str, bytes], got: str, tmp_path: Path) -> None:
     path = _zip(tmp_path / "a.csv.zip", **members)
