@@ -16,7 +16,7 @@ from features.reader_table import Table
 _ALIASES = {
     "timestamp": (
         "timestamp", "time", "datetime", "date_time", "date", "open_time", "opentime", "ts",
-        "gmt_time", "utc_time",
+        "gmt_time", "utc_time", "t",
     ),
     "open": ("open", "o", "open_price"),
     "high": ("high", "h", "high_price"),
@@ -27,6 +27,8 @@ _ALIASES = {
     ),
 }  # fmt: skip
 STANDARD = tuple(_ALIASES)
+#: Names of the number of price changes, which MetaTrader writes beside the traded volume.
+_TICKS = ("tick_volume", "tickvol")
 _STANDARD_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 #: Names that pandas and pyarrow give to a column that has none.
 _UNNAMED = ("", "unnamed:_0", "__index_level_0__", "index", "level_0")
@@ -129,10 +131,7 @@ def match_columns(table: Table) -> dict[str, str]:
         if name is None:
             continue
         if name in columns:
-            raise InputError(
-                f"{table.file}: both {columns[name]!r} and {column!r} look like the {name}; "
-                "rename or remove one of them"
-            )
+            column = _chosen(table, name, columns[name], column)
         columns[name] = column
     absent = [name for name in _ALIASES if name not in columns]
     if absent:
@@ -145,6 +144,24 @@ def match_columns(table: Table) -> dict[str, str]:
         got = ", ".join(name[:_SHOWN] for name in names[:_SHOWN])
         raise InputError(f"{table.file}: no column for {', '.join(absent)}, got {got}; {advice}")
     return columns
+
+
+def _chosen(table: Table, name: str, first: str, second: str) -> str:
+    """Return which of two columns is read: the traded volume, or the ticks if it is always 0.
+
+    Raises
+    ------
+    InputError
+        If they are not the traded volume and the ticks of a file.
+    """
+    ticks = [column for column in (first, second) if _normalised(column) in _TICKS]
+    if len(ticks) != 1:
+        raise InputError(
+            f"{table.file}: both {first!r} and {second!r} look like the {name}; rename or remove "
+            "one of them"
+        )
+    traded = second if first in ticks else first
+    return ticks[0] if (pd.to_numeric(table.frame[traded], errors="coerce") == 0).all() else traded
 
 
 def _is_unnamed_index(frame: pd.DataFrame) -> bool:

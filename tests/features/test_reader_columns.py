@@ -42,6 +42,27 @@ def test_pairs_of_price_and_symbol(order: int, text: bool) -> None:
     assert notes == ("left out the symbol ABC beside each name",)
 
 
+@pytest.mark.parametrize(
+    ("traded", "used"),
+    [([0, 0], "<TICKVOL>"), (["0", "0.0"], "<TICKVOL>"), ([0, 5], "<VOL>"), (["?", 0], "<VOL>")],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_ticks_are_the_volume_if_no_volume_was_traded(
+    traded: list[object], used: str, order: int
+) -> None:
+    prices = {name: ["1", "2"] for name in ("<DATE>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>")}
+    volumes = [("<TICKVOL>", [7, 8]), ("<VOL>", traded)][::order]
+    assert match_columns(_table(**prices, **dict(volumes)))["volume"] == used
+
+
+@pytest.mark.parametrize("pair", [("v", "<VOL>"), ("tickvol", "tick_volume"), ("volume", "qty")])
+def test_two_volumes_of_one_meaning_are_refused(pair: tuple[str, str]) -> None:
+    names = ("time", "open", "high", "low", "close", *pair)
+    text = rf"^a\.csv: both '{pair[0]}' and '{pair[1]}' look like the volume; rename or remove"
+    with pytest.raises(InputError, match=text):
+        match_columns(_table(**{name: [0] for name in names}))
+
+
 def test_symbols_that_are_named_like_columns_are_no_prices() -> None:
     names, notes = plain_names([("Date", ""), *((name, "V") for name in NAMES)], "a.csv")
     assert names == ["Date", *NAMES]

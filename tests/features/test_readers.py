@@ -25,6 +25,7 @@ def _csv(path: Path, times: object, header: str = "time,open,high,low,close,volu
         ("Timestamp,Open,High,Low,Close,Volume", ""),
         ("Date,Open,High,Low,Close,Vol", "read Date as timestamp, Vol as volume"),
         ("open_time,o,h,l,c,v", "read open_time as timestamp, o as open"),
+        ("t,o,h,l,c,v", "read t as timestamp, o as open"),
         ("<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>", "read <DATE> as timestamp, <OPEN> as open"),
         ("Gmt time,Open,High,Low,Close,<TICKVOL>", "read Gmt time as timestamp, <TICKVOL> as vol"),
         (" Open Time , open , high , low , close , volume ", "as timestamp"),
