@@ -94,7 +94,7 @@ def inspect_path(path: Path, *, interval: str = "", calendar: str = "auto") -> l
         if not files:
             raise InputError(
                 f"{str(path)!r} has no file of bars; give a file, or a folder with "
-                "{symbol}_{interval}.parquet|csv|feather files"
+                "{symbol}_{interval}.parquet|csv|csv.gz|csv.zip|feather files"
             )
     elif path.is_file():
         files = [path]

@@ -122,7 +122,8 @@ class FolderSource:
         if not is_folder:
             raise InputError(
                 f"`source` is not a folder: {str(self.folder)!r}; give a folder of "
-                "{symbol}_{interval}.parquet|csv|feather files, or `sample` for the sample bars"
+                "{symbol}_{interval}.parquet|csv|csv.gz|csv.zip|feather files, or `sample` for the "
+                "sample bars"
             )
 
     def _listing(self) -> str:
@@ -165,6 +166,10 @@ class SampleSource:
         return RawBars(frame, f"sample bars of {distribution}: {understood}")
 
 
+#: Beginning of what the source of made-up bars says about them.
+MADE_UP = "SYNTHETIC bars with a planted pattern"
+
+
 @dataclass(frozen=True)
 class SyntheticSource:
     """The SYNTHETIC bars of `features.synthetic`, on which a model that works can be seen."""
@@ -185,7 +190,7 @@ class SyntheticSource:
         frame = synthetic.synthetic_bars()
         return RawBars(
             frame,
-            f"SYNTHETIC bars with a planted pattern, {len(frame):,} rows: made up, no market",
+            f"{MADE_UP}, {len(frame):,} rows: made up, no market",
         )
 
 

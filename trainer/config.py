@@ -116,9 +116,10 @@ class TrainConfig(BaseModel):
     )
     source: str = Field(
         "data/bars",
-        description="Where bars come from: a folder of {symbol}_{interval}.parquet|csv|feather "
-        "files, `sample` for the real bars of PyPI packages (EURUSD 1h; GOOGL, SP500, NASDAQ 1d), "
-        "or `synthetic` for made-up bars (SYNTHETIC 1h).",
+        description="Where bars come from: a folder of "
+        "{symbol}_{interval}.parquet|csv|csv.gz|csv.zip|feather files, `sample` for the real bars "
+        "of PyPI packages (EURUSD 1h; GOOGL, SP500, NASDAQ 1d), or `synthetic` for made-up bars "
+        "(SYNTHETIC 1h).",
         json_schema_extra=_INPUT,
     )
     interval: str = Field(

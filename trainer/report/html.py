@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from features.sources import MADE_UP
 from trainer.evidence.verdict import Criterion, Verdict
 from trainer.report.page import Page
 from trainer.report.sections import TextTable, section
@@ -115,17 +116,13 @@ def report_html(
     return environment.from_string(template).render(
         name=f"{page.contract.model}-{page.contract.symbol}",
         measured=_measured(page),
-        made_up=page.understood.startswith(SYNTHETIC),
+        made_up=page.understood.startswith(MADE_UP),
         verdict=_verdict(page, judged),
         criteria=judged,
         headline=_headline(page),
         sections=[section(figure, page, pngs.get(figure.name)) for figure in FIGURES],
         tested=[*facts.items(), *_tested(page)],
     )
-
-
-#: Beginning of what a source of made-up bars says (`features.sources.SyntheticSource`).
-SYNTHETIC = "SYNTHETIC"
 
 
 def _measured(page: Page) -> str:
