@@ -124,6 +124,30 @@ def test_bars_outside_the_sessions_count_towards_a_year() -> None:
     assert year[0] == year[1] == pytest.approx(365 * 5 / 7, rel=0.001)
 
 
+def test_bars_of_which_the_calendar_schedules_none_are_counted_in_their_span() -> None:
+    saturday = pd.date_range("2024-01-06", periods=20, freq="h", tz="UTC").delete([3, 4])
+    schedule = make_schedule(CalendarSpec("XNYS"), HOUR, _ns(saturday))
+    assert periods_per_year(schedule, _ns(saturday)) == 18 * 8_760 / 20
+
+
+@pytest.mark.parametrize(
+    ("calendar", "stamp", "opens"),
+    [
+        ("XNYS", "00:00", "2024-05-07 13:30"),  # UTC dates: in New York this is the day before
+        ("XNYS", "04:00", "2024-05-07 13:30"),  # local midnight
+        ("XTKS", "00:00", "2024-05-07 00:00"),
+        ("CMES", "00:00", "2024-05-06 22:00"),  # the session of 7 May begins in the evening
+    ],
+)
+def test_a_few_daily_bars_of_the_middle_of_a_week_have_their_own_dates(
+    calendar: str, stamp: str, opens: str
+) -> None:
+    times = _ns(pd.date_range(f"2024-05-07 {stamp}", periods=3, tz="UTC"))  # from a Tuesday
+    schedule = make_schedule(CalendarSpec(calendar), DAY, times)
+    first = schedule.open_ns[schedule.place(times).before[0]]
+    assert pd.Timestamp(first, tz="UTC") == pd.Timestamp(opens, tz="UTC")
+
+
 @pytest.mark.parametrize("zone", ["Europe/Athens", "America/New_York", "Asia/Tokyo"])
 @pytest.mark.parametrize("step", ["4h", "6h", "1d"])
 def test_bars_of_local_clocks_have_no_gap_when_the_clocks_change(zone: str, step: str) -> None:
