@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import InputError
+from features.session_store import stored
 
 IntArray = npt.NDArray[np.int64]
 
@@ -24,6 +25,8 @@ HOUR_NS, DAY_NS = 60 * MINUTE_NS, 1_440 * MINUTE_NS
 ALWAYS, WEEK = "24/7", "24/5"
 #: The calendar of all shares in models of Barwright 0.1: 252 days of 6.5 hours.
 RETIRED = "equity"
+#: First and last year of which sessions are computed: the span hardly changes the time.
+_YEARS = (1990, 2030)
 _SPEC = re.compile(r"([^@\s]+)(?:@(\d{2}):(\d{2})-(\d{2}):(\d{2}))?")
 
 
@@ -130,8 +133,8 @@ class Sessions:
         First and last moment, nanoseconds since 1970 UTC; of half days the early close.
     break_start_ns, break_end_ns : int64 arrays of shape (n,)
         The break at noon; both are `close_ns` on days without a break.
-    first_day, last_day : int
-        The days from which to which the library knows the sessions.
+    last_day : int
+        The day up to which the library knows the sessions.
     """
 
     exchange: Exchange
@@ -140,7 +143,6 @@ class Sessions:
     close_ns: IntArray
     break_start_ns: IntArray
     break_end_ns: IntArray
-    first_day: int
     last_day: int
 
     def between(self, first_day: int, last_day: int) -> Sessions:
@@ -148,7 +150,7 @@ class Sessions:
         cut = slice(*np.searchsorted(self.day, [first_day, last_day + 1]).tolist())
         names = ("day", "open_ns", "close_ns", "break_start_ns", "break_end_ns")
         arrays = {name: getattr(self, name)[cut] for name in names}
-        return Sessions(self.exchange, **arrays, first_day=self.first_day, last_day=self.last_day)
+        return Sessions(self.exchange, **arrays, last_day=self.last_day)
 
 
 def local_ns(time_ns: IntArray, zone: str) -> IntArray:
@@ -212,14 +214,22 @@ def sessions(name: str, first_day: int, last_day: int) -> Sessions:
     InputError
         If the library cannot compute this calendar.
     """
-    # Whole years, so that spans that differ by days share one computation.
-    first_year = pd.Timestamp(first_day * DAY_NS).year
-    last_year = pd.Timestamp(last_day * DAY_NS).year
+    first_year = min(pd.Timestamp(first_day * DAY_NS).year, _YEARS[0])
+    last_year = max(pd.Timestamp(last_day * DAY_NS).year, _YEARS[1])
     return _sessions_of_years(name, first_year, last_year).between(first_day, last_day)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _sessions_of_years(name: str, first_year: int, last_year: int) -> Sessions:
+    # The number is that of the format: increase it if `_computed` returns other arrays.
+    key = f"sessions-1-{name}-{first_year}-{last_year}"
+    arrays = stored(key, lambda: _computed(name, first_year, last_year))
+    last_day = int(arrays.pop("last_day")[0])
+    return Sessions(exchanges()[name], **arrays, last_day=last_day)
+
+
+def _computed(name: str, first_year: int, last_year: int) -> dict[str, IntArray]:
+    """Return the arrays of `Sessions`, and `last_day` as an array."""
     from exchange_calendars.calendar_utils import global_calendar_dispatcher
 
     kind = global_calendar_dispatcher._calendar_factories[name]
@@ -237,16 +247,14 @@ def _sessions_of_years(name: str, first_year: int, last_year: int) -> Sessions:
             f"{last:%Y-%m-%d}: {reason}; name another calendar with the same sessions"
         ) from error
     close = _nanoseconds(schedule["close"])
-    return Sessions(
-        exchanges()[name],
-        day=calendar.sessions.as_unit("ns").to_numpy().view(np.int64) // DAY_NS,
-        open_ns=_nanoseconds(schedule["open"]),
-        close_ns=close,
-        break_start_ns=_nanoseconds(schedule["break_start"], close),
-        break_end_ns=_nanoseconds(schedule["break_end"], close),
-        first_day=first.value // DAY_NS,
-        last_day=last.value // DAY_NS,
-    )
+    return {
+        "day": calendar.sessions.as_unit("ns").to_numpy().view(np.int64) // DAY_NS,
+        "open_ns": _nanoseconds(schedule["open"]),
+        "close_ns": close,
+        "break_start_ns": _nanoseconds(schedule["break_start"], close),
+        "break_end_ns": _nanoseconds(schedule["break_end"], close),
+        "last_day": np.array([last.value // DAY_NS]),
+    }
 
 
 def _nanoseconds(column: pd.Series, default: IntArray | None = None) -> IntArray:

@@ -45,6 +45,9 @@ _WRONG_WEEKDAYS = 0.1
 _SHORTEST_NS = 5 * DAY_NS
 #: Span in which every exchange has a holiday on a weekday.
 _WITH_HOLIDAYS_NS = 300 * DAY_NS
+#: Holidays on weekdays from which an exchange is sure: of bars with times, which few exchanges
+#: have, and of dates, which Christmas and New Year do not tell apart.
+_LEAST_CLOSED, _LEAST_CLOSED_DATES = 3, 6
 #: If no exchange explains the bars, the largest one is taken that has at most this multiple of the
 #: fewest wrong bars.
 _AS_GOOD = 2.5
@@ -174,8 +177,8 @@ def infer_calendar(time_ns: IntArray, interval: Interval) -> Inferred:
     fits = _exchange_fits(time_ns, interval, _candidates(time_ns, interval))
     best = _best(fits, len(time_ns))
     if best is None or (week.wrong < best.wrong and not stamped):
-        return Inferred(week.spec, _reason(week, [], len(time_ns)))
-    return Inferred(best.spec, _reason(best, fits, len(time_ns)))
+        return Inferred(week.spec, _reason(week, [], time_ns))
+    return Inferred(best.spec, _reason(best, fits, time_ns))
 
 
 def infer_hours(name: str, time_ns: IntArray, interval: Interval) -> CalendarSpec:
@@ -276,14 +279,16 @@ def _best(fits: Sequence[_Fit], n_bars: int) -> _Fit | None:
     return best
 
 
-def _reason(best: _Fit, fits: Iterable[_Fit], n_bars: int) -> str:
+def _reason(best: _Fit, fits: Iterable[_Fit], time_ns: IntArray) -> str:
     """Say what a calendar was inferred from, and how sure that is."""
+    n_bars = len(time_ns)
+    least = _LEAST_CLOSED_DATES if (time_ns % DAY_NS == 0).all() else _LEAST_CLOSED
     others = [fit.spec.name for fit in fits if fit is not best and fit.wrong <= best.wrong]
     if best.wrong > _UNEXPLAINED * n_bars:
         sure = "a guess: no calendar explains the bars"
     elif others:
         sure = f"a guess: {', '.join(others[:4])} explain the bars as well"
-    elif best.n_closed < 3:
+    elif best.n_closed < least:
         sure = "a guess: the bars span too few holidays to tell exchanges apart"
     else:
         sure = "sure"

@@ -23,6 +23,14 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def session_store(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compute the sessions of exchanges anew in each run, once for all workers and commands."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    os.environ["BARWRIGHT_CACHE"] = str(common / "calendars")
+
+
 #: Fixtures that open an MLflow store or start a server.
 _SERVERS = {"registry_store", "postgres_store", "postgres", "new_postgres", "empty_store", "serve"}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.calendars import DAY_NS, sessions
 from features.errors import InputError
 from features.inference import check_calendar, choose_calendar, infer_calendar, infer_hours
 from features.interval import Interval
@@ -89,6 +90,16 @@ def test_a_month_without_a_holiday_is_a_guess() -> None:
     inferred = infer_calendar(time_ns, Interval.parse("1h"))
     assert str(inferred.spec) == "XNYS"
     assert "a guess: the bars span too few holidays" in inferred.reason
+
+
+@pytest.mark.parametrize(("last", "sure"), [("2024-01-15", False), ("2024-12-31", True)])
+def test_dates_of_two_months_are_a_guess(last: str, sure: bool) -> None:
+    """Christmas and New Year are holidays in London, Frankfurt and Hong Kong."""
+    first_day, last_day = (pd.Timestamp(day).value // DAY_NS for day in ("2023-11-15", last))
+    known = sessions("XETR", first_day, last_day)
+    inferred = infer_calendar(known.day * DAY_NS, Interval.parse("1d"))
+    assert inferred.reason.endswith("; sure)") is sure
+    assert str(inferred.spec) == ("XETR" if sure else "XLON")
 
 
 def test_futures_with_an_hour_of_rest_have_shorter_hours() -> None:

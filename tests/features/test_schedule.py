@@ -213,6 +213,14 @@ def test_late_bars_are_the_scheduled_ones_that_are_complete(now: str, late: int)
     assert schedule.n_late(int(times[-1]), moment) == late
 
 
+@pytest.mark.parametrize(("weeks", "late"), [(0.5, 0), (1.9, 0), (2, 1), (3.5, 2)])
+def test_a_weekly_bar_is_late_when_the_next_one_is_complete(weeks: float, late: int) -> None:
+    first = _ns(pd.date_range("2024-05-06", periods=1, tz="UTC"))
+    schedule = make_schedule(CalendarSpec("XNYS"), WEEK, first)
+    now = int(first[0] + weeks * WEEK.ns)
+    assert schedule.n_late(int(first[0]), now) == late
+
+
 def test_an_open_that_the_library_does_not_know_is_not_invented() -> None:
     times = pd.bdate_range("2049-12-27", "2049-12-31", tz="UTC")
     schedule = make_schedule(CalendarSpec("XHKG"), DAY, _ns(times))
