@@ -355,6 +355,13 @@ def _print_table(decisions: Decisions) -> None:
     from rich.markup import escape
 
     console = Console()
+    # A title of the table would be broken at its width: the URI could not be copied.
+    console.print(
+        f"{decisions.model} (version {decisions.version}), {decisions.symbol} {decisions.interval}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     console.print(_table(decisions))
     if decisions.frame["score"].isna().any():
         console.print("nan: no decision, the features are undefined or span a gap; flat.")
@@ -380,16 +387,9 @@ def _print_table(decisions: Decisions) -> None:
 def _table(decisions: Decisions) -> Table:
     """Return the table of decisions, one row for each bar."""
     import pandas as pd
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        title=escape(
-            f"{decisions.model} (version {decisions.version}), "
-            f"{decisions.symbol} {decisions.interval}"
-        ),
-        title_justify="left",
-    )
+    table = Table()
     for heading in ("bar (UTC)", "score", "probability", "position", "from (UTC)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in decisions.frame.to_dict("records"):
