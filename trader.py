@@ -234,14 +234,15 @@ def _moment(text: str) -> pd.Timestamp | None:
     from features.errors import InputError
 
     try:
-        moment = pd.Timestamp(text)
-        if pd.isna(moment):
+        moment = pd.to_datetime(text, utc=True, format="ISO8601").as_unit("ns")
+        if pd.isna(moment) or moment > pd.Timestamp.now("UTC"):
             raise ValueError(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(
-            f"`--at` must be a time, got {text!r}; write for example 2024-07-03T17:05Z"
+            f"`--at` must be a time in ISO 8601 that is not in the future, got {text!r}; write for "
+            "example 2024-07-03T17:05Z"
         ) from None
-    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+    return moment
 
 
 def _until(raw: RawBars, now: pd.Timestamp) -> pd.DataFrame:

@@ -224,9 +224,12 @@ def test_the_option_at_is_a_time(text: str, expected: str) -> None:
     assert str(trader._moment(text)) == expected
 
 
-@pytest.mark.parametrize("text", ["soon", "nat", "2024-13-01"])
+@pytest.mark.parametrize(
+    "text", ["soon", "nat", "2024-13-01", "01/02/2024", "12:30", "2199-01-01", "3000-01-01"]
+)
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match=f"`--at` must be a time, got {text!r}; write for exa"):
+    rule = "a time in ISO 8601 that is not in the future"
+    with pytest.raises(InputError, match=f"`--at` must be {rule}, got {text!r}; write for exa"):
         trader._moment(text)
 
 
