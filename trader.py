@@ -235,7 +235,8 @@ def _moment(text: str) -> pd.Timestamp | None:
 
     try:
         moment = pd.to_datetime(text, utc=True, format="ISO8601").as_unit("ns")
-        if pd.isna(moment) or moment > pd.Timestamp.now("UTC"):
+        known = moment <= pd.Timestamp.now("UTC")  # false of NaT, too
+        if not known:
             raise ValueError(text)
     except (ValueError, OverflowError):
         raise InputError(
