@@ -159,6 +159,18 @@ def local_ns(time_ns: IntArray, zone: str) -> IntArray:
     return np.asarray(local.tz_localize(None).to_numpy().view(np.int64))
 
 
+def utc_ns(clock_ns: IntArray, zone: str) -> IntArray:
+    """Return in UTC the times that the clocks of a zone showed, in nanoseconds, shape (n,).
+
+    Of an hour that the clocks show twice the first one is meant, and an hour that they leave out
+    is the next one.
+    """
+    clock = pd.DatetimeIndex(clock_ns.view("datetime64[ns]")).tz_localize(
+        zone, nonexistent="shift_forward", ambiguous=np.ones(len(clock_ns), dtype=bool)
+    )
+    return np.asarray(clock.tz_convert(None).as_unit("ns").to_numpy().view(np.int64))
+
+
 def calendar_requirements(text: str) -> tuple[str, ...]:
     """Return the distributions that are needed to read bars of a calendar."""
     return () if text in (ALWAYS, WEEK) else ("exchange_calendars",)

@@ -21,6 +21,7 @@ from features.calendars import (
     exchanges,
     local_ns,
     sessions,
+    utc_ns,
 )
 from features.errors import InputError
 from features.interval import Interval
@@ -75,10 +76,13 @@ class Inferred:
         The calendar, with hours if they are not the regular ones.
     reason : str
         What it was inferred from, and how sure that is, as a sentence for users.
+    explains : bool
+        Whether the calendar explains nearly all of the bars.
     """
 
     spec: CalendarSpec
     reason: str
+    explains: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,10 @@ def choose_calendar(text: str, time_ns: IntArray, interval: Interval) -> Inferre
         If there is no such calendar, or the library cannot compute it.
     """
     if text == "auto":
-        return infer_calendar(time_ns, interval)
+        inferred = infer_calendar(time_ns, interval)
+        if interval.intraday and not inferred.explains:
+            _check_clocks(time_ns, interval)
+        return inferred
     if text == RETIRED:  # of a model of Barwright 0.1
         inferred = infer_calendar(time_ns, interval)
         return Inferred(
@@ -177,8 +184,28 @@ def infer_calendar(time_ns: IntArray, interval: Interval) -> Inferred:
     fits = _exchange_fits(time_ns, interval, _candidates(time_ns, interval))
     best = _best(fits, len(time_ns))
     if best is None or (week.wrong < best.wrong and not stamped):
-        return Inferred(week.spec, _reason(week, [], time_ns))
-    return Inferred(best.spec, _reason(best, fits, time_ns))
+        best, fits = week, []
+    explains = best.wrong <= _UNEXPLAINED * len(time_ns)
+    return Inferred(best.spec, _reason(best, fits, time_ns), explains)
+
+
+def _check_clocks(time_ns: IntArray, interval: Interval) -> None:
+    """Raise if an exchange explains the times as those of its own clocks, and not as UTC."""
+    known = exchanges()
+    minute = time_ns % DAY_NS // MINUTE_NS
+    for name in filter(known.__contains__, _LARGEST):
+        exchange = known[name]
+        since_open = (minute - exchange.open_minute) % 1440
+        if (since_open < exchange.length_minutes).mean() < _AGREES:
+            continue
+        moved = utc_ns(time_ns, exchange.zone)
+        fit = _fit(infer_hours(name, moved, interval), moved, interval)
+        if fit.wrong <= _EXPLAINED * len(time_ns):
+            raise InputError(
+                f"times seem to be those of clocks in {exchange.zone}: so read, they are the "
+                f"sessions of {name}, and in UTC they are those of no exchange; write UTC, or "
+                f"times with their offset, or give --calendar if they are UTC"
+            )
 
 
 def infer_hours(name: str, time_ns: IntArray, interval: Interval) -> CalendarSpec:

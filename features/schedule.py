@@ -21,6 +21,7 @@ from features.calendars import (
     Sessions,
     local_ns,
     sessions,
+    utc_ns,
 )
 from features.errors import InputError
 from features.interval import Interval
@@ -139,7 +140,7 @@ class Schedule:
         before, through = self.place(time_ns)
         if self.daily:
             # A day without a session ends with the local date.
-            end = _local_midnights(self.keys(time_ns) + 1, self.zone)
+            end = utc_ns((self.keys(time_ns) + 1) * DAY_NS, self.zone)
             slot = np.minimum(before, len(self.key) - 1)
             return np.where(through > before, self.close_ns[slot], end)
         segment = np.searchsorted(self.segments.close_ns, time_ns, "right")
@@ -454,11 +455,3 @@ def _dates(time_ns: IntArray, stamp: str, zone: str) -> IntArray:
         # Futures open at 16:00 at the earliest, the day before: 8 hours later it is the next date.
         local = local + 8 * HOUR_NS
     return np.asarray(local // DAY_NS)
-
-
-def _local_midnights(day: IntArray, zone: str) -> IntArray:
-    local = pd.DatetimeIndex((day * DAY_NS).view("datetime64[ns]")).tz_localize(
-        zone, nonexistent="shift_forward", ambiguous=np.ones(len(day), dtype=bool)
-    )
-    midnights: IntArray = local.tz_convert(None).as_unit("ns").to_numpy().view(np.int64)
-    return midnights

@@ -94,7 +94,7 @@ class FolderSource:
         if not paths:
             raise InputError(
                 f"no bars of {symbol} at {interval} in {str(self.folder)!r} (looked for {stem}"
-                f"{'|'.join(SUFFIXES)}); {self._listing()}"
+                f"{'|'.join(SUFFIXES)}); {self._listing(symbol)}"
             )
         if len(paths) > 1:
             paths.sort(key=lambda path: SUFFIXES.index(suffix_of(path.name)))
@@ -126,8 +126,11 @@ class FolderSource:
                 "sample bars"
             )
 
-    def _listing(self) -> str:
+    def _listing(self, symbol: str) -> str:
         names = [stem for path in bar_files(self.folder) if "_" in (stem := bar_stem(path))]
+        others = [stem.rpartition("_")[2] for stem in names if stem.rpartition("_")[0] == symbol]
+        if others:
+            return f"there are bars of {symbol} at {', '.join(others)}: give --interval {others[0]}"
         if not names:
             return "the folder contains no bars; add files, or use `sample` for the sample bars"
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

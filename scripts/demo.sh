@@ -33,6 +33,7 @@ report="$PWD/report.html"
 echo
 echo "The report of this SYNTHETIC model: file://$report"
 echo "Its runs in MLflow:  MLFLOW_TRACKING_URI=sqlite:///$folder/mlflow.db make ui"
+echo "To type the commands that were printed:  . .venv/bin/activate && cd $folder"
 echo "On real bars most models find nothing that pays:  make train"
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] || [ "$(uname)" = Darwin ]; then
   python -m webbrowser -t "file://$report" >/dev/null || true

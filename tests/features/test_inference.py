@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.calendars import DAY_NS, sessions
+from features.calendars import DAY_NS, CalendarSpec, local_ns, sessions
 from features.errors import InputError
 from features.inference import check_calendar, choose_calendar, infer_calendar, infer_hours
 from features.interval import Interval
+from features.schedule import make_schedule
 
 
 def _ns(times: pd.DatetimeIndex) -> np.ndarray:
@@ -100,6 +101,29 @@ def test_dates_of_two_months_are_a_guess(last: str, sure: bool) -> None:
     inferred = infer_calendar(known.day * DAY_NS, Interval.parse("1d"))
     assert inferred.reason.endswith("; sure)") is sure
     assert str(inferred.spec) == ("XETR" if sure else "XLON")
+
+
+@pytest.mark.parametrize("step", ["15min", "30min", "1h"])
+@pytest.mark.parametrize(
+    ("name", "zone"),
+    [
+        *(("XNYS", "America/New_York"), ("XETR", "Europe/Berlin"), ("XLON", "Europe/London")),
+        *(("XTKS", "Asia/Tokyo"), ("XASX", "Australia/Sydney"), ("CMES", "America/Chicago")),
+    ],
+)
+def test_times_of_the_clocks_of_an_exchange_are_suspected_by_name(
+    name: str, zone: str, step: str
+) -> None:
+    interval = Interval.parse(step.removesuffix("in"))
+    first, last = (pd.Timestamp(day).value // DAY_NS for day in ("2022-03-01", "2023-03-03"))
+    bars = make_schedule(CalendarSpec(name), interval, sessions(name, first, last).open_ns)
+    time_ns = bars.key[(bars.key >= first * DAY_NS) & (bars.key < last * DAY_NS)]
+    assert str(choose_calendar("auto", time_ns, interval).spec) == name
+    clocks = np.unique(local_ns(time_ns, zone))
+    text = f"^times seem to be those of clocks in {zone}: so read, they are the sessions of {name},"
+    with pytest.raises(InputError, match=text):
+        choose_calendar("auto", clocks, interval)
+    assert choose_calendar(f"{name}@regular", clocks, interval).spec.name == name
 
 
 def test_futures_with_an_hour_of_rest_have_shorter_hours() -> None:

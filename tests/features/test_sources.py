@@ -80,7 +80,7 @@ def test_endings_in_any_case_and_compressed(
     assert raw.understood.startswith(f"S.X_1h.{suffix}: 50 rows, times ")
     assert symbols_of(FolderSource(tmp_path), "1h") == ("S.X",)
     assert bar_files(tmp_path) == [path]
-    with pytest.raises(InputError, match=r"the folder contains S\.X_1h; use one of them"):
+    with pytest.raises(InputError, match=r"there are bars of S\.X at 1h: give --interval 1h"):
         FolderSource(tmp_path).read("S.X", "4h")
 
 
@@ -217,3 +217,11 @@ def test_symbols_of_a_source_that_cannot_list_them() -> None:
         InputError, match=r"`symbols` must be named: this source cannot list its symbols"
     ):
         symbols_of(Other(), "1h")
+
+
+def test_bars_of_another_interval_are_named(tmp_path: Path) -> None:
+    for name in ("BTC_1d.csv", "BTC_4h.parquet", "BTC_X_1h.csv", "ETH_1h.csv"):
+        (tmp_path / name).write_text("")
+    text = r"no bars of BTC at 1h in .*; there are bars of BTC at 1d, 4h: give --interval 1d$"
+    with pytest.raises(InputError, match=text):
+        open_source(str(tmp_path)).read("BTC", "1h")
