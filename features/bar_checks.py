@@ -227,8 +227,8 @@ def check_jumps(time_ns: IntArray, open_: FloatArray, close: FloatArray, symbol:
     if jumps:
         raise InputError(
             f"bars of {symbol} jump by more than a factor {np.exp(JUMP_BOUND):.2f} within one "
-            f"bar, as unadjusted splits do: {listed_jumps(jumps)}; adjust the prices, or pass "
-            "--allow-jumps on if the moves are real"
+            f"bar, as unadjusted splits do: {listed_jumps(jumps)}; adjust the prices, or train "
+            "with --allow-jumps on if the moves are real"
         )
 
 

@@ -46,9 +46,9 @@ _WRONG_WEEKDAYS = 0.1
 _SHORTEST_NS = 5 * DAY_NS
 #: Span in which every exchange has a holiday on a weekday.
 _WITH_HOLIDAYS_NS = 300 * DAY_NS
-#: Holidays on weekdays from which an exchange is sure: of bars with times, which few exchanges
-#: have, and of dates, which Christmas and New Year do not tell apart.
-_LEAST_CLOSED, _LEAST_CLOSED_DATES = 3, 6
+#: Holidays on weekdays from which an exchange is sure: of intraday bars, whose hours few exchanges
+#: have, and of daily bars, which Christmas and New Year do not tell apart.
+_LEAST_CLOSED, _LEAST_CLOSED_DAILY = 3, 6
 #: If no exchange explains the bars, the largest one is taken that has at most this multiple of the
 #: fewest wrong bars.
 _AS_GOOD = 2.5
@@ -309,7 +309,8 @@ def _best(fits: Sequence[_Fit], n_bars: int) -> _Fit | None:
 def _reason(best: _Fit, fits: Iterable[_Fit], time_ns: IntArray) -> str:
     """Say what a calendar was inferred from, and how sure that is."""
     n_bars = len(time_ns)
-    least = _LEAST_CLOSED_DATES if (time_ns % DAY_NS == 0).all() else _LEAST_CLOSED
+    daily = np.diff(time_ns).min(initial=DAY_NS) > DAY_NS // 2
+    least = _LEAST_CLOSED_DAILY if daily else _LEAST_CLOSED
     others = [fit.spec.name for fit in fits if fit is not best and fit.wrong <= best.wrong]
     if best.wrong > _UNEXPLAINED * n_bars:
         sure = "a guess: no calendar explains the bars"
@@ -317,6 +318,8 @@ def _reason(best: _Fit, fits: Iterable[_Fit], time_ns: IntArray) -> str:
         sure = f"a guess: {', '.join(others[:4])} explain the bars as well"
     elif best.n_closed < least:
         sure = "a guess: the bars span too few holidays to tell exchanges apart"
+    elif best.wrong and all(fit.spec.name in _LARGEST for fit in fits):
+        sure = "likely: smaller exchanges were not compared"
     else:
         sure = "sure"
     facts = f"{best.missing:,} scheduled bars missing, {best.unscheduled:,} bars not scheduled"

@@ -23,7 +23,8 @@ _ALIASES = {
     "low": ("low", "l", "low_price"),
     "close": ("close", "c", "close_price", "last"),
     "volume": (
-        "volume", "v", "vol", "base_volume", "qty", "quantity", "tick_volume", "tickvol",
+        "volume", "v", "vol", "base_volume", "qty", "quantity", "real_volume",
+        "tick_volume", "tickvol",
     ),
 }  # fmt: skip
 STANDARD = tuple(_ALIASES)

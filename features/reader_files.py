@@ -111,8 +111,13 @@ def _table(frame: pd.DataFrame, file: str) -> Table:
         others = frame.index.nlevels - len(known)
         frame = frame.reset_index(level=known, drop=True)
         frame = frame.reset_index() if others else frame
-    elif not isinstance(frame.index, pd.RangeIndex) and "timestamp" not in standard_names(columns):
+    elif not _counts(frame.index) and "timestamp" not in standard_names(columns):
         frame = frame.reset_index()
     names, notes = plain_names(list(frame.columns), file)
     frame = frame.reset_index(drop=True).set_axis(names, axis=1)
     return Table(file, frame, tuple(names), notes)
+
+
+def _counts(index: pd.Index) -> bool:
+    """Return whether an index counts the rows; epoch times in equal steps are a range, too."""
+    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1

@@ -45,7 +45,7 @@ _TWO_DIGIT_YEAR = re.compile(
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _NUMBER = r"-?\d+(\.\d*)?"
 #: A time of day with an offset. pyarrow searches it fast, because it contains no ``\\s``.
-_OFFSET = r"[T ]\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)? *(?:Z|[+-]\d{2}(?::?\d{2})?)$"
+_OFFSET = r"[T ]\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)? *(?:Z|[+-]\d{1,2}(?::?\d{2})?)$"
 _TWELVE_HOURS = r"(?i)^(\S+)[ T]+(0?[1-9]|1[0-2])((?::\d{2}){0,2}(?:\.\d+)?)\s*([ap])\.?m\.?$"
 _ISO = "write ISO 8601 (2024-05-31T14:00:00Z)"
 _REPAIR = f"{_ISO} or epoch seconds or milliseconds, or remove it"

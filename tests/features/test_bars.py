@@ -137,7 +137,7 @@ def test_suspected_splits_stop_with_their_dates(
     frame = _split(synthetic_frame(200, interval="1d"), 2.0, 60, 121)
     text = (
         r"bars of SYNTH jump by more than a factor 1\.42 within one bar, as unadjusted splits do: "
-        r"2024-03-01 \(-\d\d%\), 2024-05-01 \(-\d\d%\); adjust the prices, or pass --allow-jumps"
+        r"2024-03-01 \(-\d\d%\), 2024-05-01 \(-\d\d%\); adjust the prices, or train with --all"
     )
     with pytest.raises(InputError, match=text):
         _validate(frame, interval=Interval.parse("1d"))

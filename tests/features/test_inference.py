@@ -126,6 +126,12 @@ def test_times_of_the_clocks_of_an_exchange_are_suspected_by_name(
     assert choose_calendar(f"{name}@regular", clocks, interval).spec.name == name
 
 
+def test_an_exchange_with_missing_bars_is_not_sure_while_smaller_ones_are_untried() -> None:
+    first, last = (pd.Timestamp(day).value // DAY_NS for day in ("2021-09-13", "2024-02-28"))
+    warsaw = infer_calendar(sessions("XWAR", first, last).day * DAY_NS, Interval.parse("1d"))
+    assert warsaw.reason.endswith("; likely: smaller exchanges were not compared)")
+
+
 def test_futures_with_an_hour_of_rest_have_shorter_hours() -> None:
     """Chicago rests from 16:00 to 17:00; the library's session has 24 hours."""
     zone = "America/Chicago"

@@ -53,6 +53,9 @@ def test_the_ticks_are_the_volume_if_no_volume_was_traded(
     prices = {name: ["1", "2"] for name in ("<DATE>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>")}
     volumes = [("<TICKVOL>", [7, 8]), ("<VOL>", traded)][::order]
     assert match_columns(_table(**prices, **dict(volumes)))["volume"] == used
+    volumes = [("tick_volume", [7, 8]), ("real_volume", traded)][::order]
+    expected = {"<TICKVOL>": "tick_volume", "<VOL>": "real_volume"}[used]
+    assert match_columns(_table(**prices, **dict(volumes)))["volume"] == expected
 
 
 @pytest.mark.parametrize("pair", [("v", "<VOL>"), ("tickvol", "tick_volume"), ("volume", "qty")])

@@ -164,3 +164,9 @@ def test_parquet_with_damaged_metadata_is_refused(old: bytes, new: bytes, tmp_pa
     pq.write_table(table.replace_schema_metadata({b"pandas": damaged}), path)
     with pytest.raises(InputError, match=r"^a\.parquet cannot be read: .*; write the file again"):
         load(path)
+
+
+def test_epoch_times_in_equal_steps_are_an_index_of_times(tmp_path: Path) -> None:
+    times = pd.RangeIndex(1_706_486_400_000, 1_706_486_400_000 + 2 * 3_600_000, 3_600_000)
+    FRAME.set_axis(times.rename("time")).to_parquet(tmp_path / "a.parquet")
+    assert load(tmp_path / "a.parquet").frame["time"].tolist() == times.tolist()

@@ -312,3 +312,12 @@ def test_fractions_of_an_epoch_are_refused(tmp_path: Path) -> None:
         InputError, match=r"line 3: epoch s must be whole numbers, got 1704070800\.5;"
     ):
         read_table(path)
+
+
+def test_an_offset_of_one_digit_is_an_offset(tmp_path: Path) -> None:
+    offset = ["2024-01-29 01:00 GMT+1", "2024-01-29 02:00+1"]
+    frame, understood = read_table(_csv(tmp_path / "a.csv", offset))
+    assert (frame["timestamp"] == pd.date_range("2024-01-29", periods=2, freq="h", tz="UTC")).all()
+    assert "ISO 8601 with offset, converted to UTC" in understood
+    with pytest.raises(InputError, match="line 3"):
+        read_table(_csv(tmp_path / "b.csv", [offset[0], "2024-01-29 02:00"]))
