@@ -86,8 +86,8 @@ class RecurrentNetwork(nn.Module):
     def _last_state(self, x: Tensor) -> Tensor:
         """Return the state after the rows of one window, of shape (hidden,).
 
-        A live decision needs a single window. Torch would spend four fifths of its time between
-        its calls, because the arrays are small; NumPy with given outputs spends less.
+        A live decision needs a single window. Its arrays are so small that torch spends most of the
+        time on the overhead of its calls. NumPy has less of it if it writes into given arrays.
         """
         input_weight, state_weight, input_bias, state_bias = (
             weight.detach().numpy() for weight in self.gru.all_weights[0]
@@ -98,7 +98,7 @@ class RecurrentNetwork(nn.Module):
         half = np.full(2 * hidden, 0.5, dtype=np.float32)
         from_input = x.numpy() @ input_weight.T + input_bias  # (rows, 3 * hidden)
         gate_input = (from_input[:, gates] + state_bias[gates]) * half
-        # Two products, each too small for the threads of the linear algebra library.
+        # Two products: with the default size, each is too small for threads to share it.
         gate_weight, candidate_weight = state_weight[gates] * half[0], state_weight[candidate]
         candidate_bias = state_bias[candidate]
         state = np.zeros(hidden, dtype=np.float32)

@@ -52,5 +52,6 @@ def inspect(path: Path, interval: str, calendar: str, as_json: bool, debug: bool
         if as_json:
             click.echo(json.dumps([inspection.to_json() for inspection in inspections]))
         else:
-            print_inspections(wide_console(), inspections)
+            # A file or a pipe has room for every column.
+            print_inspections(wide_console(1_000), inspections)
     sys.exit(1 if any(inspection.error for inspection in inspections) else 0)

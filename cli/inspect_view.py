@@ -13,18 +13,11 @@ from cli.table import widest
 from features.bar_checks import listed_jumps
 from features.inspection import Inspection
 
-#: Characters of a line where no terminal bounds it.
-_WIDE = 1_000
-
 
 def print_inspections(console: Console, inspections: Sequence[Inspection]) -> None:
     """Print one row for each file, then one paragraph for each."""
     one_line = not console.is_terminal
-    if console.is_terminal:
-        console.print(widest(console, lambda n: _table(inspections, n), len(_COLUMNS), 0))
-    else:  # a file or a pipe has room for every column
-        console.width = _WIDE
-        console.print(_table(inspections, len(_COLUMNS)))
+    console.print(widest(console, lambda n: _table(inspections, n), len(_COLUMNS), 0))
     for one in inspections:
         if one.error:
             error = one.error.removeprefix(f"{one.file}: ")

@@ -186,7 +186,7 @@ def infer_calendar(time_ns: IntArray, interval: Interval) -> Inferred:
     if best is None or (week.wrong < best.wrong and not stamped):
         best, fits = week, []
     explains = best.wrong <= _UNEXPLAINED * len(time_ns)
-    return Inferred(best.spec, _reason(best, fits, time_ns), explains)
+    return Inferred(best.spec, _reason(best, fits, len(time_ns), interval), explains)
 
 
 def _check_clocks(time_ns: IntArray, interval: Interval) -> None:
@@ -199,12 +199,12 @@ def _check_clocks(time_ns: IntArray, interval: Interval) -> None:
         if (since_open < exchange.length_minutes).mean() < _AGREES:
             continue
         moved = utc_ns(time_ns, exchange.zone)
-        fit = _fit(infer_hours(name, moved, interval), moved, interval)
-        if fit.wrong <= _EXPLAINED * len(time_ns):
+        fit = _fit_of(name, moved, interval)
+        if fit is not None and fit.wrong <= _EXPLAINED * len(time_ns):
             raise InputError(
                 f"times seem to be those of clocks in {exchange.zone}: so read, they are the "
                 f"sessions of {name}, and in UTC they are those of no exchange; write UTC, or "
-                f"times with their offset, or give --calendar if they are UTC"
+                "times with their offset, or give --calendar if they are UTC"
             )
 
 
@@ -267,6 +267,14 @@ def _fit(spec: CalendarSpec, time_ns: IntArray, interval: Interval) -> _Fit:
     return _Fit(spec, int((~placed.scheduled).sum()), missing, n_closed)
 
 
+def _fit_of(name: str, time_ns: IntArray, interval: Interval) -> _Fit | None:
+    """Return how well an exchange explains the bars; None if the library cannot compute it."""
+    try:
+        return _fit(infer_hours(name, time_ns, interval), time_ns, interval)
+    except InputError:
+        return None
+
+
 def _exchange_fits(
     time_ns: IntArray, interval: Interval, candidates: dict[str, float]
 ) -> list[_Fit]:
@@ -280,9 +288,8 @@ def _exchange_fits(
         for name in sorted(candidates, key=lambda name: -round(candidates[name], 1)):
             if (name in _LARGEST) is not large:
                 continue
-            try:
-                fit = _fit(infer_hours(name, time_ns, interval), time_ns, interval)
-            except InputError:  # the library cannot compute this calendar
+            fit = _fit_of(name, time_ns, interval)
+            if fit is None:
                 continue
             if fit.wrong <= _EXPLAINED * len(time_ns):
                 return [fit]
@@ -306,11 +313,9 @@ def _best(fits: Sequence[_Fit], n_bars: int) -> _Fit | None:
     return best
 
 
-def _reason(best: _Fit, fits: Iterable[_Fit], time_ns: IntArray) -> str:
+def _reason(best: _Fit, fits: Iterable[_Fit], n_bars: int, interval: Interval) -> str:
     """Say what a calendar was inferred from, and how sure that is."""
-    n_bars = len(time_ns)
-    daily = np.diff(time_ns).min(initial=DAY_NS) > DAY_NS // 2
-    least = _LEAST_CLOSED_DAILY if daily else _LEAST_CLOSED
+    least = _LEAST_CLOSED if interval.intraday else _LEAST_CLOSED_DAILY
     others = [fit.spec.name for fit in fits if fit is not best and fit.wrong <= best.wrong]
     if best.wrong > _UNEXPLAINED * n_bars:
         sure = "a guess: no calendar explains the bars"

@@ -32,7 +32,7 @@ BoolArray = npt.NDArray[np.bool_]
 YEAR_NS = 365 * DAY_NS
 #: Days of the schedule after the last bar: no exchange closes for longer (New Year in China).
 _DAYS_AHEAD = 20
-_CURRENCY_ZONE, _CURRENCY_ROLL = "America/New_York", pd.Timedelta(hours=17)
+_CURRENCY_ZONE, _CURRENCY_ROLL_NS = "America/New_York", 17 * HOUR_NS
 
 
 class Segments(NamedTuple):
@@ -357,15 +357,10 @@ def _currency_weeks(first: int, last: int, time_ns: IntArray) -> Segments:
 def _weeks_of_years(first_year: int, last_year: int) -> tuple[IntArray, IntArray, IntArray]:
     """Return Monday 00:00 UTC, the open before it and the close of each week, shape (n,) each."""
     sundays = pd.date_range(f"{first_year}-01-01", f"{last_year}-12-31", freq="W-SUN")
-    monday = (sundays + pd.Timedelta(days=1)).as_unit("ns").to_numpy().view(np.int64)
-    opens = _at_local(sundays + _CURRENCY_ROLL)
-    closes = _at_local(sundays + pd.Timedelta(days=5) + _CURRENCY_ROLL)
-    return monday, opens, closes
-
-
-def _at_local(times: pd.DatetimeIndex) -> IntArray:
-    utc = times.tz_localize(_CURRENCY_ZONE).tz_convert(None)
-    return utc.as_unit("ns").to_numpy().view(np.int64).copy()
+    sunday = sundays.as_unit("ns").to_numpy().view(np.int64)
+    opens = utc_ns(sunday + _CURRENCY_ROLL_NS, _CURRENCY_ZONE)
+    closes = utc_ns(sunday + 5 * DAY_NS + _CURRENCY_ROLL_NS, _CURRENCY_ZONE)
+    return sunday + DAY_NS, opens, closes
 
 
 def _grid(segments: Segments, step_ns: int, time_ns: IntArray) -> IntArray:

@@ -128,7 +128,8 @@ class FolderSource:
 
     def _listing(self, symbol: str) -> str:
         names = [stem for path in bar_files(self.folder) if "_" in (stem := bar_stem(path))]
-        others = [stem.rpartition("_")[2] for stem in names if stem.rpartition("_")[0] == symbol]
+        parts = [stem.rpartition("_") for stem in dict.fromkeys(names)]
+        others = [interval for owner, _, interval in parts if owner == symbol]
         if others:
             return f"there are bars of {symbol} at {', '.join(others)}: give --interval {others[0]}"
         if not names:

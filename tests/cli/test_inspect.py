@@ -32,6 +32,13 @@ def test_a_table_says_what_was_understood(folder: Path) -> None:
     assert words.endswith("2 files, 1 refused.")
 
 
+def test_a_pipe_gets_every_column(folder: Path) -> None:
+    (folder / "GOOD_1h.parquet").rename(folder / f"{'GOOD' * 20}_1h.parquet")
+    header = CliRunner().invoke(inspect, [str(folder)]).stdout.split("BAD")[0].split()
+    names = ["calendar", "a", "year", "first", "last", "missing", "longest", "jumps"]
+    assert [name for name in header if name in names] == names
+
+
 def test_json_has_every_file(folder: Path) -> None:
     done = CliRunner().invoke(inspect, [str(folder), "--json"])
     assert done.exit_code == 1

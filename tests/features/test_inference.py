@@ -126,6 +126,16 @@ def test_times_of_the_clocks_of_an_exchange_are_suspected_by_name(
     assert choose_calendar(f"{name}@regular", clocks, interval).spec.name == name
 
 
+@pytest.mark.slow
+def test_clocks_of_an_exchange_that_the_library_does_not_know_so_late_are_not_suspected() -> None:
+    """The library knows Hong Kong until 2049; other exchanges do not explain these bars."""
+    time_ns = _in_zone("2060-01-05", "2060-06-30", "09:30", "16:00", "30min", "UTC")
+    time_ns = np.delete(time_ns, np.arange(0, len(time_ns), 7))
+    inferred = choose_calendar("auto", time_ns, Interval.parse("30m"))
+    assert "no calendar explains the bars" in inferred.reason
+
+
+@pytest.mark.slow
 def test_an_exchange_with_missing_bars_is_not_sure_while_smaller_ones_are_untried() -> None:
     first, last = (pd.Timestamp(day).value // DAY_NS for day in ("2021-09-13", "2024-02-28"))
     warsaw = infer_calendar(sessions("XWAR", first, last).day * DAY_NS, Interval.parse("1d"))

@@ -39,5 +39,5 @@ class Decided:
             "probability": self.probability.copy(),
             "position": self.position.astype(np.int64),
         }
-        # Pandas would copy into blocks of one type: a fifth of the time of a table of one row.
+        # Pandas would copy the columns once more, into blocks of one type.
         return pd.DataFrame(columns, copy=False)
