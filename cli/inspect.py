@@ -12,7 +12,7 @@ from cli.inspect_view import print_inspections
 from cli.options import config_options
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, printing
-from features.inference import check_calendar
+from features.calendar_option import check_calendar
 from features.inspection import inspect_path
 from features.interval import Interval
 

@@ -74,6 +74,23 @@ def describe_time(time_ns: IntArray, row: int) -> str:
     return f"{pd.Timestamp(int(time_ns[row]), tz='UTC'):%Y-%m-%d %H:%M} UTC (row {row})"
 
 
+def describe_length(ns: int) -> str:
+    """Return a length of time for messages.
+
+    Examples
+    --------
+    >>> describe_length(90_060 * 10**9)
+    '1 d 1 h 1 min'
+    """
+    if ns < 10**9:
+        return f"{ns} ns"
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, ns = divmod(ns, size * 10**9)
+        parts += [f"{count} {unit}"] if count else []
+    return " ".join(parts)
+
+
 def check_order(time_ns: IntArray, symbol: str, interval: Interval) -> None:
     """Raise if times are not strictly increasing, or clearly of bars of another length."""
     step = np.diff(time_ns)
@@ -101,12 +118,12 @@ def _check_length(time_ns: IntArray, step: IntArray, symbol: str, interval: Inte
         return
     problem = ""
     if step.min() > interval.ns:
-        problem = f"the shortest step between two bars is {pd.Timedelta(int(step.min()))}"
+        problem = f"the shortest step between two bars is {describe_length(int(step.min()))}"
     elif 2 * np.count_nonzero(step < interval.ns / 2) > len(step):
         row = int(np.argmax(step < interval.ns / 2)) + 1
         problem = (
-            f"{describe_time(time_ns, row)} comes {pd.Timedelta(int(step[row - 1]))} after the bar "
-            "before it"
+            f"{describe_time(time_ns, row)} comes {describe_length(int(step[row - 1]))} after the "
+            "bar before it"
         )
     if problem:
         raise InputError(
@@ -125,18 +142,26 @@ def _clocks_set_back(time_ns: int, step_ns: int) -> bool:
 def check_grid(schedule: Schedule, time_ns: IntArray, symbol: str) -> None:
     """Raise if bars do not have the bar length of their schedule."""
     interval, step = schedule.interval, np.diff(time_ns)
-    # A weekly bar opens on the first trading day: a holiday moves it by up to three days.
+    # A weekly bar opens on the first trading day: a holiday moves it by up to three days, and the
+    # holidays of a whole week to its end.
     weekly = interval.ns >= _WEEK_NS
     wrong = step < interval.ns - 3 * DAY_NS if weekly else off_grid(schedule, time_ns)
+    if interval.ns == _WEEK_NS:
+        wrong &= np.diff(_weeks(time_ns)) < 1
     if not weekly:
         _check_stray_bars(schedule, time_ns, wrong, symbol)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0]) + 1
         raise InputError(
             f"bars of {symbol} are not {interval.text} bars: {describe_time(time_ns, row)} comes "
-            f"{pd.Timedelta(int(step[row - 1]))} after the bar before it; "
+            f"{describe_length(int(step[row - 1]))} after the bar before it; "
             "give the interval of the data"
         )
+
+
+def _weeks(time_ns: IntArray) -> IntArray:
+    """Return the number of the week, from Monday, of the day whose midnight is nearest."""
+    return ((time_ns + DAY_NS // 2) // DAY_NS + 3) // 7
 
 
 def _check_stray_bars(

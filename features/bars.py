@@ -19,9 +19,9 @@ from features.bar_checks import (
     floats,
     utc_nanoseconds,
 )
+from features.calendar_option import choose_calendar
 from features.calendars import DAY_NS, CalendarSpec
 from features.errors import InputError
-from features.inference import choose_calendar
 from features.interval import Interval
 from features.schedule import Schedule, make_schedule, periods_per_year
 

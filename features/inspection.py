@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.bar_checks import describe_jumps, utc_nanoseconds
+from features.bar_checks import describe_jumps, describe_length, utc_nanoseconds
 from features.bars import Bars, validate_bars
 from features.errors import InputError
 from features.interval import Interval
@@ -142,8 +142,8 @@ def _step_of(frame: pd.DataFrame, symbol: str) -> str:
         if count and not rest and count < 10_000:
             return f"{count}{unit}"
     raise InputError(
-        f"bars of {symbol} mostly come {pd.Timedelta(ns)} after each other, which is no interval "
-        "of whole minutes; give --interval"
+        f"bars of {symbol} mostly come {describe_length(ns)} after each other, which is no "
+        "interval of whole minutes; give --interval"
     )
 
 

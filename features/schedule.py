@@ -147,8 +147,10 @@ class Schedule:
         segment = np.minimum(segment, len(self.segments.close_ns) - 1)
         overlaps = self.segments.open_ns[segment] < time_ns + step
         overlaps &= self.segments.close_ns[segment] > time_ns
-        end = np.minimum(time_ns + step, self.segments.close_ns[segment])
-        return np.where(overlaps, end, time_ns + step)
+        # A first bar that is stamped with the open of the session ends at the full hour.
+        slot = np.maximum(through - 1, 0)
+        end = np.where(self.key[slot] == time_ns, self.close_ns[slot], time_ns + step)
+        return np.where(overlaps, np.minimum(end, self.segments.close_ns[segment]), end)
 
     def next_open(self, time_ns: IntArray) -> IntArray:
         """Return when the next scheduled bar opens after each bar; -1 if that is not known."""
@@ -199,7 +201,7 @@ def make_schedule(
     if interval.ns == DAY_NS:
         return _daily(spec, interval, time_ns, first, last)
     zone, segments = _segments(spec, first, last, time_ns)
-    key = _grid(segments, interval.ns, time_ns)
+    key, close_ns = _grid(segments, interval.ns, time_ns)
     segment = np.minimum(
         np.searchsorted(segments.close_ns, key, "right"), len(segments.close_ns) - 1
     )
@@ -208,7 +210,7 @@ def make_schedule(
         interval,
         key,
         open_ns=np.maximum(key, segments.open_ns[segment]),
-        close_ns=np.minimum(key + interval.ns, segments.close_ns[segment]),
+        close_ns=np.minimum(close_ns, segments.close_ns[segment]),
         stamp="",
         segments=segments,
         zone=zone,
@@ -363,18 +365,26 @@ def _weeks_of_years(first_year: int, last_year: int) -> tuple[IntArray, IntArray
     return sunday + DAY_NS, opens, closes
 
 
-def _grid(segments: Segments, step_ns: int, time_ns: IntArray) -> IntArray:
-    """Return the open times of the scheduled bars, increasing.
+def _grid(segments: Segments, step_ns: int, time_ns: IntArray) -> tuple[IntArray, IntArray]:
+    """Return when the scheduled bars open, increasing, and when they close if trading goes on.
 
-    Bars are counted from the open of each segment, or from full hours: as the given bars are.
+    Bars are counted from the open of each segment, or from full hours: as the given bars are. Of
+    bars from full hours the first one may be stamped with the open of its segment.
     """
     phase = _phase(time_ns, step_ns)
     from_clock = phase + (segments.open_ns - phase) // step_ns * step_ns
     from_open = _ragged(segments.open_ns, segments.close_ns, step_ns)
     if (from_clock == segments.open_ns).all():
-        return from_open
+        return from_open, from_open + step_ns
     clock = np.unique(_ragged(from_clock, segments.close_ns, step_ns))
-    return clock if _share(time_ns, clock) > _share(time_ns, from_open) else from_open
+    # The first bar of a segment, where the hour before the open belongs to no other segment.
+    first = np.searchsorted(clock, from_clock)
+    stamped_open = clock.copy()
+    stamped_open[first] = segments.open_ns
+    grids = [(from_open, from_open + step_ns), (clock, clock + step_ns)]
+    if (np.diff(stamped_open) > 0).all():
+        grids.append((stamped_open, clock + step_ns))
+    return max(grids, key=lambda grid: _share(time_ns, grid[0]))
 
 
 def _ragged(start: IntArray, stop: IntArray, step: int) -> IntArray:

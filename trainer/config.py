@@ -14,9 +14,9 @@ from pydantic.config import JsonDict
 
 import adapters
 from barwright import BarwrightError
+from features.calendar_option import check_calendar
 from features.errors import InputError
 from features.feature_set import FeatureSet
-from features.inference import check_calendar
 from features.interval import Interval
 from features.labels import LabelKind
 from features.settings import read_settings

@@ -78,7 +78,7 @@ def test_single_bars_beside_the_grid_are_named(synthetic_frame: MakeFrame, rows:
 
 def test_bars_of_another_length_are_no_single_bars(synthetic_frame: MakeFrame) -> None:
     frame = synthetic_frame(400, interval="90m")
-    assert "are not 1h bars: the shortest step between two bars is 0 days 01:30:00" in _error(frame)
+    assert "are not 1h bars: the shortest step between two bars is 1 h 30 min" in _error(frame)
 
 
 @pytest.mark.parametrize(

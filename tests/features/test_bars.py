@@ -8,6 +8,7 @@ import pytest
 
 from features.bar_checks import JUMP_BOUND
 from features.bars import COLUMNS, Bars, validate_bars
+from features.calendars import DAY_NS, sessions
 from features.errors import InputError
 from features.interval import Interval
 
@@ -82,12 +83,12 @@ REFUSED = {
     ),
     "finer bars": (
         lambda f: f.assign(timestamp=pd.date_range("2024", periods=len(f), freq="15min")),
-        r"bars of SYNTH are not 1h bars: 2024-01-01 00:15 UTC \(row 1\) comes 0 days 00:15:00 "
+        r"bars of SYNTH are not 1h bars: 2024-01-01 00:15 UTC \(row 1\) comes 15 min "
         r"after the bar before it; give the interval of the data",
     ),
     "coarser bars": (
         lambda f: f.assign(timestamp=pd.date_range("2024", periods=len(f), freq="4h")),
-        r"bars of SYNTH are not 1h bars: the shortest step between two bars is 0 days 04:00:00",
+        r"bars of SYNTH are not 1h bars: the shortest step between two bars is 4 h",
     ),
 }
 
@@ -109,6 +110,25 @@ def test_accepts_weekly_bars_that_open_on_the_first_trading_day() -> None:
     times = pd.to_datetime(["2024-01-02", "2024-01-08", "2024-01-16", "2024-01-22", "2024-01-29"])
     frame = pd.DataFrame({"timestamp": times, **dict.fromkeys(COLUMNS[1:], 1.0)})
     assert len(_validate(frame, interval=Interval.parse("1w"))) == 5
+
+
+@pytest.mark.parametrize("name", ["XSHG", "XTKS", "XNYS"])
+@pytest.mark.parametrize("stamp", ["first", "last"])
+@pytest.mark.parametrize("midnight", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_accepts_weekly_bars_of_holiday_weeks(name: str, stamp: str, midnight: str) -> None:
+    """After a week of holidays in Shanghai, trading begins on a Thursday or a Friday."""
+    first, last = (pd.Timestamp(day).value // DAY_NS for day in ("2019-01-01", "2025-12-31"))
+    days = pd.to_datetime(sessions(name, first, last).day * DAY_NS)
+    weeks = days.to_series().groupby((days - pd.Timestamp("2018-12-31")).days // 7)
+    times = pd.DatetimeIndex(getattr(weeks, stamp)()).tz_localize(midnight).tz_convert("UTC")
+    frame = pd.DataFrame({"timestamp": times, **dict.fromkeys(COLUMNS[1:], 1.0)})
+    week = Interval.parse("1w")
+    assert len(_validate(frame, interval=week)) == len(times)
+    # A second bar of one week is refused.
+    extra = pd.concat([frame, frame.iloc[[20]].assign(timestamp=times[20] + pd.Timedelta("1D"))])
+    if stamp == "first":
+        with pytest.raises(InputError, match=r"are not 1w bars: .* comes 1 d after"):
+            _validate(extra.sort_values("timestamp"), interval=week)
 
 
 def test_refuses_epoch_numbers(synthetic_frame: Callable[..., pd.DataFrame]) -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.calendars import DAY_NS, CalendarSpec, local_ns, sessions
-from features.errors import InputError
-from features.inference import check_calendar, choose_calendar, infer_calendar, infer_hours
+from features.calendar_fit import infer_hours
+from features.calendars import DAY_NS, sessions
+from features.inference import infer_calendar
 from features.interval import Interval
-from features.schedule import make_schedule
+from tests.exchange_bars import exchange_bars
 
 
 def _ns(times: pd.DatetimeIndex) -> np.ndarray:
@@ -72,10 +72,7 @@ def test_hours_of_shares_in_new_york(hours: tuple[str, str], calendar: str) -> N
     time_ns = _in_zone("2023-01-02", "2023-12-29", *hours, "30min", "America/New_York", US_2023)
     inferred = infer_calendar(time_ns, Interval.parse("30m"))
     assert str(inferred.spec) == calendar
-    named = choose_calendar("XNYS", time_ns, Interval.parse("30m"))
-    assert named.spec == inferred.spec
-    told = "hours inferred from the bars" if "@" in calendar else "calendar XNYS"
-    assert told in named.reason
+    assert infer_hours("XNYS", time_ns, Interval.parse("30m")) == inferred.spec
 
 
 def test_a_guess_says_so() -> None:
@@ -103,45 +100,6 @@ def test_dates_of_two_months_are_a_guess(last: str, sure: bool) -> None:
     assert str(inferred.spec) == ("XETR" if sure else "XLON")
 
 
-@pytest.mark.parametrize("step", ["15min", "30min", "1h"])
-@pytest.mark.parametrize(
-    ("name", "zone"),
-    [
-        *(("XNYS", "America/New_York"), ("XETR", "Europe/Berlin"), ("XLON", "Europe/London")),
-        *(("XTKS", "Asia/Tokyo"), ("XASX", "Australia/Sydney"), ("CMES", "America/Chicago")),
-    ],
-)
-def test_times_of_the_clocks_of_an_exchange_are_suspected_by_name(
-    name: str, zone: str, step: str
-) -> None:
-    interval = Interval.parse(step.removesuffix("in"))
-    first, last = (pd.Timestamp(day).value // DAY_NS for day in ("2022-03-01", "2023-03-03"))
-    bars = make_schedule(CalendarSpec(name), interval, sessions(name, first, last).open_ns)
-    time_ns = bars.key[(bars.key >= first * DAY_NS) & (bars.key < last * DAY_NS)]
-    assert str(choose_calendar("auto", time_ns, interval).spec) == name
-    clocks = np.unique(local_ns(time_ns, zone))
-    text = f"^times seem to be those of clocks in {zone}: so read, they are the sessions of {name},"
-    with pytest.raises(InputError, match=text):
-        choose_calendar("auto", clocks, interval)
-    assert choose_calendar(f"{name}@regular", clocks, interval).spec.name == name
-
-
-@pytest.mark.slow
-def test_clocks_of_an_exchange_that_the_library_does_not_know_so_late_are_not_suspected() -> None:
-    """The library knows Hong Kong until 2049; other exchanges do not explain these bars."""
-    time_ns = _in_zone("2060-01-05", "2060-06-30", "09:30", "16:00", "30min", "UTC")
-    time_ns = np.delete(time_ns, np.arange(0, len(time_ns), 7))
-    inferred = choose_calendar("auto", time_ns, Interval.parse("30m"))
-    assert "no calendar explains the bars" in inferred.reason
-
-
-@pytest.mark.slow
-def test_an_exchange_with_missing_bars_is_not_sure_while_smaller_ones_are_untried() -> None:
-    first, last = (pd.Timestamp(day).value // DAY_NS for day in ("2021-09-13", "2024-02-28"))
-    warsaw = infer_calendar(sessions("XWAR", first, last).day * DAY_NS, Interval.parse("1d"))
-    assert warsaw.reason.endswith("; likely: smaller exchanges were not compared)")
-
-
 def test_futures_with_an_hour_of_rest_have_shorter_hours() -> None:
     """Chicago rests from 16:00 to 17:00; the library's session has 24 hours."""
     zone = "America/Chicago"
@@ -153,19 +111,6 @@ def test_futures_with_an_hour_of_rest_have_shorter_hours() -> None:
     time_ns = _ns(parts[0].append(parts[1:]).tz_convert("UTC"))
     inferred = infer_calendar(time_ns, Interval.parse("1h"))
     assert str(inferred.spec) == "CMES@17:00-16:00"
-
-
-@pytest.mark.parametrize("calendar", ["XNYS@regular", "XNYS@09:30-16:00"])
-def test_given_hours_are_kept(calendar: str) -> None:
-    time_ns = _in_zone("2023-03-01", "2023-03-31", "04:00", "20:00", "1h", "America/New_York")
-    chosen = choose_calendar(calendar, time_ns, Interval.parse("1h"))
-    assert str(chosen.spec) == calendar.removesuffix("@regular")
-
-
-def test_one_early_bar_does_not_widen_the_hours() -> None:
-    time_ns = _in_zone("2023-03-01", "2023-03-31", "09:30", "16:00", "30min", "America/New_York")
-    early = np.sort(np.r_[time_ns, time_ns[0] - 1_800 * 10**9])
-    assert infer_hours("XNYS", early, Interval.parse("30m")).hours is None
 
 
 def test_daily_bars_of_an_exchange_are_told_from_their_stamps() -> None:
@@ -180,24 +125,28 @@ def test_daily_bars_of_an_exchange_are_told_from_their_stamps() -> None:
     assert str(infer_calendar(_ns(tokyo), day).spec) == "24/5"
 
 
-def test_the_retired_calendar_is_inferred_anew() -> None:
-    time_ns = _in_zone("2023-01-02", "2023-12-29", "09:30", "16:00", "1h", "America/New_York",
-                       US_2023)  # fmt: skip
-    chosen = choose_calendar("equity", time_ns, Interval.parse("1h"))
-    assert str(chosen.spec) == "XNYS"
-    assert chosen.reason.startswith(
-        "calendar equity of an earlier version: calendar XNYS, inferred"
-    )
+@pytest.mark.slow
+@pytest.mark.parametrize("n_missing", [0, 5])
+@pytest.mark.parametrize("name", ["XWAR", "XHEL", "XWBO", "XMEX", "XNYS"])
+def test_a_smaller_exchange_is_told_by_its_holidays(name: str, n_missing: int) -> None:
+    """Of Warsaw the Italian calendar explains 98 % of the days, of Helsinki the Swedish one."""
+    first, last = (pd.Timestamp(day).value // DAY_NS for day in ("2021-09-13", "2024-02-28"))
+    time_ns = sessions(name, first, last).day * DAY_NS
+    gone = np.random.default_rng(1).integers(1, len(time_ns) - 1, n_missing)
+    inferred = infer_calendar(np.delete(time_ns, gone), Interval.parse("1d"))
+    assert inferred.spec.name == name
+    assert f"({n_missing} scheduled bars missing, 0 bars not scheduled; " in inferred.reason
+    twins = "; a guess: XCBF explains the bars as well)"
+    assert inferred.reason.endswith(twins if (name, n_missing) == ("XNYS", 5) else "; sure)")
 
 
-@pytest.mark.parametrize(
-    "text", ["auto", "24/7", "24/5", "XNYS", "XNYS@regular", "XNYS@04:00-20:00"]
-)
-def test_options_that_can_be_read(text: str) -> None:
-    assert check_calendar(text) == text
-
-
-@pytest.mark.parametrize("text", ["equity", "XNYS@", "@regular", "xnys", "24-7"])
-def test_options_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(InputError, match="`calendar` "):
-        check_calendar(text)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["30m", "1h", "4h"])
+@pytest.mark.parametrize("grid", ["open", "clock"])
+@pytest.mark.parametrize("name", ["XNYS", "XETR", "XHKG", "BVMF", "XWAR", "XOSL", "XTKS", "CMES"])
+def test_intraday_bars_of_an_exchange(name: str, grid: str, step: str) -> None:
+    """Bars counted from the open, and from full hours: the first one then begins before it."""
+    time_ns = exchange_bars(name, step, grid=grid)
+    inferred = infer_calendar(time_ns, Interval.parse(step))
+    assert str(inferred.spec) == name
+    assert inferred.reason.endswith("(0 scheduled bars missing, 0 bars not scheduled; sure)")

@@ -89,7 +89,7 @@ def test_a_step_that_is_no_interval_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"timestamp": times, **dict.fromkeys(names, 1.0)}).to_csv(path, index=False)
     (one,) = inspect_path(path)
     assert one.error is not None
-    assert "mostly come 0 days 00:01:30 after each other" in one.error
+    assert "mostly come 1 min 30 s after each other" in one.error
     assert inspect_path(path, interval="1m")[0].error is not None
 
 

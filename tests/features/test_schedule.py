@@ -249,3 +249,39 @@ def test_missing_bars_are_those_that_were_taken_out(gone: set[int], calendar: st
     missing = make_schedule(spec, HOUR, kept).missing(kept)
     places = np.delete(np.arange(200), sorted(gone))
     assert missing.tolist() == [0, *(np.diff(places) - 1).tolist()]
+
+
+def test_bars_of_full_hours_whose_first_one_is_stamped_with_the_open() -> None:
+    """As Interactive Brokers gives them: 09:30, 10:00, ... 15:00 in New York."""
+    zone = "America/New_York"
+    days = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]  # 3 July ends at 13:00
+    parts = [
+        pd.DatetimeIndex(
+            [
+                f"{day} 09:30",
+                *(f"{day} {hour}:00" for hour in range(10, 13 if "-03" in day else 16)),
+            ]
+        )
+        for day in days
+    ]
+    times = parts[0].append(parts[1:]).tz_localize(zone).tz_convert("UTC")
+    time_ns = _ns(times)
+    schedule = make_schedule(CalendarSpec("XNYS"), HOUR, time_ns)
+    assert schedule.missing(time_ns).sum() == 0
+    assert schedule.place(time_ns).scheduled.all()
+    assert not off_grid(schedule, time_ns).any()
+    closes = pd.DatetimeIndex(schedule.closes(time_ns), tz="UTC").tz_convert(zone)
+    assert [f"{time:%H:%M}" for time in closes[:3]] == ["10:00", "11:00", "12:00"]
+    assert f"{closes[6]:%H:%M}" == "16:00"
+    assert f"{closes[times.get_loc('2024-07-03 16:00+00:00')]:%H:%M}" == "13:00"
+    opens = pd.DatetimeIndex(schedule.next_open(time_ns), tz="UTC").tz_convert(zone)
+    assert [f"{time:%d %H:%M}" for time in opens[[0, 6, 17]]] == [
+        "01 10:00",
+        "02 09:30",
+        "05 09:30",
+    ]
+    # Ten minutes to ten nothing is late, and at ten the bar of 9:30 is.
+    friday = int(time_ns[17])
+    ten = int(pd.Timestamp("2024-07-05 10:00", tz=zone).value)
+    assert [schedule.n_late(friday, ten + minutes * 60 * 10**9) for minutes in (-10, 0)] == [0, 1]
+    assert schedule.missing(np.delete(time_ns, [1, 7])).tolist().count(1) == 2

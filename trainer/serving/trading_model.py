@@ -16,9 +16,9 @@ import adapters
 from adapters.base import AdapterError, ModelAdapter
 from barwright import BarwrightError
 from features.bars import COLUMNS, Bars, validate_bars
+from features.calendar_option import choose_calendar
 from features.calendars import RETIRED, CalendarSpec
 from features.feature_set import FeatureSet, rebuild
-from features.inference import choose_calendar
 from features.interval import Interval
 from features.signature import FeatureSignature
 from trainer.arrays import IntArray
