@@ -128,9 +128,9 @@ class Decisions:
     open_bar : str or None
         ISO time of the last bar if it is not complete, and so was left out.
     frame : pandas.DataFrame
-        timestamp (the time of the bar in the source, UTC), complete_at (when its session or its
-        length ends), fill_at (when the next scheduled bar opens; NaT if that is not known), score,
-        probability, position; see `TradingModel.decide`.
+        timestamp (the time of the bar in the source, UTC), of daily bars session (its date),
+        complete_at (when its session or its length ends), fill_at (when the next scheduled bar
+        opens; NaT if that is not known), score, probability, position; see `TradingModel.decide`.
     """
 
     model: str
@@ -156,6 +156,7 @@ class Decisions:
         decisions = [
             {
                 **decision_to_json(row),
+                **({"session": row["session"]} if "session" in row else {}),
                 "complete_at": row["complete_at"].isoformat(),
                 "fill_at": None if row["fill_at"] is pd.NaT else row["fill_at"].isoformat(),
             }
@@ -279,6 +280,9 @@ def _with_times(decided: pd.DataFrame, bars: Bars) -> pd.DataFrame:
         (("complete_at", bars.schedule.closes(time_ns)), ("fill_at", next_open)), start=1
     ):
         decided.insert(place, name, pd.DatetimeIndex(values.view("datetime64[ns]"), tz="UTC"))
+    if bars.schedule.daily:
+        # A bar of midnight in Tokyo has the time of the day before in UTC.
+        decided.insert(1, "session", bars.dates()[len(bars) - len(decided) :].astype(str))
     return decided
 
 
@@ -392,11 +396,13 @@ def _table(decisions: Decisions) -> Table:
     from rich.table import Table
 
     table = Table()
-    for heading in ("bar (UTC)", "score", "probability", "position", "from (UTC)"):
+    daily = "session" in decisions.frame
+    bar = "session" if daily else "bar (UTC)"
+    for heading in (bar, "score", "probability", "position", "from (UTC)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in decisions.frame.to_dict("records"):
         table.add_row(
-            f"{row['timestamp']:%Y-%m-%d %H:%M}",
+            str(row["session"]) if daily else f"{row['timestamp']:%Y-%m-%d %H:%M}",
             f"{row['score']:.4f}",
             f"{row['probability']:.4f}",
             _POSITIONS[row["position"]],

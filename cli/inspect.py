@@ -13,20 +13,21 @@ from cli.options import config_options
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, printing
 from features.calendar_option import check_calendar
-from features.inspection import inspect_path
+from features.inspection import inspect_path, other_files
 from features.interval import Interval
 
 _HELP = """Say how files of bars are read, without training.
 
-PATH is a file of bars of any name, or a folder. For each file the command prints which columns and
-times were understood, the calendar and how it was inferred, bars a year, gaps, moves that look like
-splits, the first and the last bar; or why the file is refused, and how to mend it.
+PATH is a file of bars of any name, a folder, or `sample`. For each file the command prints which
+columns and times were understood, the calendar and how it was inferred, bars a year, gaps, moves
+that look like splits, the first and the last bar; or why the file is refused, and how to mend it.
 
 \b
   barwright inspect path/to/bars
   barwright inspect path/to/bars/AAPL_1d.csv
   barwright inspect prices.csv --interval 5m --calendar XNYS@04:00-20:00
   barwright inspect path/to/bars --json
+  barwright inspect sample
 
 Without --interval it is that in the name of the file, {symbol}_{interval}.csv, or the most frequent
 step between bars.
@@ -53,5 +54,5 @@ def inspect(path: Path, interval: str, calendar: str, as_json: bool, debug: bool
             click.echo(json.dumps([inspection.to_json() for inspection in inspections]))
         else:
             # A file or a pipe has room for every column.
-            print_inspections(wide_console(1_000), inspections)
+            print_inspections(wide_console(1_000), inspections, other_files(path))
     sys.exit(1 if any(inspection.error for inspection in inspections) else 0)

@@ -11,11 +11,16 @@ from rich.table import Table
 
 from cli.table import widest
 from features.bar_checks import listed_jumps
-from features.inspection import Inspection
+from features.inspection import ENDINGS, Inspection
+
+#: Number of files of other kinds that are named.
+_LISTED = 10
 
 
-def print_inspections(console: Console, inspections: Sequence[Inspection]) -> None:
-    """Print one row for each file, then one paragraph for each."""
+def print_inspections(
+    console: Console, inspections: Sequence[Inspection], others: Sequence[str] = ()
+) -> None:
+    """Print one row for each file, then one paragraph for each, and the files of other kinds."""
     one_line = not console.is_terminal
     console.print(widest(console, lambda n: _table(inspections, n), len(_COLUMNS), 0))
     for one in inspections:
@@ -40,6 +45,14 @@ def print_inspections(console: Console, inspections: Sequence[Inspection]) -> No
     refused = sum(one.error is not None for one in inspections)
     files = "1 file" if len(inspections) == 1 else f"{len(inspections):,} files"
     console.print(f"{files}, {refused:,} refused.", highlight=False)
+    if others:
+        listed = ", ".join(others[:_LISTED]) + (", ..." if len(others) > _LISTED else "")
+        console.print(
+            f"Not read, by their endings: {listed}. Files of bars end in {', '.join(ENDINGS)}.",
+            soft_wrap=one_line,
+            highlight=False,
+            markup=False,
+        )
 
 
 def _table(inspections: Sequence[Inspection], count: int) -> Table:
@@ -62,8 +75,8 @@ _COLUMNS: tuple[tuple[str, Callable[[Inspection], str]], ...] = (
     ("interval", lambda one: one.interval),
     ("calendar", lambda one: one.calendar),
     ("bars\na year", lambda one: f"{one.bars_per_year:,.0f}"),
-    ("first", lambda one: one.first[:10]),
-    ("last", lambda one: one.last[:16].replace("T", " ")),
+    ("first", lambda one: (*one.sessions, one.first[:10])[0]),
+    ("last", lambda one: one.sessions[-1] if one.sessions else one.last[:16].replace("T", " ")),
     ("missing", lambda one: f"{one.gaps.get('missing_bars', 0):,}"),
     ("longest", lambda one: f"{one.gaps.get('longest', 0):,}"),
     ("jumps", lambda one: f"{len(one.jumps)}"),

@@ -70,8 +70,11 @@ def floats(column: pd.Series, symbol: str, name: str) -> FloatArray:
 
 
 def describe_time(time_ns: IntArray, row: int) -> str:
-    """Return the time of a bar with its row, for messages."""
-    return f"{pd.Timestamp(int(time_ns[row]), tz='UTC'):%Y-%m-%d %H:%M} UTC (row {row})"
+    """Return the time of a bar, for messages.
+
+    Its row is not named: the file may have it elsewhere, with the newest first or other lines.
+    """
+    return f"{pd.Timestamp(int(time_ns[row]), tz='UTC'):%Y-%m-%d %H:%M} UTC"
 
 
 def describe_length(ns: int) -> str:

@@ -99,6 +99,13 @@ class Bars:
             return self.time_ns
         return self.schedule.keys(self.time_ns) * DAY_NS
 
+    def dates(self) -> npt.NDArray[np.datetime64]:
+        """Return the dates of daily bars by their sessions, datetime64[D] of shape (n,).
+
+        A bar that is stamped at midnight in Tokyo has the date of Tokyo.
+        """
+        return self.schedule.keys(self.time_ns).astype("datetime64[D]")
+
     @cached_property
     def periods_per_year(self) -> float:
         """Return the number of bars in a year of 365 days (`features.schedule`)."""
@@ -205,7 +212,11 @@ def validate_bars(
     check_order(time_ns, symbol, interval)
     schedule, notes = _schedule(time_ns, symbol, interval, calendar)
     n_closed = _n_closed(schedule, time_ns, symbol, now)
-    open_bar_ns = int(time_ns[n_closed]) if n_closed < len(time_ns) else -1
+    open_bar_ns = -1
+    if n_closed < len(time_ns):
+        open_bar_ns = int(time_ns[n_closed])
+        left_out = f"the last bar, {describe_time(time_ns, n_closed)}, is still open, and left out"
+        notes = (*notes, left_out)
     time_ns = time_ns[:n_closed]
     values = {name: array[:n_closed] for name, array in values.items()}
     check_grid(schedule, time_ns, symbol)

@@ -14,9 +14,12 @@ from features.bar_checks import describe_jumps, describe_length, utc_nanoseconds
 from features.bars import Bars, validate_bars
 from features.errors import InputError
 from features.interval import Interval
+from features.reader_files import SUFFIXES
 from features.readers import read_table
-from features.sources import bar_files, bar_stem
+from features.sources import SampleSource, bar_files, bar_stem, is_file, is_folder
 
+#: Endings of files of bars, in any case.
+ENDINGS = SUFFIXES
 #: The name of a file of bars without its ending: symbol and interval.
 _STEM = re.compile(r"(.+)_([1-9][0-9]{0,3}[mhdw])")
 
@@ -39,6 +42,9 @@ class Inspection:
         Bars that can be used.
     first, last : str
         Times of the first and the last bar, ISO 8601 in UTC.
+    sessions : tuple of str
+        Dates of the first and the last session of daily bars; empty for others. A bar of midnight
+        in Tokyo has the date of Tokyo.
     calendar : str
         Calendar with its hours.
     bars_per_year : float
@@ -61,6 +67,7 @@ class Inspection:
     bars: int = 0
     first: str = ""
     last: str = ""
+    sessions: tuple[str, ...] = ()
     calendar: str = ""
     bars_per_year: float = 0.0
     gaps: dict[str, int] = field(default_factory=dict)
@@ -78,7 +85,7 @@ def inspect_path(path: Path, *, interval: str = "", calendar: str = "auto") -> l
     Parameters
     ----------
     path : pathlib.Path
-        A file of any name, or a folder.
+        A file of any name, a folder, or ``sample`` for the sample bars.
     interval : str, default ""
         Bar length; by default that in the name of the file, or the most frequent step.
     calendar : str, default "auto"
@@ -89,22 +96,37 @@ def inspect_path(path: Path, *, interval: str = "", calendar: str = "auto") -> l
     InputError
         If the path does not exist, or a folder has no file of bars.
     """
-    if path.is_dir():
+    if str(path) == "sample" and not path.exists():
+        return [
+            _inspect(SampleSource.file(symbol, length)[0], length, calendar, symbol)
+            for symbol, length in SampleSource.names()
+        ]
+    if is_folder(path):
         files = bar_files(path)
         if not files:
             raise InputError(
                 f"{str(path)!r} has no file of bars; give a file, or a folder with "
                 "{symbol}_{interval}.parquet|csv|csv.gz|csv.zip|feather files"
             )
-    elif path.is_file():
+    elif is_file(path):
         files = [path]
     else:
         raise InputError(f"there is no file or folder {str(path)!r}; give one that exists")
     return [_inspect(file, interval, calendar) for file in files]
 
 
-def _inspect(path: Path, interval: str, calendar: str) -> Inspection:
-    symbol, named = _name_parts(path)
+def other_files(path: Path) -> tuple[str, ...]:
+    """Return the names of the files in a folder that are no files of bars by their endings."""
+    if not is_folder(path):
+        return ()
+    known = set(bar_files(path))
+    others = (file for file in path.iterdir() if file not in known and is_file(file))
+    return tuple(sorted(file.name for file in others if not file.name.startswith(".")))
+
+
+def _inspect(path: Path, interval: str, calendar: str, symbol: str = "") -> Inspection:
+    stem, named = _name_parts(path)
+    symbol = symbol or stem
     known: dict[str, Any] = {"interval": interval or named}
     try:
         frame, known["understood"] = read_table(path)
@@ -149,14 +171,16 @@ def _step_of(frame: pd.DataFrame, symbol: str) -> str:
 
 def _facts(bars: Bars) -> dict[str, Any]:
     """Return the facts of usable bars, as `Inspection` has them."""
-    left_out = ("the last bar is not complete yet, and is left out",)
+    first, last = bars.timestamps[[0, -1]]
+    dates = [str(date) for date in bars.dates()[[0, -1]]] if bars.schedule.daily else []
     return {
         "bars": len(bars),
-        "first": bars.timestamps[0].isoformat(),
-        "last": bars.timestamps[-1].isoformat(),
+        "first": first.isoformat(),
+        "last": last.isoformat(),
+        "sessions": tuple(dates),
         "calendar": bars.calendar,
         "bars_per_year": round(bars.periods_per_year, 2),
         "gaps": bars.count_gaps(),
         "jumps": tuple(describe_jumps(bars.time_ns, bars.open, bars.close)),
-        "notes": (*bars.notes, *(left_out if bars.open_bar_ns >= 0 else ())),
+        "notes": bars.notes,
     }

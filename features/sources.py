@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,11 +116,7 @@ class FolderSource:
 
     def check(self) -> None:
         """Raise `InputError` if the folder does not exist."""
-        try:
-            is_folder = self.folder.is_dir()
-        except OSError:  # The name is too long, or the parent folder may not be read.
-            is_folder = False
-        if not is_folder:
+        if not is_folder(self.folder):
             raise InputError(
                 f"`source` is not a folder: {str(self.folder)!r}; give a folder of "
                 "{symbol}_{interval}.parquet|csv|csv.gz|csv.zip|feather files, or `sample` for the "
@@ -150,6 +147,18 @@ class SampleSource:
         InputError
             For any other symbol or interval, or if the package is not installed.
         """
+        path, distribution = self.file(symbol, interval)
+        frame, understood = read_table(path)
+        return RawBars(frame, f"sample bars of {distribution}: {understood}")
+
+    @staticmethod
+    def names() -> tuple[tuple[str, str], ...]:
+        """Return symbol and interval of every sample."""
+        return tuple(_SAMPLES)
+
+    @staticmethod
+    def file(symbol: str, interval: str) -> tuple[Path, str]:
+        """Return the file of sample bars, and the distribution that ships it; raise as `read`."""
         sample = _SAMPLES.get((check_symbol(symbol), interval))
         if sample is None:
             available = ", ".join(f"{s} at {i}" for s, i in _SAMPLES)
@@ -166,8 +175,7 @@ class SampleSource:
                 f"these sample bars need the package {distribution}; "
                 "install it with: pip install 'barwright[sample]'"
             )
-        frame, understood = read_table(Path(next(iter(spec.submodule_search_locations))) / file)
-        return RawBars(frame, f"sample bars of {distribution}: {understood}")
+        return Path(next(iter(spec.submodule_search_locations))) / file, distribution
 
 
 #: Beginning of what the source of made-up bars says about them.
@@ -247,8 +255,34 @@ def open_source(text: str) -> BarSource:
 
 
 def bar_files(folder: Path) -> list[Path]:
-    """Return the files of bars in a folder, by name."""
-    return sorted(p for p in folder.iterdir() if suffix_of(p.name) and p.is_file())
+    """Return the files of bars in a folder, by name.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be listed.
+    """
+    try:
+        return sorted(p for p in folder.iterdir() if suffix_of(p.name) and p.is_file())
+    except OSError as error:
+        raise InputError(
+            f"the folder {str(folder)!r} cannot be read: {error.strerror}; give a folder that "
+            "exists and may be read"
+        ) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; not if its name is too long or its parent is closed."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a file; not if its name is too long or its parent is closed."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
 
 
 def bar_stem(path: Path) -> str:

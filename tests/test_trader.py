@@ -139,6 +139,7 @@ def test_the_last_complete_daily_bar_is_decided(row: Row, model_of, tmp_path: Pa
     decisions = _decide(tmp_path / "bars", uri, times, now)
     decided = decisions.frame.iloc[-1]
     assert decided["timestamp"] == stamps[pd.Timestamp(row.bar)]
+    assert decided["session"] == row.bar
     assert decided["fill_at"].tz_convert(zone) == pd.Timestamp(row.fill, tz=zone)
     assert decided["complete_at"] <= now
     assert decisions.bars_late == 0, "no scheduled bar is missing: not on Mondays, not on holidays"
@@ -178,6 +179,7 @@ def test_the_last_complete_hourly_bar_is_decided(  # type: ignore[no-untyped-def
     assert decided["fill_at"].tz_convert(zone) == pd.Timestamp(fill, tz=zone)
     assert (decisions.open_bar is not None) == is_open
     assert decisions.bars_late == 0
+    assert "session" not in decisions.frame
 
 
 def test_json_says_which_bar_and_when_it_can_be_filled(model_of, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -189,6 +191,7 @@ def test_json_says_which_bar_and_when_it_can_be_filled(model_of, tmp_path: Path)
     assert (told["bars_late"], told["open_bar"], told["notices"]) == (0, None, ())
     (decision,) = told["decisions"]
     assert decision["timestamp"] == "2024-07-03T13:30:00+00:00"
+    assert decision["session"] == "2024-07-03"
     assert decision["complete_at"] == "2024-07-03T17:00:00+00:00"
     assert decision["fill_at"] == "2024-07-05T13:30:00+00:00"
 

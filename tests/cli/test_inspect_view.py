@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from cli.inspect_view import print_inspections
@@ -25,7 +27,7 @@ BAD = Inspection("[b]_1d.csv", "[b]", "1d", error="line 7: `close` is 'x'")
 
 def _printed(width: int, files: tuple[Inspection, ...] = (GOOD, BAD)) -> str:
     console = Console(width=width, record=True, force_terminal=False)
-    print_inspections(console, files)
+    print_inspections(console, files, ("notes.txt", "[x].xlsx"))
     return console.export_text()
 
 
@@ -51,5 +53,17 @@ def test_a_narrow_terminal_keeps_file_and_bars() -> None:
 
 
 def test_one_file_is_one_file() -> None:
-    assert _printed(80).rstrip().endswith("2 files, 1 refused.")
-    assert _printed(80, (GOOD,)).rstrip().endswith("1 file, 0 refused.")
+    assert "\n2 files, 1 refused.\n" in _printed(80)
+    assert "\n1 file, 0 refused.\n" in _printed(80, (GOOD,))
+
+
+def test_files_of_other_kinds_are_named() -> None:
+    text = " ".join(_printed(200).split())
+    assert "Not read, by their endings: notes.txt, [x].xlsx. Files of bars end in .parquet" in text
+
+
+def test_daily_bars_have_the_dates_of_their_sessions() -> None:
+    """The bar of 4 January in Tokyo is stamped 15:00 UTC of the day before."""
+    tokyo = replace(GOOD, sessions=("2022-01-04", "2023-12-30"))
+    row = next(line for line in _printed(140, (tokyo,)).splitlines() if "A_1d.csv  " in line)
+    assert row.split()[5:7] == ["2022-01-04", "2023-12-30"]

@@ -35,16 +35,16 @@ def _rows(rows: list[int]) -> Callable[[pd.DataFrame], pd.DataFrame]:
 REFUSED = {
     "unsorted": (
         _rows([0, 1, 3, 2, 4]),
-        r"times of SYNTH must be strictly increasing: 2024-01-01 02:00 UTC \(row 3\) is earlier "
+        r"times of SYNTH must be strictly increasing: 2024-01-01 02:00 UTC is earlier "
         r"than the one before it; sort the bars and remove duplicates",
     ),
     "duplicate": (
         _rows([0, 1, 1, 2]),
-        r"times of SYNTH must be strictly increasing: 2024-01-01 01:00 UTC \(row 2\) is duplicate",
+        r"times of SYNTH must be strictly increasing: 2024-01-01 01:00 UTC is duplicate",
     ),
     "nan": (
         _set("close", 4, np.nan),
-        r"`close` of SYNTH must be finite and positive, got nan at 2024-01-01 04:00 UTC \(row 4\)",
+        r"`close` of SYNTH must be finite and positive, got nan at 2024-01-01 04:00 UTC",
     ),
     "inf": (_set("high", 4, np.inf), r"`high` of SYNTH must be finite and positive, got inf at"),
     "negative price": (_set("low", 2, -1.0), r"`low` of SYNTH must be .* positive, got -1 at"),
@@ -56,7 +56,7 @@ REFUSED = {
     "volume nan": (_set("volume", 2, np.nan), r"`volume` of SYNTH must be finite and not negative"),
     "high below low": (
         _set("high", 3, 1.0),
-        r"`high` of SYNTH breaks high >= max\(open, close\) at 2024-01-01 03:00 UTC \(row 3\): "
+        r"`high` of SYNTH breaks high >= max\(open, close\) at 2024-01-01 03:00 UTC: "
         r"open [\d.]+, high 1, low [\d.]+, close [\d.]+; repair the bar",
     ),
     "high below close": (
@@ -83,7 +83,7 @@ REFUSED = {
     ),
     "finer bars": (
         lambda f: f.assign(timestamp=pd.date_range("2024", periods=len(f), freq="15min")),
-        r"bars of SYNTH are not 1h bars: 2024-01-01 00:15 UTC \(row 1\) comes 15 min "
+        r"bars of SYNTH are not 1h bars: 2024-01-01 00:15 UTC comes 15 min "
         r"after the bar before it; give the interval of the data",
     ),
     "coarser bars": (

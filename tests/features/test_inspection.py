@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from features.errors import InputError
-from features.inspection import inspect_path
+from features.inspection import inspect_path, other_files
+from tests.golden_sessions import daily_times, frame_at
 
 MakeFrame = Callable[..., pd.DataFrame]
 
@@ -37,6 +38,59 @@ def test_every_file_of_a_folder_is_inspected(folder: Path) -> None:
     assert (good.first, good.last) == ("2024-01-01T00:00:00+00:00", "2024-01-17T15:00:00+00:00")
     assert good.understood.startswith("GOOD_1h.csv: 398 rows, times ISO 8601 with offset")
     assert good.jumps == ()
+
+
+def test_files_of_other_kinds_are_named(folder: Path) -> None:
+    (folder / ".hidden").write_text("")
+    assert other_files(folder) == ("notes.txt",)
+    assert other_files(folder / "notes.txt") == ()
+
+
+def test_the_sample_bars_can_be_inspected() -> None:
+    found = {one.symbol: one for one in inspect_path(Path("sample"))}
+    assert sorted(found) == ["EURUSD", "GOOGL", "NASDAQ", "SP500"]
+    assert [one.error for one in found.values()] == [None] * 4
+    assert found["GOOGL"].sessions == ("2009-05-22", "2018-08-29")
+    assert found["EURUSD"].sessions == ()
+
+
+def test_daily_bars_of_midnight_in_tokyo_have_the_date_of_tokyo(tmp_path: Path) -> None:
+    times = daily_times("XTKS", "local midnight")
+    frame_at(times).to_csv(tmp_path / "T_1d.csv", index=False)
+    (one,) = inspect_path(tmp_path / "T_1d.csv")
+    assert (one.first[:10], one.sessions) == ("2023-01-03", ("2023-01-04", "2024-12-30"))
+
+
+def test_an_open_last_bar_is_named(tmp_path: Path, synthetic_frame: MakeFrame) -> None:
+    now = pd.Timestamp.now("UTC").floor("h")
+    frame = synthetic_frame(50, start=f"{now - pd.Timedelta('49h'):%Y-%m-%d %H:%M}")
+    frame.to_csv(tmp_path / "NOW_1h.csv", index=False)
+    (one,) = inspect_path(tmp_path / "NOW_1h.csv")
+    assert one.bars == 49
+    note = f"the last bar, {now:%Y-%m-%d %H:%M} UTC, is still open, and left out"
+    assert one.notes[-1] == note
+
+
+@pytest.mark.parametrize("kind", ["long name", "closed folder", "vanished folder"])
+def test_a_folder_that_cannot_be_read_is_an_error(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A root user may read a closed folder, so that its error is raised here."""
+    path = folder / ("x" * 300) if kind == "long name" else folder
+    if kind == "long name":
+        with pytest.raises(InputError, match="there is no file or folder"):
+            inspect_path(path)
+        return
+    error = PermissionError(13, "Permission denied")
+    if kind == "vanished folder":
+        error = FileNotFoundError(2, "No such file or directory")  # type: ignore[assignment]
+
+    def iterdir(self: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(InputError, match=f"cannot be read: {error.strerror}; give a folder that"):
+        inspect_path(path)
 
 
 def test_a_jump_is_listed_and_no_error(folder: Path) -> None:
