@@ -50,7 +50,7 @@ _SHOWN = 60
 def _normalised(column: str) -> str:
     # pandas renames the second column of one name to "name.1": duplicates must be detected.
     # Some writers begin the line of names with "#".
-    name = re.sub(r"\.\d+$", "", column).strip().lstrip("#").strip().strip("<>")
+    name = re.sub(r"\.\d+$", "", column).strip().lstrip("#").strip().strip("<>").rstrip(".")
     return name.lower().replace(" ", "_")
 
 
@@ -207,6 +207,7 @@ def join_date_and_clock(table: Table) -> tuple[Table, str]:
     clock = _clock(table, time)
     is_clock = clock.str.fullmatch(_CLOCK).fillna(False)
     if not is_clock.iloc[0]:
+        _check_hours(table, time)
         return table, ""
     if not is_clock.all():
         row = int((~is_clock).argmax())
@@ -219,16 +220,31 @@ def join_date_and_clock(table: Table) -> tuple[Table, str]:
     return replace(table, frame=joined), f"from {date} and {time}, "
 
 
+def _check_hours(table: Table, column: str) -> None:
+    """Raise for a column of hours that are not those of clocks."""
+    values = table.frame[column]
+    if _normalised(column) == "hour" and pd.api.types.is_numeric_dtype(values):
+        row = int((~values.between(0, 23) | (values % 1 != 0)).argmax())
+        raise InputError(
+            f"{table.at(row)}: {column} must be a full hour from 0 to 23, at which the bar opens, "
+            f"got {table.cell(row, column)}; write such hours, or one column of ISO 8601 times"
+        )
+
+
 def _clock(table: Table, column: str) -> pd.Series:
     """Return a column of times of day as text such as 09:30; other values are left as they are."""
     values = table.frame[column]
+    if pd.api.types.is_float_dtype(values) and (values % 1 == 0).all():
+        values = values.astype("int64")  # 22.0, as some exports write an hour
     text = values.astype("string").str.strip()
     if not pd.api.types.is_integer_dtype(values):
         return text
     if _normalised(column) == "hour":
         return text.str.zfill(2) + ":00" if values.between(0, 23).all() else text
-    # 093000 is loaded as the number 93000; only the file says how many digits it has.
-    digits = text.str.zfill(len(table.cell(0, column).strip()))
+    # 093000 is loaded as the number 93000; the file says how many digits it has. Without leading
+    # zeros, as in 930 and 1000, it is the longest number that says it.
+    width = max(len(table.cell(0, column).strip()), int(text.str.len().max()))
+    digits = text.str.zfill(width + width % 2)
     if not digits.str.fullmatch(_CLOCK_DIGITS).all():
         return text
     seconds = digits.str.slice(4).where(digits.str.len() == 6, "00")

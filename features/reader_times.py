@@ -47,6 +47,11 @@ _NUMBER = r"-?\d+(\.\d*)?"
 #: A time of day with an offset. pyarrow searches it fast, because it contains no ``\\s``.
 _OFFSET = r"[T ]\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)? *(?:Z|[+-]\d{1,2}(?::?\d{2})?)$"
 _TWELVE_HOURS = r"(?i)^(\S+)[ T]+(0?[1-9]|1[0-2])((?::\d{2}){0,2}(?:\.\d+)?)\s*([ap])\.?m\.?$"
+#: The name of a zone after a time of day. EST may mean the clocks of New York or -05:00.
+_ZONE_NAME = re.compile(
+    r":\d{2}(?:\.\d+)?\s*\[?(?:(?!AM|PM)[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+)\]?$"
+)
+_OFFSETS = "write UTC, or the offset of each time: 2024-05-31T10:00:00-04:00"
 _ISO = "write ISO 8601 (2024-05-31T14:00:00Z)"
 _REPAIR = f"{_ISO} or epoch seconds or milliseconds, or remove it"
 
@@ -85,6 +90,8 @@ def parse_times(table: Table, column: str) -> tuple[pd.Series, str]:
         _refuse(values.isna(), table, column, "is missing", "remove or repair it")
         return _from_numbers(values, table, column)
     text = values.astype("string").str.strip()
+    if "  " in str(text.iloc[0]):
+        text = text.str.replace(r"\s+", " ", regex=True)
     absent = text.isna() | (text == "")
     _refuse(absent, table, column, "is missing", "remove or repair it")
     first = str(text.iloc[0])
@@ -121,11 +128,20 @@ def _refuse_unlike(alike: pd.Series, table: Table, column: str) -> None:
         _refuse(~alike.fillna(False), table, column, problem, _REPAIR)
 
 
+def _refuse_not_understood(times: pd.Series, table: Table, column: str) -> None:
+    """Raise for the first text that gave no time."""
+    absent = times.isna()
+    if absent.any() and _ZONE_NAME.search(table.cell(int(absent.argmax()), column).strip()):
+        _refuse(absent, table, column, "ends with the name of a zone", _OFFSETS)
+    _refuse(absent, table, column, "is not understood", _REPAIR)
+
+
 def _without_zone_names(text: pd.Series) -> pd.Series:
     """Return times with an offset in place of UTC or GMT, if the first one ends so."""
     if not re.search(r"(UTC|GMT)", text.iloc[0]):
         return text
     text = text.str.replace(r"\s*(?:UTC|GMT)\s*([+-]\d)", r"\1", regex=True)
+    text = text.str.replace(r"(?i)(\d\s*[ap]\.?m\.?)\s*(?:UTC|GMT)$", r"\1", regex=True)
     text = text.str.replace(r"(:\d{2}(?:\.\d+)?)\s*(?:UTC|GMT)$", r"\1Z", regex=True)
     return text.str.replace(r"\s*(?:UTC|GMT)$", "T00:00Z", regex=True)
 
@@ -138,7 +154,7 @@ def _from_year_first(text: pd.Series, table: Table, column: str) -> tuple[pd.Ser
         times = _parse(text)
     if re.fullmatch(_CLOCK, text.iloc[0]):
         _refuse(times.isna(), table, column, "is a time of day only", "add the date")
-    _refuse(times.isna(), table, column, "is not understood", _REPAIR)
+    _refuse_not_understood(times, table, column)
     return times, f"ISO 8601 {_zone(text, table, column)}"
 
 
@@ -151,7 +167,7 @@ def _from_named_month(
     _refuse_unlike(month.notna(), table, column)
     text = _year_first(parts, month, parts["day"])
     times = _parse(text)
-    _refuse(times.isna(), table, column, "is not understood", _REPAIR)
+    _refuse_not_understood(times, table, column)
     form = f"with the name of the month ({table.cell(0, column).strip()})"
     return times, f"{form}, {_zone(text, table, column)}"
 

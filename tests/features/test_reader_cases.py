@@ -19,6 +19,7 @@ from features.readers import read_table
 
 ROWS = 12
 NAMES = ["open", "high", "low", "close", "volume"]
+OFFSETS = "write UTC, or the offset of each time: 2024-05-31T10:00:00-04:00"
 DAYS = pd.bdate_range("2024-01-22", periods=ROWS)
 HOURS = pd.date_range("2024-01-29 20:25", periods=ROWS, freq="h")
 
@@ -259,6 +260,32 @@ READ: dict[str, tuple[str, str | bytes, pd.DatetimeIndex, str]] = {
              names="Date,Hour,Open,High,Low,Close,Volume").replace('"', ""),
         HOURS - pd.Timedelta("25min"),
         f"from Date and Hour, ISO 8601 {NAIVE}",
+    ),
+    "date and hour with a decimal": (
+        "csv",
+        _csv(HOURS.strftime("%Y-%m-%d;") + HOURS.hour.astype(str) + ".0", separator=";",
+             names="Date,Hour,Open,High,Low,Close,Volume").replace('"', ""),
+        HOURS - pd.Timedelta("25min"),
+        f"from Date and Hour, ISO 8601 {NAIVE}",
+    ),
+    "times of day without a leading zero": (
+        "csv",
+        _csv(HOURS.strftime("%Y-%m-%d;") + HOURS.strftime("%H%M").str.lstrip("0"),
+             separator=";", names="Date,Time,Open,High,Low,Close,Volume").replace('"', ""),
+        HOURS,
+        f"from Date and Time, ISO 8601 {NAIVE}",
+    ),
+    "two spaces before the time of day": (
+        "csv",
+        _csv(HOURS.strftime("%Y%m%d  %H:%M:%S")),
+        HOURS,
+        f"ISO 8601 {NAIVE}; read time as timestamp",
+    ),
+    "twelve hours and UTC": (
+        "csv",
+        _csv(HOURS.strftime("%m/%d/%Y %I:%M:%S %p UTC")),
+        HOURS,
+        f"month-first (01/29/2024 08:25:00 PM UTC), {NAIVE}; read time as timestamp",
     ),
     "epoch numbers as text": (
         "parquet",
@@ -562,7 +589,23 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "a name of a zone": (
         "csv",
         _csv(HOURS.strftime("%Y-%m-%d %H:%M EST")),
-        f", line 2: the time '2024-01-29 20:25 EST' is not understood; {REPAIR}",
+        ", line 2: the time '2024-01-29 20:25 EST' ends with the name of a zone; " + OFFSETS,
+    ),
+    "a zone of a place": (
+        "csv",
+        _csv(HOURS.strftime("%Y%m%d %H:%M:%S US/Eastern")),
+        ", line 2: the time '20240129 20:25:00 US/Eastern' ends with the name of a zone; "
+        + OFFSETS,
+    ),
+    "hours from 1 to 24": (
+        "csv",
+        _csv(
+            HOURS.strftime("%Y-%m-%d;") + (HOURS.hour + 1).astype(str),
+            separator=";",
+            names="Date,Hour,Open,High,Low,Close,Volume",
+        ).replace('"', ""),
+        ", line 5: Hour must be a full hour from 0 to 23, at which the bar opens, got 24; write "
+        "such hours, or one column of ISO 8601 times",
     ),
     "UTF-16 without a mark": (
         "csv",

@@ -127,13 +127,15 @@ def test_renaming() -> None:
     [
         ("time", ["09:30", "10:30:15"], ["2024-01-30 09:30", "2024-01-30 10:30:15"]),
         ("hour", [0, 23], ["2024-01-30 00:00", "2024-01-30 23:00"]),
-        ("time", [93000, 103015], None),
+        ("hour", [0.0, 23.0], ["2024-01-30 00:00", "2024-01-30 23:00"]),
+        ("time", [93000, 103015], ["2024-01-30 09:30:00", "2024-01-30 10:30:15"]),
+        ("time", [930, 1030], ["2024-01-30 09:30:00", "2024-01-30 10:30:00"]),
+        ("time", [34200, 37800], None),  # seconds since midnight
     ],
 )
 def test_dates_and_clocks(name: str, clocks: list[object], joined: list[str] | None) -> None:
     table, text = join_date_and_clock(_table(date=["2024-01-30"] * 2, **{name: clocks}))
     if joined is None:
-        # Of a table without text, it is not known how many digits a time has.
         assert (text, list(table.frame)) == ("", ["date", "time"])
     else:
         assert text == f"from date and {name}, "

@@ -118,7 +118,7 @@ ONE_UNIT = "write all times in one unit of epoch, or ISO 8601 (2024-05-31T14:00:
             f", row 1: the time '2024-02-30' is not understood; {REPAIR}",
         ),
         (["2024-01-31", "NaT"], f", row 1: the time 'NaT' is not understood; {REPAIR}"),
-        (["2024-01-31 09:30 EST"] * 2, ", row 0: the time '2024-01-31 09:30 EST' is not under"),
+        (["2024-01-31 09:30 EST"] * 2, ", row 0: the time '2024-01-31 09:30 EST' ends with the "),
         (["2024-01-31 13:30 PM"] * 2, ", row 0: the time '2024-01-31 13:30 PM' is not under"),
         (["09:30", "09:31"], ", row 0: the time '09:30' is a time of day only; add the date"),
         (["2024-01-31", " "], ", row 1: the time ' ' is missing; remove or repair it"),
