@@ -78,8 +78,9 @@ class Tracking:
     parent_id: str
 
     def fail(self) -> None:
-        """Mark the parent run: at least one job has no registered version."""
+        """End the parent run as FAILED: at least one job has no registered version."""
         self.client.set_tag(self.parent_id, "failed_tasks", "yes")
+        mlflow.end_run("FAILED")
 
     @contextlib.contextmanager
     def child(self, result: JobResult, name: str = "") -> Iterator[str]:

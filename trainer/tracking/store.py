@@ -19,7 +19,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trainer.errors import TrainerError
 
@@ -76,6 +76,8 @@ def print_only_warnings() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if not os.environ.get("MLFLOW_LOGGING_LEVEL"):
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        # It prints pages of traceback for an error that it raises, too.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -111,7 +113,13 @@ def artifact_store_error(uri: str, location: str, error: Exception) -> TrainerEr
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error, without passwords."""
+    """Return the first line of an error, without passwords; of a database its own words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DBAPIError) and cause.orig is not None:
+            error = cause.orig  # SQLAlchemy's text begins with advice for programmers
+            break
+        cause = cause.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return redacted(lines[0].rstrip(".:;")) if lines else type(error).__name__
 

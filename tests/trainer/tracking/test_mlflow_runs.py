@@ -83,13 +83,20 @@ def history(tracking: Tracking, run_id: str, name: str) -> list[tuple[int, float
 # --- the parent run --------------------------------------------------------------------------
 
 
-def test_the_parent_run_has_the_settings_and_ends_with_the_block(registry_store: Any) -> None:
+def test_the_parent_run_ends_with_the_block(registry_store: Any) -> None:
+    with open_tracking("e", {}) as tracking:
+        pass
+    run = registry_store.client.get_run(tracking.parent_id)
+    assert (run.info.status, run.data.tags.get("failed_tasks")) == ("FINISHED", None)
+
+
+def test_the_parent_run_has_the_settings_and_fails_with_a_job(registry_store: Any) -> None:
     with open_tracking("e", {"seed": 7, "models": ["gru"]}) as tracking:
         assert tracking.client.get_run(tracking.parent_id).info.status == "RUNNING"
         assert tracking.compare_link().startswith("http://127.0.0.1:5000/#/experiments/")
         tracking.fail()
     run = registry_store.client.get_run(tracking.parent_id)
-    assert (run.info.run_name, run.info.status) == ("train", "FINISHED")
+    assert (run.info.run_name, run.info.status) == ("train", "FAILED")
     assert run.data.params == {"seed": "7", "models": "['gru']"}
     assert run.data.tags["kind"] == "command"
     assert run.data.tags["failed_tasks"] == "yes"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, event, inspect
 
 from trainer.errors import TrainerError
 from trainer.tracking.store import (
@@ -97,6 +100,29 @@ def test_an_error_of_the_store_is_one_line() -> None:
     # MLflow's errors of requests contain the address as it was given.
     error = store_error("http://me:secret@h", MlflowException("GET http://me:secret@h/x failed"))
     assert "cannot be used: GET http://me:***@h/x failed;" in str(error)
+
+
+def test_an_error_of_a_database_is_told_in_its_own_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk: SQLAlchemy begins with advice for programmers, and MLflow logs a traceback."""
+    print_only_warnings()
+    uri = f"sqlite:///{tmp_path / 'full.db'}"
+    client = MlflowClient(uri)
+    client.create_experiment("before")
+    with closing(sqlite3.connect(tmp_path / "full.db")) as database:
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+
+    def limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(client._tracking_client.store.engine, "connect", limit)
+    client._tracking_client.store.engine.dispose()
+    with pytest.raises(MlflowException) as caught:
+        client.create_experiment("after", tags={str(n): "x" * 5_000 for n in range(20)})
+    text = str(store_error(uri, caught.value))
+    assert "full.db cannot be used: database or disk is full; repair it, or set MLFLOW_" in text
+    assert not caplog.records
 
 
 def test_an_error_of_the_artifact_store_names_both_addresses_the_reason_and_a_way_out() -> None:
