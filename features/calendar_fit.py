@@ -16,6 +16,7 @@ from features.calendars import (
     Exchange,
     IntArray,
     Sessions,
+    exchanges,
     local_ns,
     sessions,
 )
@@ -112,19 +113,19 @@ def _hours(known: Sessions, time_ns: IntArray, step: int) -> tuple[int, int] | N
     early[(early > 0) & (early < step)] = 0
     late[(late > 0) & (time_ns[last] < known.close_ns[traded])] = 0
     exchange = known.exchange
-    before = _extension(early, step) // MINUTE_NS
-    after = _extension(late, step) // MINUTE_NS
+    before = _extension(early) // MINUTE_NS
+    after = _extension(late) // MINUTE_NS
     if not before and not after:
         return None
     return (exchange.open_minute - before) % 1440, (exchange.close_minute + after) % 1440
 
 
-def _extension(outside: IntArray, step: int) -> int:
+def _extension(outside: IntArray) -> int:
     wider = int(np.quantile(outside, 0.5, method="nearest"))
     narrower = int(np.quantile(outside, 0.95, method="nearest"))
     if wider > 0:
         return wider
-    return narrower if narrower <= -step else 0
+    return min(narrower, 0)  # a bar is missing at this end of nearly every session
 
 
 def quarters(time_ns: IntArray, interval: Interval) -> tuple[IntArray, Interval]:
@@ -136,6 +137,20 @@ def quarters(time_ns: IntArray, interval: Interval) -> tuple[IntArray, Interval]
     if interval.ns >= quarter.ns:
         return time_ns, interval
     return np.unique(time_ns // quarter.ns * quarter.ns), quarter
+
+
+def are_moved(spec: CalendarSpec) -> bool:
+    """Return whether hours begin and end later than the regular ones, or both earlier."""
+    if spec.hours is None:
+        return False
+    exchange = exchanges()[spec.name]
+    later = [
+        (minute - regular + 720) % 1440 - 720
+        for minute, regular in zip(
+            spec.hours, (exchange.open_minute, exchange.close_minute), strict=True
+        )
+    ]
+    return later[0] * later[1] > 0
 
 
 def sample_of(time_ns: IntArray) -> IntArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.calendar_fit import LARGEST, infer_hours
+from features.calendar_fit import LARGEST, are_moved, infer_hours
 from features.calendars import RETIRED, WEEK, CalendarSpec, IntArray
 from features.inference import Inferred, infer_calendar
 from features.interval import Interval
@@ -62,4 +62,6 @@ def choose_calendar(text: str, time_ns: IntArray, interval: Interval) -> Inferre
     if spec.name != WEEK:
         check_stamps(spec, time_ns, interval, exchanges=(spec.name,))
     how = ", hours inferred from the bars" if spec.hours else ""
+    if are_moved(spec):
+        how += f"; they are not the regular ones of {spec.name}: is the zone of the times right?"
     return Inferred(spec, f"calendar {spec}{how}")

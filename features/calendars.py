@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import time
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -255,8 +256,9 @@ def _computed(name: str, first_year: int, last_year: int) -> dict[str, IntArray]
     except (ValueError, NotImplementedError) as error:
         reason = str(error).splitlines()[0][:120]
         raise InputError(
-            f"`calendar` {name} cannot be computed by exchange_calendars from {first:%Y-%m-%d} to "
-            f"{last:%Y-%m-%d}: {reason}; name another calendar with the same sessions"
+            f"`calendar` {name} cannot be computed by exchange_calendars "
+            f"{version('exchange_calendars')} ({reason}); name another calendar with the same "
+            "sessions, or install another release of it"
         ) from error
     close = _nanoseconds(schedule["close"])
     return {

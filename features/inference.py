@@ -12,6 +12,7 @@ from features.calendar_fit import (
     LARGEST,
     UNEXPLAINED,
     Fit,
+    are_moved,
     coverage,
     covered,
     fit_of,
@@ -201,8 +202,12 @@ def _sure(best: Fit, fits: Iterable[Fit], n_bars: int, interval: Interval) -> st
         return f"a guess: {', '.join(others[:4])} {verb} the bars as well"
     if best.n_closed < least:
         return "a guess: the bars span too few holidays to tell exchanges apart"
+    if best.wrong > _FEW * n_bars:
+        return "likely: some bars are missing or not scheduled"
     if best.wrong and all(fit.spec.name in LARGEST for fit in fits):
         return "likely: smaller exchanges were not compared"
+    if are_moved(best.spec):
+        return f"a guess: the regular hours of {best.spec.name} are others"
     return "sure"
 
 

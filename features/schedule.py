@@ -201,7 +201,7 @@ def make_schedule(
     if interval.ns == DAY_NS:
         return _daily(spec, interval, time_ns, first, last)
     zone, segments = _segments(spec, first, last, time_ns)
-    key, close_ns = _grid(segments, interval.ns, time_ns)
+    key, close_ns = _grid(segments, interval.ns, time_ns, zone)
     segment = np.minimum(
         np.searchsorted(segments.close_ns, key, "right"), len(segments.close_ns) - 1
     )
@@ -365,33 +365,51 @@ def _weeks_of_years(first_year: int, last_year: int) -> tuple[IntArray, IntArray
     return sunday + DAY_NS, opens, closes
 
 
-def _grid(segments: Segments, step_ns: int, time_ns: IntArray) -> tuple[IntArray, IntArray]:
+def _grid(
+    segments: Segments, step_ns: int, time_ns: IntArray, zone: str
+) -> tuple[IntArray, IntArray]:
     """Return when the scheduled bars open, increasing, and when they close if trading goes on.
 
-    Bars are counted from the open of each segment, or from full hours: as the given bars are. Of
-    bars from full hours the first one may be stamped with the open of its segment.
+    Bars are counted from the open of each segment, or from full hours: as the given bars are. Bars
+    of more than an hour may be counted from full hours in UTC or of the exchange's clocks.
     """
-    phase = _phase(time_ns, step_ns)
-    from_clock = phase + (segments.open_ns - phase) // step_ns * step_ns
     from_open = _ragged(segments.open_ns, segments.close_ns, step_ns)
-    if (from_clock == segments.open_ns).all():
-        return from_open, from_open + step_ns
-    clock = np.unique(_ragged(from_clock, segments.close_ns, step_ns))
-    # The first bar of a segment, where the hour before the open belongs to no other segment.
-    first = np.searchsorted(clock, from_clock)
-    stamped_open = clock.copy()
-    stamped_open[first] = segments.open_ns
-    grids = [(from_open, from_open + step_ns), (clock, clock + step_ns)]
-    if (np.diff(stamped_open) > 0).all():
-        grids.append((stamped_open, clock + step_ns))
+    grids = [(from_open, from_open + step_ns)]
+    phases = _phases(time_ns, step_ns)
+    counted = ((segments.open_ns - phases[0]) % step_ns == 0).all()
+    if counted and (step_ns <= HOUR_NS or _share(time_ns, from_open) == 1):
+        return grids[0]
+    for phase in phases if step_ns > HOUR_NS else phases[:1]:
+        start = phase + (segments.open_ns - phase) // step_ns * step_ns
+        grids += _from_full_hours(segments, start, step_ns)
+    if step_ns > HOUR_NS and zone != "UTC":
+        local = local_ns(segments.open_ns, zone) // step_ns * step_ns
+        grids += _from_full_hours(segments, utc_ns(local, zone), step_ns)
     return max(grids, key=lambda grid: _share(time_ns, grid[0]))
+
+
+def _from_full_hours(
+    segments: Segments, start: IntArray, step_ns: int
+) -> list[tuple[IntArray, IntArray]]:
+    """Return the bars that are counted from the full hour before each segment.
+
+    The first bar is stamped with that hour, or with the open of its segment.
+    """
+    key = _ragged(start, segments.close_ns, step_ns)
+    opens = np.repeat(segments.open_ns, _counts(start, segments.close_ns, step_ns))
+    whole = np.unique(key)
+    return [(whole, whole + step_ns), (np.maximum(key, opens), key + step_ns)]
 
 
 def _ragged(start: IntArray, stop: IntArray, step: int) -> IntArray:
     """Return ``start[i], start[i] + step, ...`` below ``stop[i]``, for every i in sequence."""
-    counts = np.maximum(-(-(stop - start) // step), 0)
+    counts = _counts(start, stop, step)
     offset = np.repeat(np.cumsum(counts) - counts, counts)
     return np.asarray(np.repeat(start, counts) + step * (np.arange(counts.sum()) - offset))
+
+
+def _counts(start: IntArray, stop: IntArray, step: int) -> IntArray:
+    return np.asarray(np.maximum(-(-(stop - start) // step), 0))
 
 
 def _share(time_ns: IntArray, key: IntArray) -> float:
@@ -399,13 +417,13 @@ def _share(time_ns: IntArray, key: IntArray) -> float:
     return float((key[place] == time_ns).mean()) if len(key) else 0.0
 
 
-def _phase(time_ns: IntArray, step_ns: int) -> int:
-    """Return the most frequent remainder of the times by the bar length."""
+def _phases(time_ns: IntArray, step_ns: int) -> list[int]:
+    """Return the two most frequent remainders of the times by the bar length, or the only one."""
     remainder = time_ns % step_ns
     if (remainder == remainder[0]).all():
-        return int(remainder[0])
+        return [int(remainder[0])]
     unique, counts = np.unique(remainder, return_counts=True)
-    return int(unique[np.argmax(counts)])
+    return [int(phase) for phase in unique[np.argsort(-counts, kind="stable")[:2]]]
 
 
 def _daily(

@@ -39,6 +39,8 @@ Reading = Callable[[IntArray], IntArray]
 #: Share of the regular hours that bars must cover, and share of bars that must lie in them, before
 #: the sessions of an exchange are compared with another reading of the times.
 _COVERED, _INSIDE = 0.75, 0.9
+#: Holidays on weekdays from which long bars are told to be those of an exchange.
+_LEAST_CLOSED = 3
 #: Share of bars that may be missing from the regular hours, as thinly traded shares have it.
 _MISSING = 0.3
 #: Zones of people who trade elsewhere, beside those of the largest exchanges.
@@ -79,8 +81,12 @@ def check_stamps(
     explains = wrong <= EXPLAINED * len(time_ns)
     if explains and chosen.name in (*exchanges, WEEK) and chosen.hours is None:
         return
-    names = [name for name in exchanges if name in known_exchanges()]
+    if chosen.name == WEEK:
+        _check_broker(time_ns, interval, wrong)
+    names = [name for name in dict.fromkeys((*exchanges, chosen.name)) if name in known_exchanges()]
     for name in names:
+        if explains and chosen == CalendarSpec(name):
+            continue
         limit = EXPLAINED * len(time_ns)
         if name == chosen.name:  # of the same exchange another reading need only be better
             limit = max(limit, min(wrong, _MISSING * len(time_ns)))
@@ -102,10 +108,6 @@ def _check_other_clocks(
     if fit_spec(chosen, time_ns, interval).wrong <= UNEXPLAINED * len(time_ns):
         return  # thin trading: only bars of minutes are missing
     limit = EXPLAINED * len(time_ns)
-    if chosen.name == WEEK:
-        week = fit_spec(CalendarSpec(WEEK), np.unique(_read_as_broker(time_ns)), interval)
-        if week.wrong <= limit:
-            raise _clocks(_BROKER, WEEK, chosen)
     if interval.ns <= HOUR_NS:  # longer bars leave too many clocks possible
         zones = dict.fromkeys([*(known_exchanges()[name].zone for name in LARGEST), *_MORE_ZONES])
         readings = {f"clocks in {zone}": _read_as(zone) for zone in zones}
@@ -118,6 +120,13 @@ def _check_other_clocks(
         fit = _fit(name, _read_as(zone), time_ns, interval, inside=0.0)
         if fit is not None and fit.wrong <= limit:
             raise _clocks(f"clocks in {zone}", name, chosen)
+
+
+def _check_broker(time_ns: IntArray, interval: Interval, wrong: int) -> None:
+    """Raise for currencies on the clocks of a broker."""
+    week = fit_spec(CalendarSpec(WEEK), np.unique(_read_as_broker(time_ns)), interval)
+    if week.wrong <= wrong / 4:
+        raise _clocks(_BROKER, WEEK, CalendarSpec(WEEK))
 
 
 def _read_as(zone: str) -> Reading:
@@ -133,7 +142,10 @@ def _is_regular(
 ) -> bool:
     """Return whether a reading gives the regular sessions of an exchange."""
     fit = _fit(name, reading, time_ns, interval, inside=_INSIDE)
-    return fit is not None and fit.spec.hours is None and fit.wrong <= limit
+    if fit is None or fit.spec.hours is not None or fit.wrong > limit:
+        return False
+    # A few long bars are those of the hours of many exchanges.
+    return interval.ns <= HOUR_NS or fit.n_closed >= _LEAST_CLOSED
 
 
 def _fit(

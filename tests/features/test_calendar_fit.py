@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.calendar_fit import coverage, covered, fit_of, infer_hours
-from features.calendars import HOUR_NS, exchanges
+from features.calendar_fit import are_moved, coverage, covered, fit_of, infer_hours
+from features.calendars import HOUR_NS, CalendarSpec, exchanges
 from features.interval import Interval
 from tests.exchange_bars import exchange_bars
 
@@ -21,6 +21,29 @@ def test_one_early_bar_does_not_widen_the_hours() -> None:
 def test_hours_come_from_the_bars(hours: tuple[int, int]) -> None:
     time_ns = exchange_bars("XNYS", "30m", hours=hours, days=MARCH)
     assert infer_hours("XNYS", time_ns, Interval.parse("30m")).hours == hours
+
+
+@pytest.mark.parametrize("step", ["15m", "2h"])
+def test_a_last_bar_that_is_always_missing_shortens_the_hours(step: str) -> None:
+    """Frankfurt closes at 17:30: bars until 17:00 lack half an hour, a bar of any length."""
+    time_ns = exchange_bars("XETR", step, hours=(540, 1020))
+    fit = fit_of("XETR", time_ns, Interval.parse(step))
+    assert fit is not None
+    assert (fit.spec.hours, fit.wrong) == ((540, 1020), 0)
+
+
+@pytest.mark.parametrize(
+    ("hours", "moved"),
+    [
+        (None, False),
+        ((240, 1200), False),
+        ((600, 930), False),
+        ((540, 930), True),
+        ((600, 990), True),
+    ],
+)
+def test_moved_hours(hours: tuple[int, int] | None, moved: bool) -> None:
+    assert are_moved(CalendarSpec("XNYS", hours)) is moved
 
 
 def test_a_fit_counts_missing_and_unscheduled_bars() -> None:

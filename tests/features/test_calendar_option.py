@@ -24,6 +24,15 @@ def test_hours_that_are_not_given_are_inferred(option: str) -> None:
     assert (option == "auto") or chosen.reason.endswith(", hours inferred from the bars")
 
 
+def test_hours_that_are_moved_are_named() -> None:
+    time_ns = exchange_bars("XNYS", "30m", hours=(660, 1080))
+    chosen = choose_calendar("XNYS", time_ns, Interval.parse("30m"))
+    assert chosen.reason == (
+        "calendar XNYS@11:00-18:00, hours inferred from the bars; they are not the regular ones of "
+        "XNYS: is the zone of the times right?"
+    )
+
+
 def test_the_retired_calendar_is_inferred_anew() -> None:
     chosen = choose_calendar("equity", exchange_bars("XNYS", "1h"), Interval.parse("1h"))
     assert str(chosen.spec) == "XNYS"

@@ -136,8 +136,17 @@ def test_a_smaller_exchange_is_told_by_its_holidays(name: str, n_missing: int) -
     inferred = infer_calendar(np.delete(time_ns, gone), Interval.parse("1d"))
     assert inferred.spec.name == name
     assert f"({n_missing} scheduled bars missing, 0 bars not scheduled; " in inferred.reason
-    twins = "; a guess: XCBF explains the bars as well)"
-    assert inferred.reason.endswith(twins if (name, n_missing) == ("XNYS", 5) else "; sure)")
+    sure = "likely: some bars are missing or not scheduled" if n_missing else "sure"
+    if (name, n_missing) == ("XNYS", 5):
+        sure = "a guess: XCBF explains the bars as well"
+    assert inferred.reason.endswith(f"; {sure})")
+
+
+def test_hours_that_are_moved_are_not_sure() -> None:
+    """Bars of Zurich on the clocks of Athens lie at hours at which Reykjavik does not trade."""
+    time_ns = exchange_bars("XICE", "30m", hours=(600, 1110))
+    inferred = infer_calendar(time_ns, Interval.parse("30m"))
+    assert inferred.reason.endswith("; a guess: the regular hours of XICE are others)")
 
 
 @pytest.mark.slow

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.calendars import CalendarSpec
+from features.calendars import CalendarSpec, local_ns, sessions, utc_ns
 from features.errors import InputError
 from features.interval import Interval
-from features.schedule import make_schedule, off_grid, periods_per_year
+from features.schedule import make_schedule, off_grid, periods_per_year, trading_segments
 
 HOUR, DAY, WEEK = (Interval.parse(text) for text in ("1h", "1d", "1w"))
 
@@ -249,6 +249,38 @@ def test_missing_bars_are_those_that_were_taken_out(gone: set[int], calendar: st
     missing = make_schedule(spec, HOUR, kept).missing(kept)
     places = np.delete(np.arange(200), sorted(gone))
     assert missing.tolist() == [0, *(np.diff(places) - 1).tolist()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", [1.0, 0.97], ids=["all bars", "thin"])
+@pytest.mark.parametrize("stamp", ["full hour", "open"])
+@pytest.mark.parametrize("clock", ["UTC", "local"])
+@pytest.mark.parametrize("step", ["2h", "3h", "4h"])
+@pytest.mark.parametrize("name", ["XNYS", "XETR", "XASX", "XTKS", "XTAI"])
+def test_long_bars_of_full_hours(name: str, step: str, clock: str, stamp: str, keep: float) -> None:
+    """Counted in UTC or on local clocks, which change; stamped with the hour or with the open."""
+    days = np.array(["2019-10-31", "2022-01-20"], dtype="datetime64[D]").astype(np.int64)
+    known = sessions(name, *days.tolist())
+    interval = Interval.parse(step)
+    pieces = trading_segments(known, CalendarSpec(name))
+    hours = local_ns(pieces.open_ns, known.exchange.zone) if clock == "local" else pieces.open_ns
+    start = hours // interval.ns * interval.ns
+    if clock == "local":
+        start = utc_ns(start, known.exchange.zone)
+    bars = [
+        (max(opens, begins) if stamp == "open" else begins, min(begins + interval.ns, closes))
+        for opens, closes, from_hour in zip(pieces.open_ns, pieces.close_ns, start, strict=True)
+        for begins in range(from_hour, closes, interval.ns)
+    ]
+    time_ns, ends = np.array(sorted(dict(bars).items())).T
+    kept = np.random.default_rng(0).random(len(time_ns)) <= keep
+    kept[[0, -1]] = True
+    schedule = make_schedule(CalendarSpec(name), interval, time_ns[kept])
+    assert schedule.missing(time_ns[kept]).sum() == (~kept).sum()
+    assert schedule.place(time_ns[kept]).scheduled.all()
+    assert not off_grid(schedule, time_ns[kept]).any()
+    if stamp == "open" or name != "XTKS":  # a bar over the break in Tokyo ends in the afternoon
+        assert (schedule.closes(time_ns[kept]) == ends[kept]).all()
 
 
 def test_bars_of_full_hours_whose_first_one_is_stamped_with_the_open() -> None:
