@@ -114,7 +114,7 @@ def test_workers_that_die_while_they_start_are_done_without(workspace, killed: i
         assert "2 worker process(es) did not start: 2 died; free memory" in err
         assert len(err.splitlines()) == 1, err
     states = [(run.data.tags["kind"], run.info.status) for run in workspace.runs()]
-    assert states.count(("command", "FAILED")) == (killed == 2)
+    assert states.count(("command", "FAILED")) == 1
     # Without workers no job starts, so none has a run.
     jobs = [status for kind, status in states if kind != "command"]
     assert jobs == ["FAILED"] * (2 if killed == 1 else 0)
