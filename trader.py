@@ -66,6 +66,13 @@ _POSITIONS = {-1: "short", 0: "flat", 1: "long"}
     metavar="TIME",
     help="Decide as if it were this time, for example 2024-07-03T17:05Z; the present by default.",
 )
+@click.option(
+    "--held",
+    default="",
+    metavar="POSITION",
+    help="Position before the decided bars: long, flat or short. Needed only if the model holds "
+    "positions and the bars do not tell what it holds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 def trade(
@@ -75,6 +82,7 @@ def trade(
     interval: str | None,
     last: int,
     at: str,
+    held: str,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -82,7 +90,13 @@ def trade(
     start_quickly()
     try:
         decisions = decide(
-            model_uri, source, last=last, symbol=symbol, interval=interval, now=_moment(at)
+            model_uri,
+            source,
+            last=last,
+            symbol=symbol,
+            interval=interval,
+            now=_moment(at),
+            held=held,
         )
     except BarwrightError as error:
         if debug:
@@ -173,6 +187,7 @@ def decide(
     symbol: str | None = None,
     interval: str | None = None,
     now: pd.Timestamp | None = None,
+    held: str = "",
 ) -> Decisions:
     """Load a model and decide the last bars of a source.
 
@@ -201,6 +216,7 @@ def decide(
     import pandas as pd
 
     from features.sources import open_source
+    from trainer.serving.rules import position_of
     from trainer.tracking.tag_names import STATUS, STATUS_REASON
 
     model, resolved = _load(model_uri)
@@ -208,8 +224,8 @@ def decide(
     _check_expected(model_uri, contract, symbol, interval)
     raw = open_source(source).read(contract.symbol, contract.interval)
     frame, at = (raw.frame, pd.Timestamp.now("UTC")) if now is None else (_until(raw, now), now)
-    bars = model.needed_bars(frame, last, now=at)
-    decided = model.decide_bars(bars).to_frame()
+    bars, decisions = model.decide_last(frame, last, now=at, held=position_of(held))
+    decided = decisions.to_frame()
     return Decisions(
         model=model_uri,
         version=resolved.version,

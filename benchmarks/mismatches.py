@@ -17,6 +17,7 @@ from benchmarks.measure import BenchmarkResult, Options, Target
 from features.cache import FeatureCache
 from features.dataset import Dataset, DatasetBuilder
 from trainer.flavor import save_model
+from trainer.procedure.procedure import row_positions
 from trainer.procedure.sample import Sample, score_rows
 from trainer.serving.trading_model import TradingModel
 
@@ -91,10 +92,11 @@ def _compare_decisions(
     result: BenchmarkResult, model: TradingModel, data: Dataset, served: int
 ) -> int:
     """Compare decisions on the last rows; return how many differ."""
-    sample = Sample.of(data)
-    rows = np.arange(len(sample) - served, len(sample))
-    score = score_rows(model.adapter, sample, rows)
-    position = model.threshold.positions(model.calibrator.transform(score))
+    sample = Sample.of(data, model.threshold.volatility_window)
+    every = np.arange(len(sample))
+    scores = score_rows(model.adapter, sample, every)
+    positions = row_positions(model.threshold, sample, every, model.calibrator.transform(scores))
+    rows, score, position = every[-served:], scores[-served:], positions[-served:]
     times = data.timestamps[rows]
     table, wrong = [], 0
     for path, decisions in _decide_on_every_path(model, data, data.meta.bar[rows]).items():

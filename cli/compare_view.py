@@ -114,6 +114,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (
     ("net\nreturn", _metric("net_return", "+.1%")),
     ("gross\nSharpe", _metric("gross_sharpe", ".2f")),
     ("hold\nSharpe", _metric("buy_hold_sharpe", ".2f")),
+    ("less\nhold", _metric("less_hold", "+.2f")),
     ("log-loss\n- base", _log_loss_difference),
     ("started\n(UTC)", lambda candidate: f"{candidate.started:%Y-%m-%d %H:%M}"),
 )

@@ -142,7 +142,7 @@ def _table(summary: Summary, console: Console) -> Table:
 
 def _metric(name: str, form: str) -> Callable[[JobResult], str]:
     def cell(result: JobResult) -> str:
-        value = None if result.trained is None else result.trained.headline.metrics[name]
+        value = None if result.trained is None else result.trained.headline.metrics.get(name)
         return number_text(value, form, undefined="-")
 
     return cell
@@ -155,6 +155,7 @@ _COLUMNS: tuple[tuple[str, Callable[[JobResult], str]], ...] = (
     ("net\nreturn", _metric("net_return", "+.1%")),
     ("gross\nSharpe", _metric("gross_sharpe", ".2f")),
     ("hold\nSharpe", _metric("buy_hold_sharpe", ".2f")),
+    ("less\nhold", _metric("less_hold", "+.2f")),
     ("turnover", _metric("turnover", ".0f")),
     ("seconds", lambda result: f"{result.ended - result.started:.1f}"),
 )

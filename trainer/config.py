@@ -23,6 +23,7 @@ from features.settings import read_settings
 from features.sources import check_symbol, open_source
 from trainer.errors import TrainerError
 from trainer.serving.calibrators import CalibrationMethod
+from trainer.serving.rules import RuleName, RuleSettings
 from trainer.statistics.costs import Costs
 
 
@@ -53,6 +54,14 @@ def _split_commas(value: object) -> object:
 
 def _parse_switch(value: object) -> object:
     return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _parse_span(value: object) -> object:
+    if value in ("off", "h"):
+        return 0 if value == "off" else value
+    if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+        return int(value)
+    raise ValueError("must be off, h or a number of bars")
 
 
 def _parse_params(value: object) -> object:
@@ -97,6 +106,7 @@ def _parse_value(text: str) -> int | float | bool | str:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Switch = Annotated[bool, BeforeValidator(_parse_switch)]
+Span = Annotated[Literal["h"] | Annotated[int, Field(ge=0, le=1_000)], BeforeValidator(_parse_span)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
 
@@ -180,6 +190,27 @@ class TrainConfig(BaseModel):
     )
     allow_short: Switch = Field(
         True, description="Whether positions may be short.", json_schema_extra=_SETTING
+    )
+    position: RuleName = Field(
+        "threshold",
+        description="Rule for positions: `threshold` is in the market while the probability "
+        "reaches the threshold; `exit` enters there and holds until the probability falls below "
+        "0.5; `break-even` enters where the expected move pays for its round trip, and leaves at "
+        "0.5.",
+        json_schema_extra=_SETTING,
+    )
+    smooth: Span = Field(
+        0,
+        description="Span in bars of the mean of log-odds that the rule acts on: a number, `h` for "
+        "the horizon, or off.",
+        json_schema_extra=_SETTING,
+    )
+    volatility_window: int = Field(
+        72,
+        ge=2,
+        le=10_000,
+        description="Returns from which `break-even` takes the volatility.",
+        json_schema_extra=_SETTING,
     )
     features: str = Field(
         "",
@@ -341,6 +372,18 @@ class TrainConfig(BaseModel):
         library takes seconds, and most processes use one of them.
         """
         return self.models if len(self.models) == 1 else ()
+
+    @property
+    def rule(self) -> RuleSettings:
+        """Settings of the position rule."""
+        return RuleSettings(
+            kind=self.position,
+            allow_short=self.allow_short,
+            smooth=self.horizon if self.smooth == "h" else self.smooth,
+            cost=self.costs.share,
+            horizon=self.horizon,
+            window=self.volatility_window,
+        )
 
     @property
     def n_fits(self) -> int:

@@ -26,6 +26,7 @@ from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 from barwright import BarwrightError
 from trainer.errors import TrainerError
 from trainer.serving.manifest import MANIFEST, golden_frame, sha256
+from trainer.serving.rules import position_of
 from trainer.serving.trading_model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +53,8 @@ SIGNATURE = ModelSignature(
             ColSpec("long", "position"),
         ]
     ),
-    params=ParamSchema([ParamSpec("last", "long", 0)]),
+    # Position before the decided bars: long, flat or short; empty if it is not known.
+    params=ParamSchema([ParamSpec("last", "long", 0), ParamSpec("held", "string", "")]),
 )
 
 
@@ -228,7 +230,9 @@ class _Pyfunc:
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         try:
-            decided = self.model.decide(model_input, last=int((params or {}).get("last", 0)))
+            given = params or {}
+            held = position_of(str(given.get("held", "")))
+            decided = self.model.decide(model_input, last=int(given.get("last", 0)), held=held)
         except BarwrightError as error:
             # MLflow's server replaces the text of any other exception with its own.
             raise MlflowException.invalid_parameter_value(str(error)) from error

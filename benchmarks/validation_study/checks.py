@@ -82,7 +82,9 @@ def _compare_decisions(
     comparisons.require(
         run.arm,
         "its positions must be its probabilities through its threshold",
-        np.array_equal(fitted.threshold.positions(probability), run.walk.position[rows]),
+        np.array_equal(
+            fitted.threshold.decide(probability, held=0).position, run.walk.position[rows]
+        ),
     )
 
 

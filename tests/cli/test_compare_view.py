@@ -22,6 +22,7 @@ METRICS = {
     "net_return": -0.125,
     "gross_sharpe": 1.62,
     "buy_hold_sharpe": 1.04,
+    "less_hold": 0.08,
     "log_loss": 0.6921,
     "base_rate_log_loss": 0.6934,
 }
@@ -88,19 +89,20 @@ def test_every_metric_is_in_its_column() -> None:
         "-12.5%",
         "1.62",
         "1.04",
+        "+0.08",
         "-0.0013",
         "2026-01-02 03:04",
     ]
     (heading,) = (line for line in text.splitlines() if "version" in line)
     assert heading.split() == [
         "model", "version", "status", "run", "Sharpe", "interval", "DSR", "PBO", "trades",
-        "return", "Sharpe", "Sharpe", "-", "base", "(UTC)",
+        "return", "Sharpe", "Sharpe", "hold", "-", "base", "(UTC)",
     ]  # fmt: skip
 
 
 def test_a_metric_that_was_not_logged_is_a_dash() -> None:
     row = cells(printed(candidate("ab12", {}, status="")), "ab12")
-    assert row == ["-", "lightgbm", "-", "-", "ab12ab12", *["-"] * 9, "2026-01-02 03:04"]
+    assert row == ["-", "lightgbm", "-", "-", "ab12ab12", *["-"] * 10, "2026-01-02 03:04"]
 
 
 @pytest.mark.parametrize(

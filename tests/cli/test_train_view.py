@@ -26,6 +26,7 @@ METRICS = {
     "net_sharpe": -0.25,
     "gross_sharpe": 1.5,
     "buy_hold_sharpe": 1.04,
+    "less_hold": -1.29,
     "net_return": -0.125,
     "n_trades": 1510,
     "turnover": 3021,
@@ -110,7 +111,7 @@ def test_a_failed_job_has_its_error_and_no_version() -> None:
     text = printed(120, registration("gru", None), registration("ppo", PROVEN))
     assert "gru-BTCUSDT: no such [bars]" in text
     row = next(line for line in text.splitlines() if "failed" in line)
-    assert row.split() == ["gru-BTCUSDT", "-", "failed", *["-"] * 6, "12.3"]
+    assert row.split() == ["gru-BTCUSDT", "-", "failed", *["-"] * 7, "12.3"]
 
 
 def test_data_are_described_once_a_symbol() -> None:

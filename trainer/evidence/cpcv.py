@@ -10,7 +10,8 @@ from trainer.arrays import FloatArray, IntArray
 from trainer.errors import TrainerError
 from trainer.procedure.splits import CombinatorialPurgedKFold
 from trainer.procedure.threshold_search import optimise_threshold
-from trainer.serving.threshold import Threshold
+from trainer.serving.position_rule import PositionRule
+from trainer.serving.rules import RuleSettings
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import net_returns, sharpe
 
@@ -26,7 +27,9 @@ def cpcv_net_sharpe(
     *,
     horizon: int,
     terms: Terms,
-    allow_short: bool,
+    allow_short: bool = True,
+    settings: RuleSettings | None = None,
+    volatility: FloatArray | None = None,
 ) -> FloatArray:
     """Return the net Sharpe ratio of each path of a combinatorial purged cross-validation.
 
@@ -42,7 +45,7 @@ def cpcv_net_sharpe(
     forward_return : float64 array of shape (n,)
     horizon : int
         Bars that a label reads: training rows with labels that reach into a tested fold are purged.
-    terms, allow_short
+    terms, allow_short, settings, volatility
         As in `trainer.procedure.threshold_search.optimise_threshold`.
 
     Returns
@@ -55,6 +58,7 @@ def cpcv_net_sharpe(
     ----------
     Lopez de Prado, M. (2018). Advances in Financial Machine Learning, ch. 12. Wiley.
     """
+    settings = settings or RuleSettings(allow_short=allow_short)
     rows = np.flatnonzero(np.isfinite(probability))  # (rows,)
     try:
         splitter = CombinatorialPurgedKFold(
@@ -64,14 +68,18 @@ def cpcv_net_sharpe(
     except TrainerError:
         return np.full(N_PATHS, np.nan)
     thresholds = [
-        _choose_threshold(probability, forward_return, rows[train], terms, allow_short)
+        _choose_threshold(probability, forward_return, rows[train], terms, settings, volatility)
         for train, _ in splits
     ]
     ratios = []
     for path in splitter.paths():
         position = np.zeros(len(probability))  # (n,)
         for fold, split in zip(splitter.fold_rows(), path, strict=True):
-            position[rows[fold]] = thresholds[split].positions(probability[rows[fold]])
+            # Each fold starts flat: the fold before it is traded with another threshold.
+            bars = slice(rows[fold[0]], rows[fold[-1]] + 1)
+            known = None if volatility is None else volatility[bars]
+            decided = thresholds[split].decide(probability[bars], known, held=0)
+            position[bars] = decided.position
         net = net_returns(position, forward_return, terms.costs)
         ratios.append(np.nan_to_num(sharpe(net, terms.periods_per_year)))
     return np.array(ratios)
@@ -82,8 +90,9 @@ def _choose_threshold(
     forward_return: FloatArray,
     train: IntArray,
     terms: Terms,
-    allow_short: bool,
-) -> Threshold:
+    settings: RuleSettings,
+    volatility: FloatArray | None,
+) -> PositionRule:
     """Search the threshold on the bars of the training rows; all other bars are flat."""
     known = np.full(len(probability), np.nan)
     known[train] = probability[train]
@@ -92,5 +101,6 @@ def _choose_threshold(
         # The search is flat on all other bars, and it must not see their returns.
         np.where(np.isfinite(known), forward_return, 0.0),
         terms,
-        allow_short=allow_short,
+        settings=settings,
+        volatility=volatility,
     ).threshold

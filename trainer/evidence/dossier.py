@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.dataset import Dataset
+from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
+from trainer.evidence.benchmarks import benchmark_metrics, momentum_position
 from trainer.evidence.cpcv import cpcv_net_sharpe
 from trainer.evidence.evidence import (
     CostRow,
@@ -29,6 +31,7 @@ from trainer.procedure.sample import Sample
 from trainer.procedure.threshold_search import ThresholdSearch
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import reliability_curve, sharpe, total_return
+from trainer.statistics.volatility import move_size
 
 #: Multiples of the run's costs at which the positions of the walk-forward are measured.
 STRESS = (0, 1, 2, 3)
@@ -81,7 +84,8 @@ def gather(
         record.probability,
         record.forward_return,
         horizon=config.horizon,
-        allow_short=config.allow_short,
+        settings=config.rule,
+        volatility=_volatility(data, record, config.rule.volatility_window),
         terms=terms,
     )
     return Evidence(
@@ -106,8 +110,15 @@ def gather(
     )
 
 
-def headline_of(data: Dataset, walk: WalkForward, fitted: Fitted, evidence: Evidence) -> Headline:
-    """Return the headline: the metrics of the walk-forward with those of the evidence.
+def headline_of(
+    data: Dataset,
+    walk: WalkForward,
+    fitted: Fitted,
+    evidence: Evidence,
+    record: Record,
+    terms: Terms,
+) -> Headline:
+    """Return the headline: the metrics of the walk-forward, of its benchmarks and its evidence.
 
     Parameters
     ----------
@@ -116,8 +127,17 @@ def headline_of(data: Dataset, walk: WalkForward, fitted: Fitted, evidence: Evid
     fitted : Fitted
         Result of the procedure on all rows: its folds give the selection metrics.
     evidence : Evidence
+    record : Record
+        Record of the walk-forward.
+    terms : Terms
+        Costs per side, and bars in a trading year.
     """
-    metrics = {**walk.metrics, **evidence_metrics(evidence)}
+    momentum = _of_record(data, record, momentum_position(data.meta.bars))
+    metrics = {
+        **walk.metrics,
+        **benchmark_metrics(record, momentum, terms),
+        **evidence_metrics(evidence),
+    }
     if evidence.null_net_sharpe:
         net_sharpe = walk.metrics["net_sharpe"]
         metrics["null_percentile"] = percentile(net_sharpe, evidence.null_net_sharpe)
@@ -174,10 +194,22 @@ def selection_metrics(fold_metrics: Sequence[dict[str, float]]) -> dict[str, flo
     return metrics
 
 
+def _volatility(data: Dataset, record: Record, window: int) -> FloatArray | None:
+    """Return the volatility that a position rule needs at each bar of the record."""
+    if not window:
+        return None
+    return _of_record(data, record, move_size(data.meta.bars.close, window))
+
+
+def _of_record(data: Dataset, record: Record, values: FloatArray) -> FloatArray:
+    """Return the values of the bars of the record, of one value for each bar of the data."""
+    first = int(np.searchsorted(data.meta.bars.time_ns, record.time_ns[0]))
+    return values[first : first + len(record)]
+
+
 def _regimes(data: Dataset, record: Record, terms: Terms) -> tuple[RegimeRow, ...]:
     # Volatility that is known at the close of each bar of the record.
-    first = int(np.searchsorted(data.meta.bars.time_ns, record.time_ns[0]))
-    volatility = trailing_volatility(data.meta.bars.close)[first : first + len(record)]
+    volatility = _of_record(data, record, trailing_volatility(data.meta.bars.close))
     return by_regime(record, volatility, terms)
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from features.dataset import DatasetBuilder
+from features.dataset import Dataset, DatasetBuilder
 from features.sources import RawBars
-from trainer.procedure.sample import Sample
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -81,7 +80,7 @@ def null_net_sharpe(
     builder: DatasetBuilder,
     symbol: str,
     frame: pd.DataFrame,
-    measure: Callable[[Sample], float],
+    measure: Callable[[Dataset], float],
     *,
     runs: int,
     seed: int,
@@ -96,7 +95,7 @@ def null_net_sharpe(
     frame : pandas.DataFrame
         Validated bars of the symbol.
     measure : callable
-        Returns the net Sharpe ratio of the walk-forward of a sample; NaN if it never traded.
+        Returns the net Sharpe ratio of the walk-forward of a dataset; NaN if it never traded.
     runs : int
         Number of null runs.
     seed : int
@@ -114,7 +113,7 @@ def null_net_sharpe(
         shuffled = permute_bars(frame, block, np.random.default_rng([seed, number]))
         # Timestamps keep their places, so a return over a closed market may now look like a split.
         null = replace(builder, source=_Permuted(shuffled), cache=None, allow_jumps=True)
-        ratios.append(float(np.nan_to_num(measure(Sample.of(null.build(symbol))))))
+        ratios.append(float(np.nan_to_num(measure(null.build(symbol)))))
     return ratios
 
 

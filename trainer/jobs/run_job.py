@@ -75,7 +75,7 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
     on_progress("features", 0, 1)
     builder = make_builder(config)
     data = builder.build(job.symbol)
-    sample = Sample.of(data)
+    sample = Sample.of(data, config.rule.volatility_window)
     clock.lap("data")
 
     # Procedure
@@ -104,7 +104,7 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
     trained = TrainedModel(
         folder=folder,
         contract=model.contract,
-        headline=dossier.headline_of(data, walk, fitted, evidence),
+        headline=dossier.headline_of(data, walk, fitted, evidence, record, procedure.terms),
         evidence=evidence,
         record=record,
         figures={},
@@ -150,7 +150,7 @@ def _make_procedure(
         horizon=config.horizon,
         terms=Terms(config.costs, data.meta.periods_per_year),
         calibration=config.calibration,
-        allow_short=config.allow_short,
+        position=config.rule,
         on_fit=fits.count,
         on_progress=fits.describe,
         fit_cache=FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None,
@@ -162,7 +162,8 @@ def _null_runs(
 ) -> list[float]:
     """Return the net Sharpe ratio of the walk-forward on bars that were permuted, run by run."""
 
-    def measure(sample: Sample) -> float:
+    def measure(data: Dataset) -> float:
+        sample = Sample.of(data, config.rule.volatility_window)
         return walk_forward(sample, procedure, config.wf_splits).metrics["net_sharpe"]
 
     return null_net_sharpe(
@@ -189,6 +190,7 @@ def _assemble(
         slippage_bps=config.slippage_bps,
         max_gap_bars=config.max_gap_bars,
         allow_jumps=config.allow_jumps,
+        position=config.position,
     )
     return TradingModel(
         contract, builder.features, fitted.adapter, fitted.calibrator, fitted.threshold

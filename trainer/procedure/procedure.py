@@ -21,7 +21,8 @@ from trainer.procedure.sample import Sample, score_rows
 from trainer.procedure.splits import PurgedKFold, plan_digest, purged_tail
 from trainer.procedure.threshold_search import ThresholdSearch, optimise_threshold
 from trainer.serving.calibrators import Calibrator
-from trainer.serving.threshold import Threshold
+from trainer.serving.position_rule import PositionRule
+from trainer.serving.rules import RuleSettings
 from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import performance, probability_metrics
@@ -42,8 +43,8 @@ class Fitted:
         Fitted on all rows.
     calibrator : Calibrator
         Fitted on the out-of-fold scores.
-    threshold : Threshold
-        Chosen on cross-calibrated probabilities.
+    threshold : PositionRule
+        Its value is chosen on cross-calibrated probabilities.
     search : ThresholdSearch
         The curve from which it was chosen.
     probability : float64 array of shape (n,)
@@ -63,7 +64,7 @@ class Fitted:
 
     adapter: ModelAdapter
     calibrator: Calibrator
-    threshold: Threshold
+    threshold: PositionRule
     search: ThresholdSearch
     probability: FloatArray
     fold_metrics: list[dict[str, float]]
@@ -96,7 +97,7 @@ class Fitted:
         position : int8 array of shape (m,)
         """
         probability = self.calibrator.transform(score_rows(self.adapter, sample, rows))
-        return probability, self.threshold.positions(probability)
+        return probability, row_positions(self.threshold, sample, rows, probability)
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Procedure:
     calibration : {"platt", "isotonic", "none", "auto"}
     allow_short : bool
         Whether positions may be short.
+    position : RuleSettings, optional
+        The position rule; by default a threshold. Its `allow_short` counts, if it is given.
     on_fit : callable
         Called after each fit, also after one that is read from the cache, with its wall seconds.
     on_progress : callable
@@ -131,9 +134,15 @@ class Procedure:
     terms: Terms
     calibration: str = "platt"
     allow_short: bool = True
+    position: RuleSettings | None = None
     on_fit: Callable[[float], None] = lambda seconds: None
     on_progress: Callable[[str], None] = lambda text: None
     fit_cache: FitCache | None = None
+
+    @property
+    def rule(self) -> RuleSettings:
+        """The settings of the position rule."""
+        return self.position or RuleSettings(allow_short=self.allow_short)
 
     def folds(self, sample: Sample) -> list[tuple[IntArray, IntArray]]:
         """Return the purged and embargoed folds of these rows, as (train, test) row indices."""
@@ -183,9 +192,7 @@ class Procedure:
         probability = self._cross_calibrate(calibrator, sample, scores, folds)  # (n,)
         search = self._search(sample, probability)
         # A calibrator without slope means that scores do not rank outcomes: no reason to trade.
-        threshold = (
-            Threshold(None, self.allow_short) if calibrator.is_constant else search.threshold
-        )
+        threshold = self.rule.rule(None) if calibrator.is_constant else search.threshold
 
         # 4. Production model, on all rows.
         return Fitted(
@@ -277,13 +284,14 @@ class Procedure:
             axis.place(probability, np.nan),
             axis.place(sample.forward_return, 0.0),
             self.terms,
-            allow_short=self.allow_short,
+            settings=self.rule,
+            volatility=_placed(axis, sample.volatility),
         )
 
     def _fold_metrics(
-        self, sample: Sample, probability: FloatArray, threshold: Threshold, rows: IntArray
+        self, sample: Sample, probability: FloatArray, threshold: PositionRule, rows: IntArray
     ) -> dict[str, float]:
-        position = threshold.positions(probability[rows])
+        position = row_positions(threshold, sample, rows, probability[rows])
         metrics = self.measure(sample, rows, probability[rows], position)
         return {name: metrics[name] for name in FOLD_METRICS}
 
@@ -329,3 +337,27 @@ class Procedure:
             axis.place(sample.forward_return[rows], 0.0),
             self.terms,
         )
+
+
+def row_positions(
+    rule: PositionRule, sample: Sample, rows: IntArray, probability: FloatArray
+) -> npt.NDArray[np.int8]:
+    """Return the positions of a rule at rows, from a flat start; a bar without a row is flat.
+
+    Parameters
+    ----------
+    rule : PositionRule
+    sample : Sample
+    rows : int64 array of shape (m,)
+        Row indices, increasing.
+    probability : float64 array of shape (m,)
+        Of these rows.
+    """
+    axis = BarAxis.of(sample.bar[rows])
+    volatility = None if sample.volatility is None else sample.volatility[rows]
+    decided = rule.decide(axis.place(probability, np.nan), _placed(axis, volatility), held=0)
+    return decided.position[axis.offset]
+
+
+def _placed(axis: BarAxis, volatility: FloatArray | None) -> FloatArray | None:
+    return None if volatility is None else axis.place(volatility, np.nan)

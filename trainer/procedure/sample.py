@@ -11,6 +11,7 @@ import numpy.typing as npt
 from adapters.base import Batch, ModelAdapter
 from features.dataset import Dataset, take_rows
 from trainer.arrays import FloatArray, IntArray
+from trainer.statistics.volatility import move_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,8 @@ class Sample:
     weight, forward_return : float64 arrays of shape (n,)
     bar, label_end : int64 arrays of shape (n,)
         First and last bar position of each label span, which includes both ends.
+    volatility : float64 array of shape (n,), optional
+        `trainer.statistics.volatility.move_size` at each row, for the rules that need it.
     """
 
     X: npt.NDArray[np.float32]
@@ -36,15 +39,19 @@ class Sample:
     forward_return: FloatArray
     bar: IntArray
     label_end: IntArray
+    volatility: FloatArray | None = None
 
     @classmethod
-    def of(cls, data: Dataset) -> Self:
-        """Return all rows of a dataset."""
+    def of(cls, data: Dataset, volatility_window: int = 0) -> Self:
+        """Return all rows of a dataset, with their volatility if a window is given."""
         meta = data.meta
+        volatility = None
+        if volatility_window:
+            volatility = move_size(meta.bars.close, volatility_window)[meta.bar]
         outcome = data.y if meta.label.is_classification else (data.y > 0).astype(float)
         return cls(
             data.X, data.y, outcome, meta.sample_weight, meta.forward_return, meta.bar,
-            meta.label_end,
+            meta.label_end, volatility,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -55,6 +62,7 @@ class Sample:
         return type(self)(
             take_rows(self.X, rows), self.y[rows], self.outcome[rows], self.weight[rows],
             self.forward_return[rows], self.bar[rows], self.label_end[rows],
+            None if self.volatility is None else self.volatility[rows],
         )  # fmt: skip
 
     def batch(self, rows: IntArray, cost: float = 0.0) -> Batch:

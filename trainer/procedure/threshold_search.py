@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from trainer.arrays import FloatArray, IntArray
 from trainer.errors import TrainerError
-from trainer.serving.threshold import Threshold, checked_probabilities
+from trainer.serving.position_rule import PositionRule, checked_probabilities
+from trainer.serving.rules import RuleSettings
 from trainer.statistics.costs import Terms
 from trainer.statistics.performance import n_trades, net_returns, sharpe
 
@@ -20,7 +21,7 @@ class ThresholdSearch(NamedTuple):
 
     Attributes
     ----------
-    threshold : Threshold
+    threshold : PositionRule
     candidates : float64 array of shape (k,)
         Increasing; empty if no probability could be traded on.
     net_sharpe : float64 array of shape (k,)
@@ -28,7 +29,7 @@ class ThresholdSearch(NamedTuple):
     n_trades : int64 array of shape (k,)
     """
 
-    threshold: Threshold
+    threshold: PositionRule
     candidates: FloatArray
     net_sharpe: FloatArray
     n_trades: IntArray
@@ -42,6 +43,8 @@ def optimise_threshold(
     min_trades: int = MIN_TRADES,
     n_candidates: int = 50,
     allow_short: bool = True,
+    settings: RuleSettings | None = None,
+    volatility: FloatArray | None = None,
 ) -> ThresholdSearch:
     """Choose the threshold with the highest net Sharpe ratio, or "do not trade".
 
@@ -65,6 +68,11 @@ def optimise_threshold(
         once.
     allow_short : bool, default True
         Whether positions may be short.
+    settings : RuleSettings, optional
+        The position rule of which the threshold is the entry; by default one that does not hold
+        positions. Of a rule whose entry is not searched, only 0.5 is tried.
+    volatility : float64 array of shape (n,), optional
+        As in `PositionRule.decide`.
 
     Returns
     -------
@@ -100,14 +108,17 @@ def optimise_threshold(
     for name, count in (("min_trades", min_trades), ("n_candidates", n_candidates)):
         if count < 1:
             raise TrainerError(f"`{name}` must be >= 1, got {count}; use the default if in doubt")
-    p = checked_probabilities(probability)
-    candidates = _candidates(p, n_candidates, allow_short)  # (k,)
+    settings = settings or RuleSettings(allow_short=allow_short)
+    p = settings.rule(None).smoothed(checked_probabilities(probability))
+    candidates = np.array([0.5])
+    if settings.rule(None).searched:
+        candidates = _candidates(p, n_candidates, settings.allow_short)  # (k,)
     ratios = np.full(candidates.size, np.nan)
     trades = np.zeros(candidates.size, dtype=np.int64)
-    chosen, best = Threshold(None, allow_short), 0.0
+    chosen, best = settings.rule(None), 0.0
     for i in range(candidates.size - 1, -1, -1):  # highest first, so that it wins ties
-        threshold = Threshold(float(candidates[i]), allow_short)
-        position = threshold.positions(p)  # (n,)
+        threshold = settings.rule(float(candidates[i]))
+        position = threshold.decide_smoothed(p, volatility, held=0).position  # (n,)
         net = net_returns(position, forward_return, terms.costs)
         ratios[i], trades[i] = sharpe(net, terms.periods_per_year), n_trades(position)
         if trades[i] >= min_trades and ratios[i] > best:

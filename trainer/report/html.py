@@ -16,7 +16,7 @@ from trainer.report.sections import TextTable, section
 from trainer.text import number_text
 
 #: Ways to earn, in the names of the metrics.
-_WAYS = ("net", "gross", "buy_hold")
+_WAYS = ("net", "gross", "buy_hold", "momentum")
 #: Metrics below the headline: name, text, format.
 _FACTS = (
     ("psr", "P(true Sharpe > 0)", ".3f"),
@@ -28,6 +28,8 @@ _FACTS = (
     ("net_max_drawdown", "maximum drawdown, net", ".1%"),
     ("net_sortino", "Sortino ratio, net", ".2f"),
     ("break_even_bps", "break-even costs, bps a side", ".1f"),
+    ("hold_beta", "beta to buy and hold", ".2f"),
+    ("appraisal_ratio", "appraisal ratio", ".2f"),
     ("log_loss", "log-loss", ".4f"),
     ("base_rate_log_loss", "log-loss of the base rate", ".4f"),
     ("roc_auc", "ROC AUC", ".3f"),
@@ -171,6 +173,7 @@ def _headline(page: Page) -> _HeadlineTexts:
         interval = f"95 % confidence interval {low:.2f} to {high:.2f} (stationary bootstrap)"
     ratios = (number_text(page.metric(f"{way}_sharpe")) for way in _WAYS)
     returns = (number_text(page.metric(f"{way}_return"), "+.1%") for way in _WAYS)
+    differences = (_difference(page, name) for name in ("less_hold", "less_momentum"))
     return _HeadlineTexts(
         value=number_text(page.metric("net_sharpe")),
         interval=interval,
@@ -178,13 +181,20 @@ def _headline(page: Page) -> _HeadlineTexts:
         facts=tuple((text, _fact(page, name, form)) for name, text, form in _FACTS),
         table=TextTable(
             "Comparison with the baselines",
-            ("", "net", "gross", "buy and hold", "flat"),
+            ("", "net", "gross", "buy and hold", "30-day momentum", "flat"),
             (
                 ("Sharpe ratio", *ratios, "undefined"),
                 ("return", *returns, "+0.0%"),
+                ("net Sharpe ratio less it", "", "", *differences, ""),
             ),
         ),
     )
+
+
+def _difference(page: Page, name: str) -> str:
+    """Return how far the net Sharpe ratio is from that of a benchmark, with its interval."""
+    low, high = (number_text(page.metric(f"{name}_{end}"), "+.2f") for end in ("lower", "upper"))
+    return f"{number_text(page.metric(name), '+.2f')} ({low} to {high})"
 
 
 def _meaning(page: Page, low: float, high: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 
 from trainer.evidence.verdict import Verdict
@@ -25,14 +26,16 @@ def describe(
     """
     data, metrics = trained.data, trained.headline.metrics
     dropped = ", ".join(f"{count:,} {why}" for why, count in data.dropped.items()) or "none"
-    text = {name: _metric_text(name, value) for name, value in metrics.items()}
+    # A version of an earlier Barwright lacks the metrics that were added since.
+    text: defaultdict[str, str] = defaultdict(lambda: "undefined")
+    text.update({name: _metric_text(name, value) for name, value in metrics.items()})
     return (
         f"{_verdict(verdict)}\n\n"
-        f"| walk-forward | net | gross | buy and hold |\n|---|---|---|---|\n"
+        f"| walk-forward | net | gross | buy and hold | 30-day momentum |\n|---|---|---|---|---|\n"
         f"| Sharpe (annual) | {text['net_sharpe']} | {text['gross_sharpe']} "
-        f"| {text['buy_hold_sharpe']} |\n"
+        f"| {text['buy_hold_sharpe']} | {text['momentum_sharpe']} |\n"
         f"| return | {text['net_return']} | {text['gross_return']} "
-        f"| {text['buy_hold_return']} |\n\n"
+        f"| {text['buy_hold_return']} | {text['momentum_return']} |\n\n"
         f"{_significance(metrics)}{_criteria(verdict, trial_metrics)}"
         f"{text['n_trades']} trades, turnover {text['turnover']}, "
         f"log-loss {text['log_loss']} against the base rate's "

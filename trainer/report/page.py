@@ -13,6 +13,9 @@ from trainer.evidence.metric_names import from_stored, to_stored
 from trainer.job import TrainedModel
 from trainer.serving.contract import Contract
 
+#: Fields of a contract; a page of an earlier version lacks those that were added since.
+_CONTRACT = tuple(field.name for field in fields(Contract))
+
 
 @dataclass(frozen=True)
 class Page:
@@ -53,7 +56,7 @@ class Page:
         """Read what `to_json` wrote; a number that is null is NaN."""
         stored = {"metrics": to_stored(data["metrics"]), "blocks": data["blocks"]}
         return cls(
-            contract=Contract(**{field.name: data[field.name] for field in fields(Contract)}),
+            contract=Contract(**{name: data[name] for name in _CONTRACT if name in data}),
             headline=Headline.from_json(stored),
             evidence=Evidence.from_json(data),
             status=data.get("status", ""),

@@ -5,6 +5,8 @@ __all__ = [
     "calibrators",
     "contract",
     "manifest",
+    "position_rule",
+    "rules",
     "threshold",
     "trading_model",
 ]

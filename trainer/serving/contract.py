@@ -10,8 +10,8 @@ from trainer.statistics.costs import Costs
 
 #: Fields that must be equal before two net Sharpe ratios of one symbol may be compared, each with
 #: the reason. This is the meaning of "same contract" everywhere. `max_gap_bars` and `allow_jumps`
-#: are not among them: like the features, they decide where a model trades, and that is what the
-#: comparison measures.
+#: and `position` are not among them: like the features, they decide where a model trades, and that
+#: is what the comparison measures.
 COMPARED_FIELDS: Mapping[str, str] = {
     "interval": "one return per bar: bars of another length have other returns",
     "calendar": "it gives the number of bars in a year, which annualises the ratio",
@@ -40,6 +40,8 @@ class Contract:
         A row whose features span more missing bars than this gets no decision: it is flat.
     allow_jumps : bool
         Whether moves that look like splits are accepted.
+    position : str, default "threshold"
+        Name of the position rule.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Contract:
     slippage_bps: float
     max_gap_bars: int
     allow_jumps: bool
+    position: str = "threshold"
 
     @property
     def costs(self) -> Costs:

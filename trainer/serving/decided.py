@@ -24,12 +24,21 @@ class Decided:
         cannot decide.
     position : int8 array of shape (n,)
         -1 short, 0 flat, 1 long.
+    certain : bool array of shape (n,)
+        Whether the position is that of the whole series: False for bars at the beginning whose
+        position depends on what came before them.
     """
 
     time_ns: IntArray
     score: FloatArray
     probability: FloatArray
     position: npt.NDArray[np.int8]
+    certain: npt.NDArray[np.bool_]
+
+    def last(self, count: int) -> Decided:
+        """Return the last `count` decisions, or all (0) but the uncertain ones at the beginning."""
+        first = len(self.certain) - count if count else int((~self.certain).sum())
+        return Decided(**{name: values[first:] for name, values in vars(self).items()})
 
     def to_frame(self) -> pd.DataFrame:
         """Return columns timestamp (UTC), score, probability, position, with one row per bar."""

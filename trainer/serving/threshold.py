@@ -1,17 +1,20 @@
 """The threshold that turns probabilities into positions."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainer.arrays import FloatArray
 from trainer.errors import TrainerError
+from trainer.serving.position_rule import Held, PositionRule, checked_probabilities
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Threshold(PositionRule):
     """Rule for positions: long from a probability of a rise, short from one of a fall, else flat.
 
     Parameters
@@ -20,22 +23,17 @@ class Threshold:
         Probability in [0.5, 1], or None for "do not trade".
     allow_short : bool, default True
         Whether positions may be short.
+    smooth : int, default 0
+        Span in bars of the mean of log-odds that is taken first; 0 for none.
 
     Raises
     ------
     TrainerError
-        If ``value`` is out of range.
+        If ``value`` or ``smooth`` is out of range.
     """
 
-    value: float | None
-    allow_short: bool = True
-
-    def __post_init__(self) -> None:
-        if self.value is not None and not 0.5 <= self.value <= 1:
-            raise TrainerError(
-                f"`value` of a threshold must be in [0.5, 1], got {self.value}; "
-                "use None for 'do not trade'"
-            )
+    kind: ClassVar[str] = "threshold"
+    holds: ClassVar[bool] = False
 
     def positions(self, probability: ArrayLike) -> NDArray[np.int8]:
         """Return 1 where ``p >= value``, -1 where ``1 - p >= value``, else 0.
@@ -77,8 +75,20 @@ class Threshold:
         position[p >= self.value] = 1
         return position
 
+    def decide_smoothed(
+        self,
+        probability: FloatArray,
+        volatility: FloatArray | None = None,
+        *,
+        held: int | None = None,
+    ) -> Held:
+        """Return the positions of smoothed probabilities; see `PositionRule.decide`."""
+        return Held(self.positions(probability), np.ones(len(probability), dtype=bool))
+
     def to_json(self) -> dict[str, Any]:
-        """Return ``{"value": ..., "allow_short": ...}``."""
+        """Return ``{"value": ..., "allow_short": ...}``, the form of every earlier version."""
+        if self.smooth:
+            return super().to_json()
         return {"value": self.value, "allow_short": self.allow_short}
 
     @classmethod
@@ -102,13 +112,3 @@ class Threshold:
                 f"got {value!r} and {allow_short!r}; write it with `to_json`"
             )
         return cls(value if value is None else float(value), allow_short)
-
-
-def checked_probabilities(probability: ArrayLike) -> FloatArray:
-    """Return probabilities as float64, NaN kept; `TrainerError` if one is outside [0, 1]."""
-    p = np.asarray(probability, dtype=np.float64)
-    outside = (p < 0) | (p > 1)
-    if outside.any():
-        bad = p[outside][0]
-        raise TrainerError(f"`probability` must be in [0, 1], got {bad}; calibrate scores first")
-    return p

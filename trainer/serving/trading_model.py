@@ -42,15 +42,19 @@ from trainer.serving.manifest import (
     sha256,
     write_json,
 )
-from trainer.serving.threshold import Threshold
+from trainer.serving.position_rule import PositionRule, first_known
+from trainer.serving.rules import rule_from_json
+from trainer.statistics.volatility import move_size
 
 #: Columns of `TradingModel.decide`.
 OUTPUT = ("timestamp", "score", "probability", "position")
+#: Bars before the decided ones that are looked at first for what a rule holds.
+_REPLAYED = 64
 
 
 @dataclass(frozen=True, eq=False)
 class TradingModel:
-    """All parts of a decision: a feature set, a fitted adapter, a calibrator and a threshold.
+    """All parts of a decision: features, a fitted adapter, a calibrator and a position rule.
 
     Attributes
     ----------
@@ -58,7 +62,7 @@ class TradingModel:
     features : FeatureSet
     adapter : ModelAdapter
     calibrator : Calibrator
-    threshold : Threshold
+    threshold : PositionRule
     former_calendar : CalendarSpec, optional
         Of a model of Barwright 0.1 whose calendar was ``equity``: the calendar of its golden bars.
     reads_stamps : bool
@@ -70,7 +74,7 @@ class TradingModel:
     features: FeatureSet
     adapter: ModelAdapter
     calibrator: Calibrator
-    threshold: Threshold
+    threshold: PositionRule
     former_calendar: CalendarSpec | None = None
     reads_stamps: bool = False
 
@@ -82,10 +86,16 @@ class TradingModel:
     @property
     def required_bars(self) -> int:
         """Number of bars that one decision needs, including the decided bar."""
-        return self.features.memory + self.adapter.lookback
+        features = self.features.memory + self.adapter.lookback
+        return max(features, self.threshold.volatility_window + 1)
 
     def decide(
-        self, frame: pd.DataFrame, last: int = 0, *, now: pd.Timestamp | None = None
+        self,
+        frame: pd.DataFrame,
+        last: int = 0,
+        *,
+        now: pd.Timestamp | None = None,
+        held: int | None = None,
     ) -> pd.DataFrame:
         """Decide at the close of each bar.
 
@@ -97,6 +107,9 @@ class TradingModel:
             Number of bars at the end to decide; 0 for every bar with enough history.
         now : pandas.Timestamp, optional
             If given, a last bar that has not closed by then is left out: its close is not known.
+        held : int, optional
+            Position before the first decided bar: -1, 0 or 1. A rule that holds positions needs it
+            where the bars do not tell what is held.
 
         Returns
         -------
@@ -111,11 +124,43 @@ class TradingModel:
         InputError
             If the bars do not pass `features.bars.validate_bars`.
         TrainerError
-            If there are fewer bars than needed, or `last` is negative.
+            If there are fewer bars than needed, `last` is negative, or a position depends on what
+            was held before the bars and `held` is not given.
         """
-        return self.decide_bars(self.needed_bars(frame, last, now=now)).to_frame()
+        return self.decide_last(frame, last, now=now, held=held)[1].to_frame()
 
-    def decide_bars(self, bars: Bars) -> Decided:
+    def decide_last(
+        self,
+        frame: pd.DataFrame,
+        last: int = 0,
+        *,
+        now: pd.Timestamp | None = None,
+        held: int | None = None,
+    ) -> tuple[Bars, Decided]:
+        """Return the last decisions, and the bars that end with theirs; see `decide`.
+
+        Of a rule that holds positions, more bars are looked at until they tell what is held: a
+        signal, a bar without a probability, or probabilities on both sides of 0.5.
+        """
+        if held not in (None, -1, 0, 1):
+            raise TrainerError(f"`held` must be -1, 0 or 1, got {held}; leave it out if unknown")
+        earlier = self.threshold.memory
+        if self.threshold.holds and held is None:
+            earlier += _REPLAYED
+        while True:
+            bars = self.needed_bars(frame, last, now=now, earlier=earlier)
+            decided = self.decide_bars(bars, last=last, held=held).last(last)
+            if len(decided.certain) and decided.certain.all():
+                return bars, decided
+            if not last or len(bars) < self.required_bars + last - 1 + earlier:
+                raise TrainerError(
+                    f"the position of {self.contract.model}-{self.contract.symbol} is unknown: it "
+                    f"depends on what came before these {len(bars):,} bars; give more history, "
+                    "or the position held"
+                )
+            earlier *= 4
+
+    def decide_bars(self, bars: Bars, *, last: int = 0, held: int | None = None) -> Decided:
         """Decide at the close of each bar that has enough history; see `decide`.
 
         The table that `decide` makes of the arrays takes a further half of a millisecond.
@@ -124,6 +169,8 @@ class TradingModel:
         ----------
         bars : Bars
             At least `required_bars`, as `needed_bars` returns them.
+        last, held : int
+            As in `decide`; `Decided.certain` says which positions do not depend on earlier bars.
         """
         times = bars.time_ns if self.reads_stamps else None
         matrix = self.features.compute(bars, time_ns=times)  # (bars, f)
@@ -136,21 +183,32 @@ class TradingModel:
             score[rows] = self.adapter.predict(matrix[rows], place[rows])
         decided = slice(self.required_bars - 1, None)
         probability = self.calibrator.transform(score[decided])
-        position = self.threshold.positions(probability)
-        return Decided(bars.time_ns[decided], score[decided], probability, position)
+        window = self.threshold.volatility_window
+        volatility = move_size(bars.close, window)[decided] if window else None
+        first = len(probability) - last if last and held is not None else 0
+        position, certain = self.threshold.decide(probability, volatility, held=held, first=first)
+        certain &= np.arange(len(certain)) >= first_known(probability, self.threshold.memory)
+        return Decided(bars.time_ns[decided], score[decided], probability, position, certain)
 
     def needed_bars(
-        self, frame: pd.DataFrame, last: int = 0, *, now: pd.Timestamp | None = None
+        self,
+        frame: pd.DataFrame,
+        last: int = 0,
+        *,
+        now: pd.Timestamp | None = None,
+        earlier: int = 0,
     ) -> Bars:
         """Return the validated bars from which the last bars, or all (0), are decided.
 
-        Parameters and errors are those of `decide`.
+        Parameters and errors are those of `decide`; `earlier` is a number of bars that are added at
+        the beginning, as far as the frame has them.
         """
         if last < 0:
             raise TrainerError(f"`last` must be >= 0 bars, got {last}; use 0 for all")
         contract = self.contract
         needed = self.required_bars + max(last, 1) - 1
-        given = needed + (now is not None)
+        wanted = needed + earlier
+        given = wanted + (now is not None)
         bars = validate_bars(
             frame.iloc[-given:] if last and given < len(frame) else frame,
             symbol=contract.symbol,
@@ -164,7 +222,7 @@ class TradingModel:
                 f"{contract.model}-{contract.symbol} needs at least {needed} bars to decide "
                 f"{max(last, 1)}, got {len(bars)}; give more history"
             )
-        return bars.slice(len(bars) - needed, len(bars)) if last and needed < len(bars) else bars
+        return bars.slice(len(bars) - wanted, len(bars)) if last and wanted < len(bars) else bars
 
     def save(
         self,
@@ -225,6 +283,8 @@ class TradingModel:
         needed = self.required_bars + GOLDEN_ROWS - 1
         for stop in range(len(bars), needed - 1, -GOLDEN_ROWS):
             used = bars.slice(stop - needed, stop)
+            if self.threshold.holds or self.threshold.memory:
+                used = self._telling(bars.slice(0, stop))
             decided = self.decide(used.to_frame(), last=GOLDEN_ROWS)
             if decided["score"].notna().all():
                 return used, decided
@@ -232,6 +292,16 @@ class TradingModel:
             f"{self.contract.model}-{self.contract.symbol} has no {GOLDEN_ROWS} bars in a row to "
             "prove itself by later; give more bars, or allow wider gaps with --max-gap-bars"
         )
+
+    def _telling(self, bars: Bars) -> Bars:
+        """Return the fewest bars at the end, by doubling, that tell the golden positions."""
+        count = self.required_bars + GOLDEN_ROWS - 1 + self.threshold.memory
+        while True:
+            used = bars.slice(max(len(bars) - count, 0), len(bars))
+            decided = self.decide_bars(used).last(GOLDEN_ROWS)
+            if decided.certain.all() or len(used) == len(bars):
+                return used
+            count *= 2
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -261,7 +331,7 @@ class TradingModel:
         check_digests(folder, manifest)
         contract = Contract(**read_json(folder / "config_snapshot.json")["contract"])
         calibration = read_json(folder / "calibrator.json")
-        threshold = Threshold.from_json(calibration.pop("threshold"))
+        threshold = rule_from_json(calibration.pop("threshold"))
         calibrator = calibrator_from_json(calibration)
         signature = FeatureSignature.from_json(read_json(folder / "features.json"))
         adapter = adapters.find_stored(contract.model).load(folder / "model.bin")

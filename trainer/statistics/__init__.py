@@ -9,4 +9,5 @@ __all__ = [
     "performance",
     "rounding",
     "sharpe_inference",
+    "volatility",
 ]

@@ -16,6 +16,7 @@ import pytest
 from tests.registry_store import synthetic_bars
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
+from trainer.evidence.benchmarks import benchmark_metrics, momentum_position
 from trainer.evidence.dossier import (
     STRESS,
     evidence_metrics,
@@ -30,8 +31,10 @@ from trainer.evidence.record import Record
 from trainer.evidence.walk_forward import WalkForward, walk_forward
 from trainer.procedure.procedure import FOLD_METRICS, Fitted
 from trainer.procedure.sample import Sample
-from trainer.statistics.costs import Costs
+from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe, total_return
+
+TERMS = Terms(Costs(1.0, 0.5), 8_760)
 
 
 def trending_bars(n: int) -> pd.DataFrame:
@@ -148,10 +151,17 @@ def test_regimes_use_the_volatility_that_is_known_at_each_close(trained: Trained
 
 
 def test_the_headline_is_the_walk_forward_with_the_evidence_and_the_folds(trained: Trained) -> None:
-    made = headline_of(trained.data, trained.walk, trained.fitted, trained.evidence)
+    made = headline_of(
+        trained.data, trained.walk, trained.fitted, trained.evidence, trained.record, TERMS
+    )
+    momentum = momentum_position(trained.data.meta.bars)[trained.walk.bar[0] :][
+        : len(trained.record)
+    ]
+    benchmarks = benchmark_metrics(trained.record, momentum, TERMS)
     assert list(made.metrics) == [
-        *trained.walk.metrics, *evidence_metrics(trained.evidence), "null_percentile",
+        *trained.walk.metrics, *benchmarks, *evidence_metrics(trained.evidence), "null_percentile",
     ]  # fmt: skip
+    assert {name: made.metrics[name] for name in benchmarks} == benchmarks
     assert made.metrics["net_return"] == trained.walk.metrics["net_return"]
     assert made.metrics["null_percentile"] == percentile(
         trained.walk.metrics["net_sharpe"], [0.5, -1.0]
@@ -165,7 +175,7 @@ def test_the_headline_is_the_walk_forward_with_the_evidence_and_the_folds(traine
             scored.block, scored.train_rows, scored.metrics,
         )  # fmt: skip
     without = replace(trained.evidence, null_net_sharpe=())
-    made = headline_of(trained.data, trained.walk, trained.fitted, without)
+    made = headline_of(trained.data, trained.walk, trained.fitted, without, trained.record, TERMS)
     assert "null_percentile" not in made.metrics
 
 

@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 
 from features.bars import validate_bars
-from features.dataset import DatasetBuilder
+from features.dataset import Dataset, DatasetBuilder
 from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LabelSpec
 from features.sources import RawBars
 from trainer.evidence.null_runs import null_net_sharpe, percentile, permute_bars
-from trainer.procedure.sample import Sample
 
 HOUR = Interval.parse("1h")
 
@@ -79,8 +78,8 @@ def test_runs_differ_and_equal_seeds_give_equal_runs() -> None:
     builder = DatasetBuilder(_Unread(), HOUR, features, LabelSpec("direction", 3))
     seen: list[float] = []
 
-    def measure(sample: Sample) -> float:
-        seen.append(float(sample.forward_return[:50].sum()))
+    def measure(data: Dataset) -> float:
+        seen.append(float(data.meta.forward_return[:50].sum()))
         return math.nan if len(seen) == 1 else len(seen)
 
     ratios = null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5)

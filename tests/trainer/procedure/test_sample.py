@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,8 @@ def synthetic_bars_folder(tmp_path: Any) -> Any:
 def test_rows_keep_their_values_when_they_are_taken(synthetic_sample: Any) -> None:
     sample = synthetic_sample(100, holes=((40, 50),))
     rows = np.array([3, 4, 41, 80])
+    assert sample.take(rows).volatility is None
+    sample = replace(sample, volatility=np.arange(len(sample)) / 100)
     taken = sample.take(rows)
     assert len(taken) == 4
     for field in fields(sample):

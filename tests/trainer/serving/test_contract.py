@@ -16,7 +16,7 @@ CONTRACT = Contract("gru", "BTCUSDT", "1h", "24/7", "direction", 12, 10.0, 5.0, 
 OTHER: dict[str, Any] = {
     "model": "ppo", "symbol": "ETHUSDT", "interval": "4h", "calendar": "24/5",
     "task": "triple_barrier", "horizon": 6, "fee_bps": 2.5, "slippage_bps": 0.0,
-    "max_gap_bars": 0, "allow_jumps": True,
+    "max_gap_bars": 0, "allow_jumps": True, "position": "exit",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.sample import Sample, score_rows
 from trainer.serving.calibrators import PlattCalibrator
 from trainer.serving.contract import Contract
+from trainer.serving.holding_rules import BreakEven, Exit
 from trainer.serving.manifest import FILES, MANIFEST
 from trainer.serving.manifest import sha256 as file_digest
+from trainer.serving.position_rule import PositionRule
 from trainer.serving.threshold import Threshold
 from trainer.serving.trading_model import TradingModel
 
@@ -160,6 +163,69 @@ def test_last_gives_the_end_of_all_decisions(model: TradingModel, frame: pd.Data
         pd.testing.assert_frame_equal(some, expected, check_exact=False, rtol=0, atol=1e-9)
     with pytest.raises(TrainerError, match="`last` must be >= 0 bars, got -1; use 0 for all"):
         model.decide(frame, last=-1)
+
+
+HELD_RULES = {
+    "exit": Exit(0.6),
+    "exit, long only": Exit(0.56, allow_short=False),
+    "exit, smoothed": Exit(0.55, smooth=3),
+    "threshold, smoothed": Threshold(0.55, smooth=3),
+    "break-even": BreakEven(0.5, cost=0.0015, horizon=12, window=30),
+}
+
+
+@pytest.mark.parametrize("rule", HELD_RULES.values(), ids=HELD_RULES)
+def test_a_held_position_is_served_as_in_the_whole_series(
+    rule: PositionRule, model: TradingModel, frame: pd.DataFrame
+) -> None:
+    """However few bars are decided: the model looks back until they tell what is held."""
+    holding = replace(model, threshold=rule)
+    every = holding.decide(frame).set_index("timestamp")
+    assert set(every["position"]) == ({0, 1} if not rule.allow_short else {-1, 0, 1})
+    plain = model.decide(frame).set_index("timestamp").loc[every.index]
+    assert (every["position"] != plain["position"]).any(), "the rule must differ from a threshold"
+    for stop in range(len(frame) - 150, len(frame) + 1, 7):
+        for last in (1, 3):
+            some = holding.decide(frame.iloc[:stop], last=last).set_index("timestamp")
+            assert some["position"].tolist() == every.loc[some.index, "position"].tolist()
+
+
+@pytest.mark.parametrize("rule", HELD_RULES.values(), ids=HELD_RULES)
+def test_a_position_that_the_bars_do_not_tell_is_unknown(
+    rule: PositionRule, model: TradingModel, frame: pd.DataFrame
+) -> None:
+    holding = replace(model, threshold=rule)
+    every = holding.decide(frame).set_index("timestamp")["position"]
+    needed = holding.required_bars + rule.memory
+    unknown: list[str] = []
+    for stop in range(len(frame) - 60, len(frame) + 1):
+        given = frame.iloc[stop - needed : stop]
+        time, before = given["timestamp"].iloc[-1], given["timestamp"].iloc[-2]
+        try:
+            alone = holding.decide(given, last=1)
+        except TrainerError as error:
+            unknown.append(str(error))
+        else:
+            assert alone["position"].tolist() == [every[time]]
+        # The position held tells it.
+        told = holding.decide(given, last=1, held=int(every[before]))
+        assert told["position"].tolist() == [every[time]]
+    assert bool(unknown) is rule.holds
+    text = f"depends on what came before these {needed} bars; give more history, or the position"
+    assert all(text in error for error in unknown)
+    with pytest.raises(TrainerError, match="`held` must be -1, 0 or 1, got 2; leave it out if"):
+        holding.decide(frame, last=1, held=2)
+
+
+@pytest.mark.parametrize("rule", HELD_RULES.values(), ids=HELD_RULES)
+def test_a_rule_that_holds_survives_the_disk(
+    rule: PositionRule, trained: tuple[TradingModel, Bars], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = replace(trained[0], threshold=rule)
+    model.save(tmp_path, bars=trained[1], metrics={}, config={})
+    loaded = TradingModel.load(tmp_path)
+    assert loaded.threshold == rule
+    pd.testing.assert_frame_equal(loaded.decide(frame), model.decide(frame), check_exact=True)
 
 
 def test_one_decision_needs_exactly_the_required_bars(
