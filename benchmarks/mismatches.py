@@ -19,12 +19,16 @@ from features.dataset import Dataset, DatasetBuilder
 from trainer.flavor import save_model
 from trainer.procedure.procedure import row_positions
 from trainer.procedure.sample import Sample, score_rows
+from trainer.serving.position_rule import PositionRule
+from trainer.serving.rules import RuleSettings
 from trainer.serving.trading_model import TradingModel
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 #: Largest difference of a score that counts as equal, as at every load of a model.
 _TOLERANCE = 1e-6
+#: Bars before a decision that a caller of a rule that holds positions gives.
+_HISTORY = 5_000
 
 
 def run(options: Options) -> BenchmarkResult:
@@ -43,9 +47,23 @@ def run(options: Options) -> BenchmarkResult:
     wrong = 0
     for name in SHORT_FIT:
         model = short_fit_model(name, options, builder, data)
-        wrong += _compare_decisions(result, model, data, served)
+        for rule in _rules(model):
+            wrong += _compare_decisions(result, replace(model, threshold=rule), data, served)
     result.targets.append(Target("decisions that differ, all models and paths", wrong, 0, False))
     return result
+
+
+def _rules(model: TradingModel) -> tuple[PositionRule, ...]:
+    """Return the model's own threshold, and the rules that hold positions."""
+    settings = RuleSettings(
+        cost=model.contract.costs.share / 3, horizon=model.contract.horizon, smooth=0
+    )
+    return (
+        model.threshold,
+        replace(settings, kind="exit").rule(model.threshold.value),
+        replace(settings, kind="exit", smooth=12).rule(0.51),
+        replace(settings, kind="break-even").rule(0.5),
+    )
 
 
 def _compare_features(
@@ -108,11 +126,16 @@ def _compare_decisions(
         wrong += n_differ + (largest > _TOLERANCE)
         table.append([path, f"{len(rows):,}", f"{n_differ:,}", f"{largest:.1e}"])
     result.add_table(
-        f"{model.contract.model}: decisions against those of training's own rows",
+        f"{model.contract.model}, {_name(model.threshold)}: decisions against those of training's "
+        "own rows",
         ["path", "bars", "positions that differ", "largest difference of a score"],
         table,
     )
     return wrong
+
+
+def _name(rule: PositionRule) -> str:
+    return f"{rule.kind}, smoothed over {rule.smooth}" if rule.smooth else rule.kind
 
 
 def _decide_on_every_path(
@@ -135,9 +158,10 @@ def _decide_on_every_path(
 
 
 def _decide_bar_by_bar(model: TradingModel, frame: pd.DataFrame, bars: IntArray) -> pd.DataFrame:
-    need = model.required_bars
+    # A rule that holds positions looks back until the bars tell what is held.
+    need = model.required_bars + (_HISTORY if model.threshold.holds else model.threshold.memory)
     return pd.concat(
-        [model.decide(frame.iloc[bar + 1 - need : bar + 1], last=1) for bar in bars],
+        [model.decide(frame.iloc[max(bar + 1 - need, 0) : bar + 1], last=1) for bar in bars],
         ignore_index=True,
     )
 
