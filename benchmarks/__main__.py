@@ -15,9 +15,9 @@ NAMES = (
     "mismatches", "noise",
 )  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-#: Studies measure what models earn, not speed. One takes an hour on all real bars, so it runs only
-#: when it is named.
-STUDIES = ("validation_study",)
+#: Studies measure what models earn, not speed. One takes up to an hour on all real bars, so it runs
+#: only when it is named.
+STUDIES = ("validation_study", "position_rules")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,9 +45,9 @@ def main(
 ) -> None:
     """Run the benchmarks NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, ...
 
-    Without a name, all of them run, except the study validation_study. It compares walk-forwards
-    of the same models with and without each part of the procedure. Exit status 1 if a check of
-    `noise` fails.
+    Without a name, all of them run, except the studies. validation_study compares walk-forwards of
+    the same models with and without each part of the procedure, position_rules those of each rule
+    for positions. Exit status 1 if a check of `noise` fails.
     """
     for variable in _THREADS:
         os.environ[variable] = "1"

@@ -55,6 +55,18 @@ def test_benchmarks_run_and_print(tmp_path: Path) -> None:
     assert all(result["targets"] for result in results)
 
 
+@pytest.mark.slow
+def test_the_study_of_position_rules_runs_and_prints(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    done = _run("position_rules", "--quick", "--source", "sample", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "All together in equal parts, 5 bps a side" in done.stdout
+    (result,) = json.loads(path.read_text())["benchmarks"]
+    rules = ["threshold", "exit", "break-even", "break-even, always", "threshold, smooth h"]
+    measured = result["data"]["jobs"]["lightgbm EURUSD"]
+    assert list(measured) == [f"{cost}; {rule}" for cost in ("15 bps", "5 bps") for rule in rules]
+
+
 def test_an_unknown_name_is_refused() -> None:
     done = _run("speed")
     assert done.returncode == 2

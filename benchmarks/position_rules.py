@@ -1,0 +1,218 @@
+"""Study of the position rules: the walk-forward of each, on the same models, bars and blocks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+import adapters
+from adapters.base import ModelAdapter
+from benchmarks.measure import BenchmarkResult, Options
+from trainer.arrays import FloatArray
+from trainer.config import TrainConfig
+from trainer.dataset import make_builder
+from trainer.evidence.walk_forward import walk_forward
+from trainer.procedure.fit_cache import FitCache
+from trainer.procedure.procedure import Procedure
+from trainer.procedure.sample import Sample
+from trainer.procedure.threshold_search import ThresholdSearch
+from trainer.serving.rules import RuleSettings
+from trainer.statistics.bar_axis import BarAxis
+from trainer.statistics.bootstrap import sharpe_difference
+from trainer.statistics.costs import Costs, Terms
+from trainer.statistics.performance import net_returns, sharpe
+
+#: Fee and slippage a side: the product's defaults, and a taker of perpetuals.
+_COSTS = {"15 bps": Costs(10.0, 5.0), "5 bps": Costs(4.0, 1.0)}
+_BASE = "threshold"
+_UNGATED = "break-even, always"
+_WINDOW = 72
+_METRICS = ("net_sharpe", "gross_sharpe", "n_trades", "turnover")
+_SYMBOLS, _SAMPLE_SYMBOL = ("BTCUSDT", "ETHUSDT", "SOLUSDT"), "EURUSD"
+_MODELS = ("lightgbm", "gru")
+_QUICK: dict[str, Any] = {
+    "n_splits": 2,
+    "wf_splits": 2,
+    "models": "lightgbm",
+    "params": "lightgbm.num_boost_round=20",
+}
+_SEED = 0
+#: Cost and rule.
+Arm = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Ungated(Procedure):
+    """The procedure with a rule that trades whatever it earned in the past."""
+
+    def _search(self, sample: Sample, probability: FloatArray) -> ThresholdSearch:
+        return super()._search(sample, probability)._replace(threshold=self.rule.rule(0.5))
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """One symbol and model, with every cost and rule.
+
+    Attributes
+    ----------
+    name : str
+        Model and symbol.
+    metrics : dict of Arm to dict of str to float
+    net : pandas.DataFrame
+        Net return of every tested bar, one column for each arm.
+    periods_per_year : float
+    """
+
+    name: str
+    metrics: dict[Arm, dict[str, float]]
+    net: pd.DataFrame
+    periods_per_year: float
+
+
+def run(options: Options) -> BenchmarkResult:
+    source = options.source or "sample"
+    symbols = options.symbols or ((_SAMPLE_SYMBOL,) if source == "sample" else _SYMBOLS)
+    with tempfile.TemporaryDirectory() as temporary:
+        config = TrainConfig.parse(
+            {
+                "symbols": ",".join(symbols),
+                "models": ",".join(options.models or _MODELS),
+                "source": source,
+                "cache": "off",
+                "fit_cache_folder": options.fit_cache_folder or temporary,
+                **(_QUICK if options.quick else {}),
+            }
+        )
+        jobs = _measure_all(config, options.max_workers)
+    result = BenchmarkResult(
+        "position_rules",
+        f"Bars from {source}, {config.interval}, {config.wf_splits} walk-forward blocks, horizon "
+        f"{config.horizon}, seed {config.seed}. Every rule acts on the probabilities of the same "
+        "models, and chooses anew at each cost.",
+        data={
+            "config": config.model_dump(mode="json"),
+            "jobs": {
+                job.name: {"; ".join(arm): values for arm, values in job.metrics.items()}
+                for job in jobs
+            },
+        },
+    )
+    for cost in _COSTS:
+        rows = [_row(job, cost, rule) for job in jobs for rule in _rules(config)]
+        result.add_table(
+            f"Each model and symbol, {cost} a side",
+            ["model, symbol", "rule", "net Sharpe", "gross", "trades", "turnover"],
+            rows,
+        )
+        result.add_table(
+            f"All together in equal parts, {cost} a side",
+            ["rule", "net Sharpe", "less the threshold's (95 % interval)"],
+            _portfolio_rows(jobs, cost, list(_rules(config))),
+        )
+    return result
+
+
+def _rules(config: TrainConfig) -> dict[str, RuleSettings]:
+    base = replace(config.rule, window=_WINDOW)
+    return {
+        _BASE: base,
+        "exit": replace(base, kind="exit"),
+        "break-even": replace(base, kind="break-even"),
+        _UNGATED: replace(base, kind="break-even"),
+        "threshold, smooth h": replace(base, smooth=config.horizon),
+    }
+
+
+def _measure_all(config: TrainConfig, workers: int) -> list[_Measured]:
+    """Measure each symbol with each model, at most `workers` at the same time."""
+    names = [(symbol, model) for model in config.models for symbol in config.symbols]
+    jobs: dict[tuple[str, str], _Measured] = {}
+    # Fresh processes: the numerical libraries read their number of threads when they are loaded.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        running = {pool.submit(_measure, *name, config): name for name in names}
+        for future in as_completed(running):
+            jobs[running[future]] = future.result()
+            click.echo(f"{len(jobs)} of {len(names)}: {' '.join(running[future])}", err=True)
+    return [jobs[name] for name in names]
+
+
+def _measure(symbol: str, model: str, config: TrainConfig) -> _Measured:
+    data = make_builder(config).build(symbol)
+    sample = Sample.of(data, _WINDOW)
+    metrics: dict[Arm, dict[str, float]] = {}
+    net: dict[Arm, pd.Series] = {}
+    for cost, costs in _COSTS.items():
+        terms = Terms(costs, data.meta.periods_per_year)
+        for name, rule in _rules(config).items():
+            kind = Ungated if name == _UNGATED else Procedure
+            rule = replace(rule, cost=costs.share)
+            procedure = _procedure(kind, symbol, model, config, terms, rule)
+            walk = walk_forward(sample, procedure, config.wf_splits)
+            metrics[cost, name] = {metric: walk.metrics[metric] for metric in _METRICS}
+            axis = BarAxis.of(walk.bar)
+            rows = sample.bar.searchsorted(walk.bar)
+            ahead = axis.place(sample.forward_return[rows], 0.0)
+            times = data.meta.bars.timestamps[walk.bar[0] : walk.bar[-1] + 1]
+            held = axis.place(walk.position.astype(float), 0.0)
+            net[cost, name] = pd.Series(net_returns(held, ahead, costs), index=times)
+    return _Measured(f"{model} {symbol}", metrics, pd.DataFrame(net), data.meta.periods_per_year)
+
+
+def _procedure(
+    kind: type[Procedure],
+    symbol: str,
+    model: str,
+    config: TrainConfig,
+    terms: Terms,
+    rule: RuleSettings,
+) -> Procedure:
+    adapter_class = adapters.find(model)
+    seed, params = config.seed_of(symbol, model), config.params.get(model)
+
+    def make_adapter() -> ModelAdapter:
+        return adapter_class(task="classification", seed=seed, device="cpu", params=params)
+
+    return kind(
+        make_adapter,
+        n_splits=config.n_splits,
+        embargo=config.embargo,
+        horizon=config.horizon,
+        terms=terms,
+        calibration=config.calibration,
+        position=rule,
+        fit_cache=FitCache(Path(config.fit_cache_folder)),
+    )
+
+
+def _row(job: _Measured, cost: str, rule: str) -> list[str]:
+    values: Mapping[str, float] = job.metrics[cost, rule]
+    return [
+        job.name,
+        rule,
+        f"{values['net_sharpe']:.2f}",
+        f"{values['gross_sharpe']:.2f}",
+        f"{values['n_trades']:,.0f}",
+        f"{values['turnover']:,.0f}",
+    ]
+
+
+def _portfolio_rows(jobs: list[_Measured], cost: str, rules: list[str]) -> list[list[str]]:
+    """Compare equal parts of the jobs that have a bar, bar by bar: jobs move together."""
+    mean = pd.concat([job.net for job in jobs]).groupby(level=0).mean()
+    a_year = jobs[0].periods_per_year
+    rows = []
+    for rule in rules:
+        net, base = mean[cost, rule].to_numpy(), mean[cost, _BASE].to_numpy()
+        gain = sharpe_difference(net, base, a_year, seed=_SEED)
+        interval = f"{gain.observed:+.2f} ({gain.lower:+.2f} to {gain.upper:+.2f})"
+        rows.append([rule, f"{sharpe(net, a_year):.2f}", "" if rule == _BASE else interval])
+    return rows
