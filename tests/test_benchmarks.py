@@ -63,7 +63,7 @@ def test_the_study_of_position_rules_runs_and_prints(tmp_path: Path) -> None:
     assert "All together in equal parts, 5 bps a side" in done.stdout
     (result,) = json.loads(path.read_text())["benchmarks"]
     rules = ["threshold", "exit", "break-even", "break-even, always", "threshold, smooth h"]
-    measured = result["data"]["jobs"]["lightgbm EURUSD"]
+    measured = result["jobs"]["lightgbm EURUSD"]
     assert list(measured) == [f"{cost}; {rule}" for cost in ("15 bps", "5 bps") for rule in rules]
 
 
