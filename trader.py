@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from features.bars import Bars
     from features.sources import RawBars
     from trainer.serving.contract import Contract
+    from trainer.serving.explanation import Explanation
     from trainer.serving.trading_model import TradingModel
     from trainer.tracking.model_uri import Resolved
 
@@ -73,6 +74,12 @@ _POSITIONS = {-1: "short", 0: "flat", 1: "long"}
     help="Position before the decided bars: long, flat or short. Needed only if the model holds "
     "positions and the bars do not tell what it holds.",
 )
+@click.option(
+    "--explain",
+    "explained",
+    is_flag=True,
+    help="Say which features made the last score, and by how much: lightgbm only.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 def trade(
@@ -83,6 +90,7 @@ def trade(
     last: int,
     at: str,
     held: str,
+    explained: bool,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -97,6 +105,7 @@ def trade(
             interval=interval,
             now=_moment(at),
             held=held,
+            explained=explained,
         )
     except BarwrightError as error:
         if debug:
@@ -145,6 +154,8 @@ class Decisions:
         timestamp (the time of the bar in the source, UTC), of daily bars session (its date),
         complete_at (when its session or its length ends), fill_at (when the next scheduled bar
         opens; NaT if that is not known), score, probability, position; see `TradingModel.decide`.
+    explanation : Explanation, optional
+        What the score of the last decision is made of, if it was asked for.
     """
 
     model: str
@@ -159,6 +170,7 @@ class Decisions:
     bars_late: int
     open_bar: str | None
     frame: pd.DataFrame
+    explanation: Explanation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the decisions as JSON values; an undefined number is null."""
@@ -166,7 +178,8 @@ class Decisions:
 
         from trainer.serving.manifest import decision_to_json
 
-        facts = {name: value for name, value in vars(self).items() if name != "frame"}
+        apart = ("frame", "explanation")
+        facts = {name: value for name, value in vars(self).items() if name not in apart}
         decisions = [
             {
                 **decision_to_json(row),
@@ -176,6 +189,8 @@ class Decisions:
             }
             for row in self.frame.to_dict("records")
         ]
+        if self.explanation is not None:
+            facts["explanation"] = self.explanation.to_json()
         return {**facts, "decisions": decisions}
 
 
@@ -188,6 +203,7 @@ def decide(
     interval: str | None = None,
     now: pd.Timestamp | None = None,
     held: str = "",
+    explained: bool = False,
 ) -> Decisions:
     """Load a model and decide the last bars of a source.
 
@@ -204,6 +220,10 @@ def decide(
     now : pandas.Timestamp, optional
         The time, with a zone, at which the decisions are made; bars after it are left out. The
         present by default.
+    held : str, optional
+        Position before the decided bars, if the bars do not tell it: long, flat or short.
+    explained : bool, default False
+        Whether the last decision is explained.
 
     Raises
     ------
@@ -216,6 +236,7 @@ def decide(
     import pandas as pd
 
     from features.sources import open_source
+    from trainer.serving.explanation import explain
     from trainer.serving.rules import position_of
     from trainer.tracking.tag_names import STATUS, STATUS_REASON
 
@@ -239,6 +260,7 @@ def decide(
         bars_late=_n_late(bars, at),
         open_bar=None if bars.open_bar_ns < 0 else _utc(bars.open_bar_ns).isoformat(),
         frame=_with_times(decided, bars),
+        explanation=explain(model, bars) if explained else None,
     )
 
 
@@ -385,6 +407,8 @@ def _print_table(decisions: Decisions) -> None:
         soft_wrap=True,
     )
     console.print(_table(decisions))
+    if decisions.explanation is not None:
+        console.print(_parts(decisions.explanation))
     if decisions.frame["score"].isna().any():
         console.print("nan: no decision, the features are undefined or span a gap; flat.")
     if decisions.status in ("flat", "unproven"):
@@ -404,6 +428,22 @@ def _print_table(decisions: Decisions) -> None:
             "but missing after the last of these; these decisions are history.",
             highlight=False,
         )
+
+
+def _parts(explanation: Explanation) -> Table:
+    """Return the table of the parts of a score; they add up to its last row."""
+    from rich.table import Table
+
+    table = Table(title=f"The score of {explanation.timestamp}", title_justify="left")
+    table.add_column("feature", no_wrap=True)
+    for heading in ("value", "adds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("no feature", "", f"{explanation.base:+.4f}")
+    for part in explanation.largest:
+        table.add_row(part.feature, f"{part.value:.4g}", f"{part.part:+.4f}")
+    table.add_row("all others", "", f"{explanation.others:+.4f}", end_section=True)
+    table.add_row(f"sum; score {explanation.score:.4f}", "", f"{explanation.total:+.4f}")
+    return table
 
 
 def _table(decisions: Decisions) -> Table:

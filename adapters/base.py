@@ -195,6 +195,29 @@ class ModelAdapter(ABC):
         """
         return None
 
+    def contributions(self, X: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the part of each feature in the score of each row, for models that state it.
+
+        Parameters
+        ----------
+        X : float32 array of shape (n, f)
+            Finite features, with the same columns as in `fit`.
+
+        Returns
+        -------
+        float64 array of shape (n, f + 1)
+            The last column is the part of no feature. A row adds up to the log-odds of its score
+            (classification) or to its score (regression).
+
+        Raises
+        ------
+        AdapterError
+            If models of this kind do not state their parts exactly.
+        """
+        raise AdapterError(
+            f"{self.name} does not state what each feature adds to a score; lightgbm does"
+        )
+
     @abstractmethod
     def get_artifacts(self) -> dict[str, Any]:
         """Return JSON values that describe the fit: hyperparameters, curves, importance."""

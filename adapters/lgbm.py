@@ -116,6 +116,13 @@ class LightGBMAdapter(ModelAdapter):
             return np.empty(0)
         return np.asarray(booster.predict(X, num_threads=1), dtype=np.float64)
 
+    def contributions(self, X: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the SHAP values of the trees, which are exact (Lundberg et al. 2020)."""
+        booster = self.booster
+        check_rows(X, booster.num_feature())
+        parts = booster.predict(X, pred_contrib=True, num_threads=1)
+        return np.asarray(parts, dtype=np.float64)
+
     def get_artifacts(self) -> dict[str, Any]:
         """Return hyperparameters, number of rounds, validation curve, and importance by gain."""
         booster = self.booster

@@ -6,6 +6,7 @@ published hours, holidays and half days, not from the product.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -194,6 +195,26 @@ def test_json_says_which_bar_and_when_it_can_be_filled(model_of, tmp_path: Path)
     assert decision["session"] == "2024-07-03"
     assert decision["complete_at"] == "2024-07-03T17:00:00+00:00"
     assert decision["fill_at"] == "2024-07-05T13:30:00+00:00"
+
+
+def test_the_last_decision_is_explained_on_demand(  # type: ignore[no-untyped-def]
+    model_of, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = daily_times("XNYS", "open")
+    now = pd.Timestamp("2024-07-03 13:00", tz=ZONES["XNYS"]).tz_convert("UTC")
+    uri, folder = model_of("XNYS", "1d"), tmp_path / "bars"
+    plain = _decide(folder, uri, times[times <= now], now)
+    assert "explanation" not in plain.to_json()
+    decisions = trader.decide(uri, str(folder), now=now, explained=True)
+    explained = json.loads(json.dumps(decisions.to_json()))["explanation"]
+    assert explained["timestamp"] == "2024-07-03T13:30:00+00:00"
+    assert explained["score"] == plain.frame["score"].iloc[-1]
+    parts = [explained["base"], explained["others"], *(p["part"] for p in explained["largest"])]
+    assert sum(parts) == pytest.approx(explained["total"], abs=1e-12)
+    trader._print_table(decisions)
+    printed = capsys.readouterr().out
+    assert "The score of 2024-07-03T13:30:00+00:00" in printed
+    assert explained["largest"][0]["feature"] in printed
 
 
 def test_a_model_with_the_retired_calendar_decides_with_a_notice(tmp_path: Path) -> None:

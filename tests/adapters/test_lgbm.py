@@ -139,3 +139,21 @@ def test_a_file_cut_before_an_ending_is_refused_before_lightgbm_parses_it(
         AdapterError, match=r"model\.bin is not a LightGBM model, or it is cut short or altered"
     ):
         LightGBMAdapter.load(path)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_contributions_add_up_to_the_score(task: Task) -> None:
+    train = rows(task=task)
+    model = adapter(task).fit(train)
+    parts = model.contributions(train.X)
+    assert parts.shape == (400, 4)
+    scores = model.predict(train.X)
+    sums = np.log(scores / (1 - scores)) if task == "classification" else scores
+    np.testing.assert_allclose(parts.sum(axis=1), sums, rtol=0, atol=1e-9)
+    # Only the first feature moves the label.
+    assert np.abs(parts[:, 0]).mean() > 2 * np.abs(parts[:, 1:3]).mean(axis=0).max()
+
+
+def test_contributions_of_other_columns_are_refused() -> None:
+    with pytest.raises(AdapterError, match="X"):
+        adapter().fit(rows()).contributions(np.zeros((2, 2), dtype=np.float32))

@@ -4,6 +4,7 @@
 __all__ = [
     "calibrators",
     "contract",
+    "explanation",
     "manifest",
     "position_rule",
     "rules",
