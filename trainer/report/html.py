@@ -238,5 +238,6 @@ def _tested(page: Page) -> list[tuple[str, str]]:
         ("slippage, bps a side", f"{contract.slippage_bps:g}"),
         ("bars in a year", f"{evidence.periods_per_year:,.0f}"),
         ("calibrator", evidence.calibrator),
+        ("position rule", contract.position),
         ("threshold in production", number_text(evidence.threshold, ".4f", "do not trade")),
     ]

@@ -11,6 +11,7 @@ import pytest
 from trainer.evidence.cpcv import N_FOLDS, N_PATHS, N_TEST_FOLDS, cpcv_net_sharpe
 from trainer.procedure.splits import CombinatorialPurgedKFold
 from trainer.procedure.threshold_search import optimise_threshold
+from trainer.serving.rules import RuleSettings
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
 
@@ -86,3 +87,33 @@ def test_the_number_of_paths_is_that_of_the_splitter() -> None:
     bars = np.arange(600)
     splitter = CombinatorialPurgedKFold(N_FOLDS, N_TEST_FOLDS, embargo=0, t0=bars, t1=bars)
     assert len(splitter.paths()) == N_PATHS == 5
+
+
+def test_a_rule_that_holds_starts_each_fold_flat() -> None:
+    """Each path is the slow one: every fold with the rule of its split, from a flat start."""
+    rng = np.random.default_rng(8)
+    n = 900
+    p = np.clip(0.5 + 0.1 * rng.normal(size=n), 0, 1)
+    ahead = 0.06 * (p - 0.5) + rng.normal(0, 0.01, n)
+    p[::11] = np.nan
+    terms, settings = Terms(Costs(1.0, 0.5), 8_760.0), RuleSettings("exit")
+    paths = cpcv_net_sharpe(p, ahead, horizon=3, terms=terms, settings=settings)
+    plain = cpcv_net_sharpe(p, ahead, horizon=3, terms=terms)
+    assert (paths != plain).all()
+    rows = np.flatnonzero(np.isfinite(p))
+    splitter = CombinatorialPurgedKFold(N_FOLDS, N_TEST_FOLDS, embargo=3, t0=rows, t1=rows + 1 + 3)
+    chosen = []
+    for train, _ in splitter.split():
+        known = np.full(n, np.nan)
+        known[rows[train]] = p[rows[train]]
+        moves = np.where(np.isnan(known), 0.0, ahead)
+        chosen.append(optimise_threshold(known, moves, terms, settings=settings).threshold)
+    for path, ratio in zip(splitter.paths(), paths, strict=True):
+        position = np.zeros(n)
+        for fold, split in zip(splitter.fold_rows(), path, strict=True):
+            held = 0
+            for bar in range(rows[fold[0]], rows[fold[-1]] + 1):
+                held = int(chosen[split].decide(p[bar : bar + 1], held=held).position[0])
+                position[bar] = held
+        expected = np.nan_to_num(sharpe(net_returns(position, ahead, terms.costs), 8_760.0))
+        assert ratio == pytest.approx(expected)

@@ -15,6 +15,7 @@ from trainer.errors import TrainerError
 from trainer.evidence.walk_forward import WalkForward, walk_forward
 from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import Sample
+from trainer.serving.rules import RuleSettings
 from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.bootstrap import sharpe_interval
 from trainer.statistics.costs import Costs
@@ -246,3 +247,52 @@ def test_a_planted_signal_earns_less_than_the_best_threshold_in_hindsight(
         assert 0 < net_sharpe(result) < attainable
         assert result.metrics["log_loss"] < result.metrics["base_rate_log_loss"]
         assert result.metrics["roc_auc"] > 0.55
+
+
+def held_slowly(p: np.ndarray, enters: np.ndarray, leaves: np.ndarray) -> list[int]:
+    """Positions bar by bar from a flat start: enter at a signal, leave at 0.5, flat without p."""
+    state, states = 0, []
+    for probability, signal, leave in zip(p, enters, leaves, strict=True):
+        if np.isnan(probability):
+            state = 0
+        elif signal:
+            state = int(signal)
+        elif leave == state:
+            state = 0
+        states.append(state)
+    return states
+
+
+@pytest.mark.parametrize("kind", ["exit", "break-even"])
+@pytest.mark.parametrize("allow_short", [True, False])
+def test_a_rule_that_holds_starts_each_block_flat_and_is_flat_without_a_row(
+    synthetic_sample: Any, make_procedure: Any, trees: Factory, kind: Any, allow_short: bool
+) -> None:
+    sample = synthetic_sample(1_500, edge=0.004, holes=((840, 860), (1_000, 1_003)))
+    # Volatility that is high in half of the bars: there the break-even is reached.
+    volatility = np.where(sample.bar // 20 % 2, 0.004, 0.0001)
+    settings = RuleSettings(kind, allow_short, cost=1.5e-4, horizon=6)
+    procedure = make_procedure(trees(), position=settings)
+    walk = walk_forward(replace(sample, volatility=volatility), procedure, BLOCKS)
+    assert set(walk.position.tolist()) == ({-1, 0, 1} if allow_short else {0, 1})
+    traded, held = 0, 0
+    for block, places in zip(walk.blocks, blocks_of(walk), strict=True):
+        axis = BarAxis.of(walk.bar[places])
+        p = axis.place(walk.probability[places], np.nan)
+        if block.threshold is None:
+            assert not walk.position[places].any()
+            continue
+        traded += 1
+        up, down = p >= block.threshold, 1 - p >= block.threshold
+        if kind == "break-even":
+            assert block.threshold == 0.5
+            size = axis.place(volatility[np.searchsorted(sample.bar, walk.bar[places])], np.nan)
+            edge = (2 * p - 1) * np.sqrt(2 / np.pi) * size * np.sqrt(6)
+            up, down = edge >= 3e-4, edge <= -3e-4
+        enters = np.where(up, 1, np.where(down & allow_short, -1, 0))
+        leaves = np.where(p < 0.5, 1, np.where(p > 0.5, -1, 0))
+        slow = np.array(held_slowly(p, enters, leaves))
+        assert walk.position[places].tolist() == slow[axis.offset].tolist()
+        held += int((enters[axis.offset] != walk.position[places]).sum())
+    assert traded
+    assert held > 10, "positions must be held between signals"

@@ -7,6 +7,9 @@ import pytest
 
 from trainer.errors import TrainerError
 from trainer.procedure.threshold_search import optimise_threshold
+from trainer.serving.holding_rules import Exit
+from trainer.serving.position_rule import smooth_log_odds
+from trainer.serving.rules import RuleSettings
 from trainer.serving.threshold import Threshold
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import n_trades, net_returns, sharpe
@@ -157,3 +160,44 @@ def test_no_probability_to_trade_on(p, allow_short):
 def test_mistakes_are_refused_in_one_sentence(call, text):
     with pytest.raises(TrainerError, match=re.escape(text)):
         call()
+
+
+@pytest.mark.parametrize("allow_short", [True, False])
+def test_the_entry_of_a_rule_that_holds_is_searched_by_what_it_earns(allow_short):
+    p, move = market(400, 0.05, seed=4)
+    p[::9] = np.nan
+    settings = RuleSettings("exit", allow_short)
+    search = optimise_threshold(p, move, COSTS, min_trades=10, settings=settings)
+    scores = []
+    for value, ratio, trades in zip(
+        search.candidates, search.net_sharpe, search.n_trades, strict=True
+    ):
+        position = Exit(value, allow_short).decide(p, held=0).position
+        expected = sharpe(net_returns(position, move, COSTS.costs), 8760)
+        assert ratio == pytest.approx(expected, nan_ok=True)
+        assert trades == n_trades(position)
+        scores.append((ratio if trades >= 10 else -np.inf, value))
+    best = max(scores)
+    assert search.threshold == Exit(best[1] if best[0] > 0 else None, allow_short)
+    assert search.threshold.value is not None
+
+
+@pytest.mark.parametrize(("edge", "trades"), [(0.3, True), (-0.3, False)])
+def test_break_even_trades_only_if_it_earned_in_the_past(edge, trades):
+    p, move = market(2_000, edge, seed=5)
+    settings = RuleSettings("break-even", cost=0.0015, horizon=1)
+    search = optimise_threshold(p, move, COSTS, settings=settings, volatility=np.full(2_000, 0.02))
+    assert search.candidates.tolist() == [0.5]
+    assert search.n_trades[0] >= 30
+    assert bool(search.net_sharpe[0] > 0) == trades
+    assert search.threshold == settings.rule(0.5 if trades else None)
+
+
+def test_smoothed_probabilities_are_searched():
+    p, move = market(400, 0.05, seed=4)
+    search = optimise_threshold(p, move, FREE, settings=RuleSettings(smooth=3))
+    smoothed = smooth_log_odds(p, 3)
+    assert set(search.candidates) <= {*smoothed, *(1 - smoothed)}
+    plain = optimise_threshold(smoothed, move, FREE)
+    assert search.net_sharpe.tolist() == plain.net_sharpe.tolist()
+    assert search.threshold == Threshold(plain.threshold.value, smooth=3)

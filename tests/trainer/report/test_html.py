@@ -165,6 +165,25 @@ def test_what_a_confidence_interval_means(
     assert meaning in render(candidate).text
 
 
+def test_benchmarks_stand_beside_the_headline_with_their_differences(candidate: Candidate) -> None:
+    candidate[0]["metrics"] |= {
+        "momentum_sharpe": 0.6, "momentum_return": 0.125, "hold_beta": 0.4, "appraisal_ratio": 0.9,
+        "less_hold": 1.0, "less_hold_lower": -0.2, "less_hold_upper": 2.1,
+        "less_momentum": 0.65, "less_momentum_lower": -0.5, "less_momentum_upper": 1.7,
+    }  # fmt: skip
+    text = re.sub(r"\s+", " ", render(candidate).text)
+    assert "net gross buy and hold 30-day momentum flat" in text
+    assert "Sharpe ratio 1.25 0.75 0.25 0.60 undefined" in text
+    assert "net Sharpe ratio less it +1.00 (-0.20 to +2.10) +0.65 (-0.50 to +1.70)" in text
+    assert "beta to buy and hold 0.40 appraisal ratio 0.90" in text
+    assert "position rule threshold" in text
+
+
+def test_a_page_of_an_earlier_version_has_no_benchmarks(candidate: Candidate) -> None:
+    text = re.sub(r"\s+", " ", render(candidate).text)
+    assert "net Sharpe ratio less it undefined (undefined to undefined)" in text
+
+
 def test_no_number_of_bars_is_enough_for_a_loss(candidate: Candidate) -> None:
     candidate[0]["metrics"] |= {"net_sharpe": -0.5, "min_track_record": None}
     assert "no number is enough" in render(candidate).text
