@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from features.dataset import Dataset, DatasetBuilder
+from features.dataset import DatasetBuilder
 from features.sources import RawBars
+from trainer.procedure.sample import Sample
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -80,10 +81,11 @@ def null_net_sharpe(
     builder: DatasetBuilder,
     symbol: str,
     frame: pd.DataFrame,
-    measure: Callable[[Dataset], float],
+    measure: Callable[[Sample], float],
     *,
     runs: int,
     seed: int,
+    volatility_window: int = 0,
 ) -> list[float]:
     """Measure the procedure on permuted bars.
 
@@ -95,11 +97,13 @@ def null_net_sharpe(
     frame : pandas.DataFrame
         Validated bars of the symbol.
     measure : callable
-        Returns the net Sharpe ratio of the walk-forward of a dataset; NaN if it never traded.
+        Returns the net Sharpe ratio of the walk-forward of a sample; NaN if it never traded.
     runs : int
         Number of null runs.
     seed : int
         Seed of the permutations.
+    volatility_window : int, default 0
+        As in `Sample.of`.
 
     Returns
     -------
@@ -113,7 +117,9 @@ def null_net_sharpe(
         shuffled = permute_bars(frame, block, np.random.default_rng([seed, number]))
         # Timestamps keep their places, so a return over a closed market may now look like a split.
         null = replace(builder, source=_Permuted(shuffled), cache=None, allow_jumps=True)
-        ratios.append(float(np.nan_to_num(measure(null.build(symbol)))))
+        ratios.append(
+            float(np.nan_to_num(measure(Sample.of(null.build(symbol), volatility_window))))
+        )
     return ratios
 
 

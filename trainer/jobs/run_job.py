@@ -162,8 +162,7 @@ def _null_runs(
 ) -> list[float]:
     """Return the net Sharpe ratio of the walk-forward on bars that were permuted, run by run."""
 
-    def measure(data: Dataset) -> float:
-        sample = Sample.of(data, config.rule.volatility_window)
+    def measure(sample: Sample) -> float:
         return walk_forward(sample, procedure, config.wf_splits).metrics["net_sharpe"]
 
     return null_net_sharpe(
@@ -173,6 +172,7 @@ def _null_runs(
         measure,
         runs=config.null_runs,
         seed=config.seed_of(job.symbol, job.model),
+        volatility_window=config.rule.volatility_window,
     )
 
 

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from features.bars import validate_bars
-from features.dataset import Dataset, DatasetBuilder
+from features.dataset import DatasetBuilder
 from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LabelSpec
 from features.sources import RawBars
 from trainer.evidence.null_runs import null_net_sharpe, percentile, permute_bars
+from trainer.procedure.sample import Sample
 
 HOUR = Interval.parse("1h")
 
@@ -78,15 +79,16 @@ def test_runs_differ_and_equal_seeds_give_equal_runs() -> None:
     builder = DatasetBuilder(_Unread(), HOUR, features, LabelSpec("direction", 3))
     seen: list[float] = []
 
-    def measure(data: Dataset) -> float:
-        seen.append(float(data.meta.forward_return[:50].sum()))
+    def measure(sample: Sample) -> float:
+        assert sample.volatility is not None
+        seen.append(float(sample.forward_return[:50].sum()))
         return math.nan if len(seen) == 1 else len(seen)
 
-    ratios = null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5)
+    ratios = null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5, volatility_window=9)
     assert ratios == [0.0, 2.0, 3.0]  # a run that never traded counts as 0
     assert len(set(seen)) == 3
     first = seen.copy()
-    null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5)
+    null_net_sharpe(builder, "X", bars(), measure, runs=3, seed=5, volatility_window=9)
     assert seen[3:] == first
     assert null_net_sharpe(builder, "X", bars(), measure, runs=0, seed=5) == []
 
