@@ -260,7 +260,7 @@ def decide(
         bars_late=_n_late(bars, at),
         open_bar=None if bars.open_bar_ns < 0 else _utc(bars.open_bar_ns).isoformat(),
         frame=_with_times(decided, bars),
-        explanation=explain(model, bars) if explained else None,
+        explanation=explain(model, bars, float(decisions.score[-1])) if explained else None,
     )
 
 

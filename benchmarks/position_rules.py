@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import click
 import pandas as pd
 
-import adapters
-from adapters.base import ModelAdapter
 from benchmarks.measure import BenchmarkResult, Options
+from benchmarks.study import make_procedure, measure_all, tested_net_returns
 from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.evidence.walk_forward import walk_forward
-from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.procedure import Procedure
 from trainer.procedure.sample import Sample
 from trainer.procedure.threshold_search import ThresholdSearch
 from trainer.serving.rules import RuleSettings
-from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.bootstrap import sharpe_difference
 from trainer.statistics.costs import Costs, Terms
-from trainer.statistics.performance import net_returns, sharpe
+from trainer.statistics.performance import sharpe
 
 #: Fee and slippage a side: the product's defaults, and a taker of perpetuals.
 _COSTS = {"15 bps": Costs(10.0, 5.0), "5 bps": Costs(4.0, 1.0)}
@@ -91,7 +84,7 @@ def run(options: Options) -> BenchmarkResult:
                 **(_QUICK if options.quick else {}),
             }
         )
-        jobs = _measure_all(config, options.max_workers)
+        jobs = measure_all(_measure, config, options.max_workers)
     result = BenchmarkResult(
         "position_rules",
         f"Bars from {source}, {config.interval}, {config.wf_splits} walk-forward blocks, horizon "
@@ -131,20 +124,6 @@ def _rules(config: TrainConfig) -> dict[str, RuleSettings]:
     }
 
 
-def _measure_all(config: TrainConfig, workers: int) -> list[_Measured]:
-    """Measure each symbol with each model, at most `workers` at the same time."""
-    names = [(symbol, model) for model in config.models for symbol in config.symbols]
-    jobs: dict[tuple[str, str], _Measured] = {}
-    # Fresh processes: the numerical libraries read their number of threads when they are loaded.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = {pool.submit(_measure, *name, config): name for name in names}
-        for future in as_completed(running):
-            jobs[running[future]] = future.result()
-            click.echo(f"{len(jobs)} of {len(names)}: {' '.join(running[future])}", err=True)
-    return [jobs[name] for name in names]
-
-
 def _measure(symbol: str, model: str, config: TrainConfig) -> _Measured:
     data = make_builder(config).build(symbol)
     sample = Sample.of(data, _WINDOW)
@@ -155,42 +134,12 @@ def _measure(symbol: str, model: str, config: TrainConfig) -> _Measured:
         for name, rule in _rules(config).items():
             kind = Ungated if name == _UNGATED else Procedure
             rule = replace(rule, cost=costs.share)
-            procedure = _procedure(kind, symbol, model, config, terms, rule)
+            procedure = make_procedure(kind, symbol, model, config, terms, position=rule)
             walk = walk_forward(sample, procedure, config.wf_splits)
             metrics[cost, name] = {metric: walk.metrics[metric] for metric in _METRICS}
-            axis = BarAxis.of(walk.bar)
-            rows = sample.bar.searchsorted(walk.bar)
-            ahead = axis.place(sample.forward_return[rows], 0.0)
             times = data.meta.bars.timestamps[walk.bar[0] : walk.bar[-1] + 1]
-            held = axis.place(walk.position.astype(float), 0.0)
-            net[cost, name] = pd.Series(net_returns(held, ahead, costs), index=times)
+            net[cost, name] = pd.Series(tested_net_returns(walk, sample, costs), index=times)
     return _Measured(f"{model} {symbol}", metrics, pd.DataFrame(net), data.meta.periods_per_year)
-
-
-def _procedure(
-    kind: type[Procedure],
-    symbol: str,
-    model: str,
-    config: TrainConfig,
-    terms: Terms,
-    rule: RuleSettings,
-) -> Procedure:
-    adapter_class = adapters.find(model)
-    seed, params = config.seed_of(symbol, model), config.params.get(model)
-
-    def make_adapter() -> ModelAdapter:
-        return adapter_class(task="classification", seed=seed, device="cpu", params=params)
-
-    return kind(
-        make_adapter,
-        n_splits=config.n_splits,
-        embargo=config.embargo,
-        horizon=config.horizon,
-        terms=terms,
-        calibration=config.calibration,
-        position=rule,
-        fit_cache=FitCache(Path(config.fit_cache_folder)),
-    )
 
 
 def _row(job: _Measured, cost: str, rule: str) -> list[str]:

@@ -13,8 +13,9 @@ from cli.options import config_options
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, printing
 from features.calendar_option import check_calendar
-from features.inspection import inspect_path, other_files
+from features.inspection import inspect_path
 from features.interval import Interval
+from features.sources import other_files
 
 _HELP = """Say how files of bars are read, without training.
 

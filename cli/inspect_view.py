@@ -75,7 +75,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Inspection], str]], ...] = (
     ("interval", lambda one: one.interval),
     ("calendar", lambda one: one.calendar),
     ("bars\na year", lambda one: f"{one.bars_per_year:,.0f}"),
-    ("first", lambda one: (*one.sessions, one.first[:10])[0]),
+    ("first", lambda one: one.sessions[0] if one.sessions else one.first[:10]),
     ("last", lambda one: one.sessions[-1] if one.sessions else one.last[:16].replace("T", " ")),
     ("missing", lambda one: f"{one.gaps.get('missing_bars', 0):,}"),
     ("longest", lambda one: f"{one.gaps.get('longest', 0):,}"),

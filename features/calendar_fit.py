@@ -33,6 +33,8 @@ LARGEST = (
 EXPLAINED = 0.002
 #: Share of unscheduled bars above which no calendar explains the closed days.
 UNEXPLAINED = 0.02
+#: Holidays on weekdays from which an exchange is told by them, with its hours.
+LEAST_CLOSED = 3
 #: Sessions from which hours can be inferred.
 _LEAST_SESSIONS = 5
 #: Number of times that are enough to find the hours of a market.

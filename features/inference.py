@@ -10,6 +10,7 @@ import numpy as np
 from features.calendar_fit import (
     EXPLAINED,
     LARGEST,
+    LEAST_CLOSED,
     UNEXPLAINED,
     Fit,
     are_moved,
@@ -42,9 +43,9 @@ _WRONG_WEEKDAYS = 0.1
 _SHORTEST_NS = 5 * DAY_NS
 #: Span in which every exchange has a holiday on a weekday.
 _WITH_HOLIDAYS_NS = 300 * DAY_NS
-#: Holidays on weekdays from which an exchange is sure: of intraday bars, whose hours few exchanges
-#: have, and of daily bars, which Christmas and New Year do not tell apart.
-_LEAST_CLOSED, _LEAST_CLOSED_DAILY = 3, 6
+#: Holidays on weekdays from which the exchange of daily bars is sure: Christmas and New Year do not
+#: tell exchanges apart.
+_LEAST_CLOSED_DAILY = 6
 #: If no exchange explains the bars, the largest one is taken that has at most this multiple of the
 #: fewest wrong bars.
 _AS_GOOD = 2.5
@@ -193,7 +194,7 @@ def _best(fits: Sequence[Fit], n_bars: int) -> Fit | None:
 
 def _sure(best: Fit, fits: Iterable[Fit], n_bars: int, interval: Interval) -> str:
     """Say how sure it is that the bars are those of the calendar that explains them best."""
-    least = _LEAST_CLOSED if interval.intraday else _LEAST_CLOSED_DAILY
+    least = LEAST_CLOSED if interval.intraday else _LEAST_CLOSED_DAILY
     others = [fit.spec.name for fit in fits if fit is not best and fit.wrong <= best.wrong]
     if best.wrong > UNEXPLAINED * n_bars:
         return "a guess: no calendar explains the bars"

@@ -115,15 +115,6 @@ def inspect_path(path: Path, *, interval: str = "", calendar: str = "auto") -> l
     return [_inspect(file, interval, calendar) for file in files]
 
 
-def other_files(path: Path) -> tuple[str, ...]:
-    """Return the names of the files in a folder that are no files of bars by their endings."""
-    if not is_folder(path):
-        return ()
-    known = set(bar_files(path))
-    others = (file for file in path.iterdir() if file not in known and is_file(file))
-    return tuple(sorted(file.name for file in others if not file.name.startswith(".")))
-
-
 def _inspect(path: Path, interval: str, calendar: str, symbol: str = "") -> Inspection:
     stem, named = _name_parts(path)
     symbol = symbol or stem

@@ -262,8 +262,20 @@ def bar_files(folder: Path) -> list[Path]:
     InputError
         If the folder cannot be listed.
     """
+    return [path for path in _files(folder) if suffix_of(path.name)]
+
+
+def other_files(path: Path) -> tuple[str, ...]:
+    """Return the names of the files in a folder that are no files of bars by their endings."""
+    files = _files(path) if is_folder(path) else []
+    names = (file.name for file in files if not suffix_of(file.name))
+    return tuple(name for name in names if not name.startswith("."))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files in a folder, by name; raise `InputError` if it cannot be listed."""
     try:
-        return sorted(p for p in folder.iterdir() if suffix_of(p.name) and p.is_file())
+        return sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise InputError(
             f"the folder {str(folder)!r} cannot be read: {error.strerror}; give a folder that "

@@ -9,6 +9,7 @@ import numpy as np
 from features.calendar_fit import (
     EXPLAINED,
     LARGEST,
+    LEAST_CLOSED,
     UNEXPLAINED,
     Fit,
     coverage,
@@ -39,8 +40,6 @@ Reading = Callable[[IntArray], IntArray]
 #: Share of the regular hours that bars must cover, and share of bars that must lie in them, before
 #: the sessions of an exchange are compared with another reading of the times.
 _COVERED, _INSIDE = 0.75, 0.9
-#: Holidays on weekdays from which long bars are told to be those of an exchange.
-_LEAST_CLOSED = 3
 #: Share of bars that may be missing from the regular hours, as thinly traded shares have it.
 _MISSING = 0.3
 #: Zones of people who trade elsewhere, beside those of the largest exchanges.
@@ -87,11 +86,7 @@ def check_stamps(
     for name in names:
         if explains and chosen == CalendarSpec(name):
             continue
-        limit = EXPLAINED * len(time_ns)
-        if name == chosen.name:  # of the same exchange another reading need only be better
-            limit = max(limit, min(wrong, _MISSING * len(time_ns)))
-        if name == chosen.name and chosen.hours is None:
-            limit = min(limit, wrong / 2)
+        limit = _limit(name, chosen, wrong, len(time_ns))
         zone = known_exchanges()[name].zone
         if _is_regular(name, _read_as(zone), time_ns, interval, limit):
             raise _clocks(f"clocks in {zone}", name, chosen)
@@ -99,6 +94,18 @@ def check_stamps(
             raise _closes(name, chosen, interval)
     if wrong > UNEXPLAINED * len(time_ns):
         _check_other_clocks(chosen, *quarters(time_ns, interval), names)
+
+
+def _limit(name: str, chosen: CalendarSpec, wrong: int, n_bars: int) -> float:
+    """Return how many bars another reading may leave wrong, where `wrong` are so as they are.
+
+    Of the exchange of the bars, a reading as regular hours need only be better.
+    """
+    if name != chosen.name:
+        return EXPLAINED * n_bars
+    if chosen.hours is None:
+        return min(wrong / 2, _MISSING * n_bars)
+    return max(EXPLAINED * n_bars, min(wrong, _MISSING * n_bars))
 
 
 def _check_other_clocks(
@@ -145,7 +152,7 @@ def _is_regular(
     if fit is None or fit.spec.hours is not None or fit.wrong > limit:
         return False
     # A few long bars are those of the hours of many exchanges.
-    return interval.ns <= HOUR_NS or fit.n_closed >= _LEAST_CLOSED
+    return interval.ns <= HOUR_NS or fit.n_closed >= LEAST_CLOSED
 
 
 def _fit(

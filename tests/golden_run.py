@@ -3,7 +3,7 @@
 `tests/data/golden_run.json` was written when the calendars of exchanges came: against the run of
 f41ee45, before the code was divided into rooms, only the periods of a year (6,240 became 6,264),
 what they annualise, and new keys differ. The options of position rules and the metrics of
-benchmarks added keys since, and changed no value. A change that is not meant to change models must
+baselines added keys since, and changed no value. A change that is not meant to change models must
 leave it equal. A change that is meant to change them writes it again and says why in its commit:
 
     python -m tests.golden_run

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
-import click
-
 from benchmarks.measure import BenchmarkResult, Options
-from benchmarks.validation_study.measures import MeasuredJob, compare_portfolios, measure
+from benchmarks.study import measure_all
+from benchmarks.validation_study.measures import compare_portfolios, measure
 from benchmarks.validation_study.tables import add_tables
 from trainer.config import TrainConfig
 
@@ -49,7 +46,7 @@ def run(options: Options) -> BenchmarkResult:
                 **(_quick_settings(models) if options.quick else {}),
             }
         )
-        jobs = _measure_all(config, options.max_workers)
+        jobs = measure_all(measure, config, options.max_workers)
     portfolios = compare_portfolios([job.net for job in jobs], jobs[0].periods_per_year)
     result = BenchmarkResult(
         "validation_study",
@@ -70,17 +67,3 @@ def run(options: Options) -> BenchmarkResult:
 def _quick_settings(models: tuple[str, ...]) -> dict[str, Any]:
     params = [_QUICK_PARAMS[model] for model in models if model in _QUICK_PARAMS]
     return {**_QUICK, "params": ",".join(params)}
-
-
-def _measure_all(config: TrainConfig, workers: int) -> list[MeasuredJob]:
-    """Measure each symbol with each model, at most `workers` at the same time."""
-    names = [(symbol, model) for model in config.models for symbol in config.symbols]
-    jobs: dict[tuple[str, str], MeasuredJob] = {}
-    # Fresh processes: the numerical libraries read their number of threads when they are loaded.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = {pool.submit(measure, *name, config): name for name in names}
-        for future in as_completed(running):
-            jobs[running[future]] = future.result()
-            click.echo(f"{len(jobs)} of {len(names)}: {' '.join(running[future])}", err=True)
-    return [jobs[name] for name in names]

@@ -7,26 +7,22 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import adapters
-from adapters.base import ModelAdapter
+from benchmarks import study
 from benchmarks.validation_study.arms import ARMS, BASE, Arm, ArmRun, Recorded
 from benchmarks.validation_study.checks import check_arms
 from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.evidence.walk_forward import WalkForward, walk_forward
-from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.sample import Sample
-from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.bootstrap import REPLICATIONS, sharpe_difference
 from trainer.statistics.costs import Terms
-from trainer.statistics.performance import net_returns, probability_metrics, sharpe
+from trainer.statistics.performance import probability_metrics, sharpe
 
 #: Seed of all resampling.
 SEED = 0
@@ -98,7 +94,10 @@ def measure(symbol: str, model: str, config: TrainConfig) -> MeasuredJob:
         config.wf_splits,
     )
     checks = check_arms(runs)
-    net = {name: _net_returns(run, sample) for name, run in runs.items()}
+    net = {
+        name: study.tested_net_returns(run.walk, sample, run.procedure.terms.costs)
+        for name, run in runs.items()
+    }
     arms = {
         name: {
             **{key: run.walk.metrics[key] for key in _HEADLINE},
@@ -149,23 +148,9 @@ def make_procedure(
     arm: Arm, symbol: str, model: str, config: TrainConfig, periods_per_year: float
 ) -> Recorded:
     """Return the procedure of an arm with the settings that `barwright train` would use."""
-    adapter_class = adapters.find(model)
-    seed = config.seed_of(symbol, model)
-
-    def make_adapter() -> ModelAdapter:
-        return adapter_class(
-            task="classification", seed=seed, device="cpu", params=config.params.get(model)
-        )
-
-    return arm.procedure(
-        make_adapter,
-        n_splits=config.n_splits,
-        embargo=config.embargo,
-        horizon=config.horizon,
-        terms=Terms(config.costs, periods_per_year),
-        calibration=arm.calibration,
-        allow_short=config.allow_short,
-        fit_cache=FitCache(Path(config.fit_cache_folder)),
+    terms = Terms(config.costs, periods_per_year)
+    return study.make_procedure(
+        arm.procedure, symbol, model, config, terms, calibration=arm.calibration
     )
 
 
@@ -192,17 +177,6 @@ def compare_portfolios(nets: Sequence[pd.DataFrame], periods_per_year: float) ->
         }
         for name in map(str, mean.columns)
     }
-
-
-def _net_returns(run: ArmRun, sample: Sample) -> FloatArray:
-    """Return the net return of every bar from the first tested row to the last."""
-    axis = BarAxis.of(run.walk.bar)
-    rows = np.searchsorted(sample.bar, run.walk.bar)  # (m,)
-    return net_returns(
-        axis.place(run.walk.position.astype(float), 0.0),
-        axis.place(sample.forward_return[rows], 0.0),
-        run.procedure.terms.costs,
-    )
 
 
 def _sharpe_gain(base: FloatArray, arm: FloatArray, periods_per_year: float) -> Metrics:

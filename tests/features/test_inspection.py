@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from features.errors import InputError
-from features.inspection import inspect_path, other_files
+from features.inspection import inspect_path
+from features.sources import other_files
 from tests.golden_sessions import daily_times, frame_at
 
 MakeFrame = Callable[..., pd.DataFrame]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from features.sources import open_source
 from trainer import flavor
@@ -16,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.job import Job
 from trainer.jobs.run_job import run_job
+from trainer.serving.holding_rules import Exit
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,22 @@ def test_a_saved_pyfunc_decides_as_the_model(saved: Path, tmp_path: Path) -> Non
     assert served["score"].tolist() == own["score"].tolist()
     assert served["position"].tolist() == own["position"].tolist()
     assert served["timestamp"].tolist() == [t.isoformat() for t in own["timestamp"]]
+
+
+def test_a_pyfunc_takes_the_position_that_is_held(saved: Path, tmp_path: Path) -> None:
+    """A model that would hold for ever: without a signal only the caller knows its position."""
+    model = replace(flavor.TradingModel.load(saved), threshold=Exit(1.0))
+    pyfunc = flavor._Pyfunc(model)
+    bars = open_source("sample").read("EURUSD", "1h").frame.tail(model.required_bars)
+    (probability,) = model.decide(bars, last=1, held=0)["probability"]
+    kept, left = ("long", "short") if probability >= 0.5 else ("short", "long")
+    for held, position in ((kept, {"long": 1, "short": -1}[kept]), (left, 0), ("flat", 0)):
+        decided = pyfunc.predict(bars, {"last": 1, "held": held})
+        assert decided["position"].tolist() == [position]
+    with pytest.raises(MlflowException, match="give more history, or the position held"):
+        pyfunc.predict(bars, {"last": 1})
+    with pytest.raises(MlflowException, match="`held` must be long, flat or short, got 'maybe'"):
+        pyfunc.predict(bars, {"last": 1, "held": "maybe"})
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 from features.dataset import Dataset
 from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
-from trainer.evidence.benchmarks import benchmark_metrics, momentum_position
+from trainer.evidence.baselines import baseline_metrics, momentum_position
 from trainer.evidence.cpcv import cpcv_net_sharpe
 from trainer.evidence.evidence import (
     CostRow,
@@ -118,7 +118,7 @@ def headline_of(
     record: Record,
     terms: Terms,
 ) -> Headline:
-    """Return the headline: the metrics of the walk-forward, of its benchmarks and its evidence.
+    """Return the headline: the metrics of the walk-forward, of its baselines and its evidence.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def headline_of(
     momentum = _of_record(data, record, momentum_position(data.meta.bars))
     metrics = {
         **walk.metrics,
-        **benchmark_metrics(record, momentum, terms),
+        **baseline_metrics(record, momentum, terms),
         **evidence_metrics(evidence),
     }
     if evidence.null_net_sharpe:

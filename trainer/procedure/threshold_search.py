@@ -109,13 +109,14 @@ def optimise_threshold(
         if count < 1:
             raise TrainerError(f"`{name}` must be >= 1, got {count}; use the default if in doubt")
     settings = settings or RuleSettings(allow_short=allow_short)
-    p = settings.rule(None).smoothed(checked_probabilities(probability))
+    flat = settings.rule(None)
+    p = flat.smoothed(checked_probabilities(probability))
     candidates = np.array([0.5])
-    if settings.rule(None).searched:
+    if flat.searched:
         candidates = _candidates(p, n_candidates, settings.allow_short)  # (k,)
     ratios = np.full(candidates.size, np.nan)
     trades = np.zeros(candidates.size, dtype=np.int64)
-    chosen, best = settings.rule(None), 0.0
+    chosen, best = flat, 0.0
     for i in range(candidates.size - 1, -1, -1):  # highest first, so that it wins ties
         threshold = settings.rule(float(candidates[i]))
         position = threshold.decide_smoothed(p, volatility, held=0).position  # (n,)

@@ -192,7 +192,7 @@ def _headline(page: Page) -> _HeadlineTexts:
 
 
 def _difference(page: Page, name: str) -> str:
-    """Return how far the net Sharpe ratio is from that of a benchmark, with its interval."""
+    """Return how far the net Sharpe ratio is from that of a baseline, with its interval."""
     low, high = (number_text(page.metric(f"{name}_{end}"), "+.2f") for end in ("lower", "upper"))
     return f"{number_text(page.metric(name), '+.2f')} ({low} to {high})"
 

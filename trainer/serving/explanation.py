@@ -62,7 +62,7 @@ class Explanation:
         return {**vars(self), "largest": [vars(part) for part in self.largest]}
 
 
-def explain(model: TradingModel, bars: Bars, count: int = 5) -> Explanation:
+def explain(model: TradingModel, bars: Bars, score: float, count: int = 5) -> Explanation:
     """Return the parts of the last bar's score.
 
     Parameters
@@ -70,6 +70,8 @@ def explain(model: TradingModel, bars: Bars, count: int = 5) -> Explanation:
     model : TradingModel
     bars : Bars
         At least `required_bars`, as `TradingModel.needed_bars` returns them.
+    score : float
+        Score of the last bar, as `TradingModel.decide_bars` returns it.
     count : int, default 5
         Number of features that are named.
 
@@ -80,15 +82,14 @@ def explain(model: TradingModel, bars: Bars, count: int = 5) -> Explanation:
     AdapterError
         If the kind of model does not state its parts.
     """
-    times = bars.time_ns if model.reads_stamps else None
-    row = model.features.compute(bars, time_ns=times)[-1:]  # (1, f)
     time = bars.timestamps[-1].isoformat()
-    score = model.decide_bars(bars).score[-1]
     if not np.isfinite(score):
         raise TrainerError(
             f"the bar of {time} has no score to explain: its features are undefined or span a gap; "
             "decide a later bar"
         )
+    times = bars.time_ns if model.reads_stamps else None
+    row = model.features.compute(bars, time_ns=times)[-1:]  # (1, f)
     parts = model.adapter.contributions(row)[0]  # (f + 1,)
     order = np.argsort(-np.abs(parts[:-1]), kind="stable")
     largest = tuple(

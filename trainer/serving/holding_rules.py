@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +17,35 @@ _MEAN_ABSOLUTE = np.sqrt(2 / np.pi)
 
 
 @dataclass(frozen=True)
-class Exit(PositionRule):
+class HoldingRule(PositionRule):
+    """Rule that enters at signals of its own, and leaves at 0.5."""
+
+    holds: ClassVar[bool] = True
+
+    @abstractmethod
+    def signals(
+        self, value: float, probability: FloatArray, volatility: FloatArray | None
+    ) -> tuple[BoolArray, BoolArray]:
+        """Return where to enter long, and where short; at a bar that has both it is long."""
+
+    def decide_smoothed(
+        self,
+        probability: FloatArray,
+        volatility: FloatArray | None = None,
+        *,
+        held: int | None = None,
+    ) -> Held:
+        """Return the positions of smoothed probabilities; see `PositionRule.decide`."""
+        if self.value is None:
+            count = len(probability)
+            return Held(np.zeros(count, dtype=np.int8), np.ones(count, dtype=bool))
+        long, short = self.signals(self.value, probability, volatility)
+        short = short & ~long & self.allow_short
+        return hold(probability, long, short, held=held, allow_short=self.allow_short)
+
+
+@dataclass(frozen=True)
+class Exit(HoldingRule):
     """Enter at a probability, and leave at 0.5.
 
     Long from ``p >= value`` until ``p < 0.5``, short from ``1 - p >= value`` until ``1 - p < 0.5``.
@@ -34,25 +63,16 @@ class Exit(PositionRule):
     """
 
     kind: ClassVar[str] = "exit"
-    holds: ClassVar[bool] = True
 
-    def decide_smoothed(
-        self,
-        probability: FloatArray,
-        volatility: FloatArray | None = None,
-        *,
-        held: int | None = None,
-    ) -> Held:
-        """Return the positions of smoothed probabilities; see `PositionRule.decide`."""
-        if self.value is None:
-            return _never(probability)
-        long = probability >= self.value
-        short = (1 - probability >= self.value) & ~long & self.allow_short
-        return hold(probability, long, short, held=held, allow_short=self.allow_short)
+    def signals(
+        self, value: float, probability: FloatArray, volatility: FloatArray | None
+    ) -> tuple[BoolArray, BoolArray]:
+        """Return where the probability of a rise, or of a fall, reaches the value."""
+        return probability >= value, 1 - probability >= value
 
 
 @dataclass(frozen=True)
-class BreakEven(PositionRule):
+class BreakEven(HoldingRule):
     """Enter where the expected move pays for its round trip, and leave at 0.5.
 
     The expected move over the horizon is ``(2 p - 1) sqrt(2 / pi) sigma sqrt(horizon)``: the mean
@@ -76,7 +96,6 @@ class BreakEven(PositionRule):
     window: int = 72
 
     kind: ClassVar[str] = "break-even"
-    holds: ClassVar[bool] = True
     searched: ClassVar[bool] = False
 
     @property
@@ -84,23 +103,15 @@ class BreakEven(PositionRule):
         """Number of returns of which the volatility is needed."""
         return self.window
 
-    def decide_smoothed(
-        self,
-        probability: FloatArray,
-        volatility: FloatArray | None = None,
-        *,
-        held: int | None = None,
-    ) -> Held:
-        """Return the positions of smoothed probabilities; see `PositionRule.decide`."""
-        if self.value is None:
-            return _never(probability)
+    def signals(
+        self, value: float, probability: FloatArray, volatility: FloatArray | None
+    ) -> tuple[BoolArray, BoolArray]:
+        """Return where the expected move, up or down, pays for its round trip."""
         if volatility is None:
             raise TrainerError("`volatility` must be given to the rule break-even")
         move = _MEAN_ABSOLUTE * volatility * np.sqrt(self.horizon)
         edge = (2 * probability - 1) * move
-        long = edge >= 2 * self.cost
-        short = (edge <= -2 * self.cost) & ~long & self.allow_short
-        return hold(probability, long, short, held=held, allow_short=self.allow_short)
+        return edge >= 2 * self.cost, edge <= -2 * self.cost
 
     def to_json(self) -> dict[str, Any]:
         """Return the rule as JSON values, with what the break-even depends on."""
@@ -147,7 +158,3 @@ def hold(
     # Without a signal, whatever was held has been left.
     left = (left_long >= 0) & ((left_short >= 0) | (not allow_short))
     return Held(position, (forced >= 0) | left)
-
-
-def _never(probability: FloatArray) -> Held:
-    return Held(np.zeros(len(probability), dtype=np.int8), np.ones(len(probability), dtype=bool))

@@ -101,7 +101,7 @@ class PositionRule(ABC):
             Root mean square of the last log returns; NaN where it is not known.
         held : int, optional
             Position before the bar `first`. By default it is not known: the positions are those of
-            a flat start, and `certain` says which of them do not depend on it.
+            a flat start. In both cases `certain` says which of them do not depend on earlier bars.
         first : int, default 0
             First bar whose position is asked for, if `held` is given; earlier ones are uncertain.
 
@@ -111,15 +111,17 @@ class PositionRule(ABC):
             If a probability is outside [0, 1].
         """
         p = checked_probabilities(probability)
-        if held is None and self.memory:
+        known = first_known(p, self.memory) if self.memory else 0
+        if held is None:
             # Where a smoothed probability depends on earlier bars, so does what is held after it.
-            first = first_known(p, self.memory)
+            first = known
         tail = None if volatility is None else volatility[first:]
         decided = self.decide_smoothed(self.smoothed(p)[first:], tail, held=held)
-        if not first:
+        if not max(first, known):
             return decided
         position, certain = np.zeros(len(p), dtype=np.int8), np.zeros(len(p), dtype=bool)
         position[first:], certain[first:] = decided
+        certain[:known] = False
         return Held(position, certain)
 
     def smoothed(self, probability: FloatArray) -> FloatArray:

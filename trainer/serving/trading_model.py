@@ -42,7 +42,7 @@ from trainer.serving.manifest import (
     sha256,
     write_json,
 )
-from trainer.serving.position_rule import PositionRule, first_known
+from trainer.serving.position_rule import PositionRule
 from trainer.serving.rules import rule_from_json
 from trainer.statistics.volatility import move_size
 
@@ -187,7 +187,6 @@ class TradingModel:
         volatility = move_size(bars.close, window)[decided] if window else None
         first = len(probability) - last if last and held is not None else 0
         position, certain = self.threshold.decide(probability, volatility, held=held, first=first)
-        certain &= np.arange(len(certain)) >= first_known(probability, self.threshold.memory)
         return Decided(bars.time_ns[decided], score[decided], probability, position, certain)
 
     def needed_bars(
@@ -282,26 +281,13 @@ class TradingModel:
         """Return the latest bars whose decisions have finite scores, and those decisions."""
         needed = self.required_bars + GOLDEN_ROWS - 1
         for stop in range(len(bars), needed - 1, -GOLDEN_ROWS):
-            used = bars.slice(stop - needed, stop)
-            if self.threshold.holds or self.threshold.memory:
-                used = self._telling(bars.slice(0, stop))
-            decided = self.decide(used.to_frame(), last=GOLDEN_ROWS)
-            if decided["score"].notna().all():
-                return used, decided
+            used, decided = self.decide_last(bars.slice(0, stop).to_frame(), last=GOLDEN_ROWS)
+            if np.isfinite(decided.score).all():
+                return used, decided.to_frame()
         raise TrainerError(
             f"{self.contract.model}-{self.contract.symbol} has no {GOLDEN_ROWS} bars in a row to "
             "prove itself by later; give more bars, or allow wider gaps with --max-gap-bars"
         )
-
-    def _telling(self, bars: Bars) -> Bars:
-        """Return the fewest bars at the end, by doubling, that tell the golden positions."""
-        count = self.required_bars + GOLDEN_ROWS - 1 + self.threshold.memory
-        while True:
-            used = bars.slice(max(len(bars) - count, 0), len(bars))
-            decided = self.decide_bars(used).last(GOLDEN_ROWS)
-            if decided.certain.all() or len(used) == len(bars):
-                return used
-            count *= 2
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -16,7 +16,8 @@ import pytest
 from tests.registry_store import synthetic_bars
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
-from trainer.evidence.benchmarks import benchmark_metrics, momentum_position
+from trainer.evidence import dossier
+from trainer.evidence.baselines import baseline_metrics, momentum_position
 from trainer.evidence.dossier import (
     STRESS,
     evidence_metrics,
@@ -99,6 +100,18 @@ def test_the_record_is_the_walk_forward_on_its_bars(trained: Trained) -> None:
     np.testing.assert_equal(earned, walk.metrics["net_sharpe"])
 
 
+def test_the_histories_of_cpcv_have_the_volatility_of_their_rows(trained: Trained) -> None:
+    sample = Sample.of(trained.data, 9)
+    assert sample.volatility is not None
+    bars = np.searchsorted(trained.record.time_ns, trained.data.meta.bars.time_ns[trained.walk.bar])
+    volatility = dossier._volatility(trained.data, trained.record, 9)
+    assert volatility is not None
+    assert len(volatility) == len(trained.record)
+    rows = np.searchsorted(sample.bar, trained.walk.bar)
+    assert volatility[bars].tolist() == sample.volatility[rows].tolist()
+    assert dossier._volatility(trained.data, trained.record, 0) is None
+
+
 def test_costs_are_stressed_in_whole_multiples(trained: Trained) -> None:
     record = trained.record
     for multiple, row in zip(STRESS, trained.evidence.cost_stress, strict=True):
@@ -157,11 +170,11 @@ def test_the_headline_is_the_walk_forward_with_the_evidence_and_the_folds(traine
     momentum = momentum_position(trained.data.meta.bars)[trained.walk.bar[0] :][
         : len(trained.record)
     ]
-    benchmarks = benchmark_metrics(trained.record, momentum, TERMS)
+    baselines = baseline_metrics(trained.record, momentum, TERMS)
     assert list(made.metrics) == [
-        *trained.walk.metrics, *benchmarks, *evidence_metrics(trained.evidence), "null_percentile",
+        *trained.walk.metrics, *baselines, *evidence_metrics(trained.evidence), "null_percentile",
     ]  # fmt: skip
-    assert {name: made.metrics[name] for name in benchmarks} == benchmarks
+    assert {name: made.metrics[name] for name in baselines} == baselines
     assert made.metrics["net_return"] == trained.walk.metrics["net_return"]
     assert made.metrics["null_percentile"] == percentile(
         trained.walk.metrics["net_sharpe"], [0.5, -1.0]

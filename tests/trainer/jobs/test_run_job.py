@@ -22,7 +22,7 @@ from trainer.procedure.procedure import FOLD_METRICS
 from trainer.serving.manifest import EVIDENCE, FILES, MANIFEST
 from trainer.serving.trading_model import TradingModel
 
-BENCHMARKS = (
+BASELINES = (
     "momentum_sharpe", "momentum_return", "less_hold", "less_hold_lower", "less_hold_upper",
     "less_momentum", "less_momentum_lower", "less_momentum_upper", "hold_beta", "appraisal_ratio",
 )  # fmt: skip
@@ -31,7 +31,7 @@ HEADLINE = (
     "turnover", "n_trades", "exposure", "hit_rate", "n_bars", "net_sharpe_cost2x",
     "net_sharpe_cost3x", "buy_hold_sharpe", "buy_hold_return", "log_loss", "brier", "roc_auc",
     "ece", "base_rate_log_loss", "net_sharpe_lower", "net_sharpe_upper", "psr",
-    "min_track_record", "break_even_bps", *BENCHMARKS,
+    "min_track_record", "break_even_bps", *BASELINES,
     "cpcv_net_sharpe_mean", "cpcv_net_sharpe_std",
     "cpcv_net_sharpe_min", "cpcv_net_sharpe_max", "volatility_low_net_sharpe",
     "volatility_middle_net_sharpe", "volatility_high_net_sharpe", "year_2017_net_sharpe",

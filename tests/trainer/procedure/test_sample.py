@@ -38,6 +38,24 @@ def test_a_sample_has_the_rows_of_its_dataset(kind: Any, synthetic_bars_folder: 
     assert set(sample.outcome) == {0.0, 1.0}
 
 
+def test_volatility_is_that_of_the_returns_up_to_the_bar_of_each_row(
+    synthetic_bars_folder: Any,
+) -> None:
+    """One bar later would be a look ahead, and one bar earlier is not what is served."""
+    hour = Interval.parse("1h")
+    features = FeatureSet.build(interval=hour, groups=["returns"], windows={"ret": [1, 4]})
+    builder = DatasetBuilder(open_source(str(synthetic_bars_folder)), hour, features,
+                             LabelSpec("direction", 3))  # fmt: skip
+    data = builder.build("SYNTH")
+    volatility = Sample.of(data, 2).volatility
+    assert volatility is not None
+    assert Sample.of(data).volatility is None
+    close = data.meta.bars.close
+    for bar, value in zip(data.meta.bar, volatility, strict=True):
+        moves = [np.log(close[i] / close[i - 1]) for i in (bar - 1, bar)]
+        assert value == pytest.approx(np.sqrt((moves[0] ** 2 + moves[1] ** 2) / 2))
+
+
 @pytest.fixture
 def synthetic_bars_folder(tmp_path: Any) -> Any:
     """A folder with 200 hourly bars of SYNTH: a geometric random walk."""

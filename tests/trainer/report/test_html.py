@@ -165,7 +165,7 @@ def test_what_a_confidence_interval_means(
     assert meaning in render(candidate).text
 
 
-def test_benchmarks_stand_beside_the_headline_with_their_differences(candidate: Candidate) -> None:
+def test_baselines_stand_beside_the_headline_with_their_differences(candidate: Candidate) -> None:
     candidate[0]["metrics"] |= {
         "momentum_sharpe": 0.6, "momentum_return": 0.125, "hold_beta": 0.4, "appraisal_ratio": 0.9,
         "less_hold": 1.0, "less_hold_lower": -0.2, "less_hold_upper": 2.1,
@@ -179,7 +179,7 @@ def test_benchmarks_stand_beside_the_headline_with_their_differences(candidate: 
     assert "position rule threshold" in text
 
 
-def test_a_page_of_an_earlier_version_has_no_benchmarks(candidate: Candidate) -> None:
+def test_a_page_of_an_earlier_version_has_no_baselines(candidate: Candidate) -> None:
     text = re.sub(r"\s+", " ", render(candidate).text)
     assert "net Sharpe ratio less it undefined (undefined to undefined)" in text
 

@@ -4,7 +4,7 @@ import pytest
 
 from features.bars import validate_bars
 from features.interval import Interval
-from trainer.evidence.benchmarks import benchmark_metrics, momentum_position
+from trainer.evidence.baselines import baseline_metrics, momentum_position
 from trainer.evidence.record import Record
 from trainer.statistics.bootstrap import sharpe_difference
 from trainer.statistics.costs import Costs, Terms
@@ -46,13 +46,13 @@ def test_momentum_over_a_gap_takes_the_last_bar_before():
     assert momentum_position(bars_of(close, "1h", drop=[80]))[-1] == 0
 
 
-def test_each_benchmark_pays_the_same_costs():
+def test_each_baseline_pays_the_same_costs():
     rng = np.random.default_rng(3)
     ahead = rng.normal(0, 0.01, 400)
     position = np.repeat(rng.integers(-1, 2, 40), 10)
     momentum = np.repeat(rng.integers(0, 2, 20), 20).astype(float)
     record = record_of(position, ahead)
-    metrics = benchmark_metrics(record, momentum, TERMS)
+    metrics = baseline_metrics(record, momentum, TERMS)
     net, hold, followed = (
         net_returns(held, ahead, TERMS.costs) for held in (position, np.ones(400), momentum)
     )
@@ -71,7 +71,7 @@ def test_each_benchmark_pays_the_same_costs():
 
 def test_a_model_that_holds_has_a_beta_of_one_and_nothing_else():
     ahead = np.random.default_rng(4).normal(0, 0.01, 300)
-    metrics = benchmark_metrics(record_of(np.ones(300), ahead), np.zeros(300), TERMS)
+    metrics = baseline_metrics(record_of(np.ones(300), ahead), np.zeros(300), TERMS)
     assert metrics["hold_beta"] == pytest.approx(1)
     assert np.isnan(metrics["appraisal_ratio"])
     assert (metrics["less_hold"], metrics["momentum_return"]) == (0, 0)
@@ -79,7 +79,7 @@ def test_a_model_that_holds_has_a_beta_of_one_and_nothing_else():
 
 def test_a_model_that_never_traded_is_compared_as_a_ratio_of_zero():
     ahead = np.random.default_rng(4).normal(0.001, 0.01, 300)
-    metrics = benchmark_metrics(record_of(np.zeros(300), ahead), np.zeros(300), TERMS)
+    metrics = baseline_metrics(record_of(np.zeros(300), ahead), np.zeros(300), TERMS)
     hold = net_returns(np.ones(300), ahead, TERMS.costs)
     assert metrics["less_hold"] == pytest.approx(-sharpe(hold, 8_760))
     assert np.isnan(metrics["appraisal_ratio"])

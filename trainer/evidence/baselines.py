@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.bars import Bars
+from features.calendars import DAY_NS
 from trainer.arrays import FloatArray
 from trainer.evidence.record import Record
 from trainer.statistics.bootstrap import sharpe_difference
@@ -14,7 +15,6 @@ from trainer.statistics.rounding import is_constant
 
 #: Days over which momentum is measured (Moskowitz, Ooi and Pedersen 2012: one month).
 MOMENTUM_DAYS = 30
-_DAY_NS = 86_400 * 10**9
 #: Seed of the resampling: the same returns have the same interval in every run.
 _SEED = 0
 
@@ -25,13 +25,13 @@ def momentum_position(bars: Bars) -> FloatArray:
     The earlier close is that of the last bar that opened 30 days before or earlier. Before the
     first 30 days the position is flat.
     """
-    before = np.searchsorted(bars.time_ns, bars.time_ns - MOMENTUM_DAYS * _DAY_NS, "right") - 1
+    before = np.searchsorted(bars.time_ns, bars.time_ns - MOMENTUM_DAYS * DAY_NS, "right") - 1
     above = bars.close > bars.close[np.maximum(before, 0)]
     return np.where((before >= 0) & above, 1.0, 0.0)
 
 
-def benchmark_metrics(record: Record, momentum: FloatArray, terms: Terms) -> dict[str, float]:
-    """Return the benchmarks of a walk-forward, and how far it is from them.
+def baseline_metrics(record: Record, momentum: FloatArray, terms: Terms) -> dict[str, float]:
+    """Return the baselines of a walk-forward, and how far it is from them.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def benchmark_metrics(record: Record, momentum: FloatArray, terms: Terms) -> dic
     momentum : float64 array of shape (n,)
         `momentum_position` at its bars.
     terms : Terms
-        Costs per side, which the benchmarks pay too, and bars in a trading year.
+        Costs per side, which the baselines pay too, and bars in a trading year.
 
     Returns
     -------
