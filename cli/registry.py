@@ -15,7 +15,7 @@ from rich.console import Console
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, printing
 from trainer.errors import TrainerError
-from trainer.evidence.verdict import rules_table
+from trainer.evidence.verdict import AGAINST, rules_table
 
 # What imports MLflow is imported inside the commands: it takes three seconds, and neither a help
 # text nor a usage error needs it.
@@ -28,6 +28,11 @@ these rules:
 \b
 {rules}
 
+--against adds one of these rules; by default that of the option --against of its training:
+
+\b
+{against}
+
 The model itself must trade. The version must not be worse than the alias's present version on the
 same bars, and must have the same contract: both are loaded, and decide the bars after their
 training.
@@ -35,10 +40,18 @@ training.
 \b
   barwright promote gru-BTCUSDT
   barwright promote gru-BTCUSDT --version 3 --alias staging
+  barwright promote gru-BTCUSDT --against hold
   barwright promote gru-BTCUSDT --force --reason "paper trading only"
 
 Exit status: 0 the alias points to the version, 1 it was refused, 2 wrong usage.
-""".format(rules="\n".join(f"  {name:<50}{rule}" for name, rule, _ in rules_table()))
+""".format(
+    rules="\n".join(f"  {name:<50}{rule}" for name, rule, _ in rules_table()),
+    against="\n".join(
+        f"  {against:<10}{name:<58}{rule}"
+        for against in AGAINST
+        for name, rule, _ in rules_table(against)
+    ),
+)
 
 _ROLLBACK_HELP = """Serve an older version again under @latest.
 
@@ -106,6 +119,13 @@ def _exit_on_store_errors(debug: bool) -> Iterator[None]:
     "that the version was trained from.",
 )
 @click.option(
+    "--against",
+    default="trained",
+    show_default=True,
+    type=click.Choice(["trained", *AGAINST]),
+    help="Baseline that the version must beat; trained: the one that its training named.",
+)
+@click.option(
     "--force",
     is_flag=False,
     flag_value="on",
@@ -122,6 +142,7 @@ def promote(
     version: str,
     alias: str,
     source: str,
+    against: str,
     force: str,
     reason: str,
     as_json: bool,
@@ -141,6 +162,7 @@ def promote(
                 version=version,
                 alias=alias,
                 source=source,
+                against=against,
                 force=force == "on",
                 reason=reason,
                 on_progress=status.update,

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from features.bars import validate_bars
 from features.interval import Interval
 from features.labels import forward_return
+from trainer.evidence.baselines import baseline_metrics
 from trainer.evidence.evidence import Evidence
 from trainer.evidence.headline import Headline
 from trainer.evidence.record import RECORD_FILE, Record
@@ -116,6 +117,7 @@ class RegistryStore:
         threshold: float | None = 0.52,
         evidence: Mapping[str, Any] | None = None,
         blocks: Sequence[Mapping[str, Any]] = (),
+        against: str = "none",
         **contract: Any,
     ) -> str:
         """Register a version with this walk-forward; its training ended at bar `last`."""
@@ -126,12 +128,13 @@ class RegistryStore:
             threshold=Threshold(threshold, True),
         )
         terms = Terms(model.contract.costs, 8_760)
-        run_id = self.run(record, **asdict(terms.costs))
+        run_id = self.run(record, **asdict(terms.costs), against=against)
         known = np.isfinite(record.probability)
         metrics = {
             **performance(record.position, record.forward_return, terms),
             **significance(record.position, record.forward_return, terms),
             **probability_metrics(record.probability[known], record.outcome[known]),
+            **baseline_metrics(record, np.zeros(len(record)), terms),
         }
         own = Evidence(
             record_digest=record.digest,

@@ -212,6 +212,12 @@ class TrainConfig(BaseModel):
         description="Returns from which `break-even` takes the volatility.",
         json_schema_extra=_SETTING,
     )
+    against: Literal["none", "hold", "momentum"] = Field(
+        "none",
+        description="Baseline that a *proven* model must beat: `hold` is always long, `momentum` "
+        "30-day momentum, on the same bars after the same costs.",
+        json_schema_extra=_RUN,
+    )
     features: str = Field(
         "",
         description="YAML file with `groups` and `windows` of features.",

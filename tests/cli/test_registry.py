@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from cli.app import cli
 from trainer.evidence.metric_names import stored_name
-from trainer.evidence.verdict import rules_table
+from trainer.evidence.verdict import AGAINST, rules_table
 from trainer.registry import alias
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +33,15 @@ def test_the_page_on_evidence_has_the_rules_of_the_gate() -> None:
     _, _, table = page.partition("| criterion | rule | metric |\n| --- | --- | --- |\n")
     rows = re.findall(r"^\| (.+) \| (.+) \| `(.+)` \|$", table.partition("\n\n")[0], re.MULTILINE)
     assert rows == [(name, rule, stored_name(metric)) for name, rule, metric in rules_table()]
+
+
+def test_help_and_page_have_the_rules_against_baselines() -> None:
+    text = " ".join(run("promote", "--help").output.split())
+    page = (ROOT / "docs" / "evidence.md").read_text()
+    for against in AGAINST:
+        for name, rule, metric in rules_table(against):
+            assert f"{against} {name} {rule}" in text
+            assert f"| `{against}` | {name} | {rule} | `{stored_name(metric)}` |" in page
 
 
 def test_history_lists_promotions_and_rollbacks(registry_store: Any) -> None:

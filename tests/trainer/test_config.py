@@ -200,7 +200,7 @@ def test_names_of_labels_calibrators_and_calendars_are_the_lists_of_their_module
 #: Options whose value is not stored with a model: files, folders, names, processes.
 NOT_STORED = {
     "source", "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "symbols",
-    "models", "features", "experiment",
+    "models", "features", "experiment", "against",
 }  # fmt: skip
 
 
@@ -220,6 +220,7 @@ def test_the_stored_settings_are_those_that_change_a_model() -> None:
     elsewhere = parse(
         symbols="B", models="lightgbm", params="lightgbm.num_leaves=7", fee_bps=3, cache="off",
         cache_folder="x", fit_cache="off", fit_cache_folder="y", experiment="z",
+        against="hold",
     )  # fmt: skip
     assert elsewhere.model_settings() == stored
     assert parse(fee_bps=4).model_settings() != stored

@@ -155,8 +155,34 @@ RULES = (
 )  # fmt: skip
 
 
-def rules_table() -> list[tuple[str, str, str]]:
+#: What the option `--against` may name, with the rule that it adds: a better result than that of a
+#: baseline on the same bars, after the same costs.
+AGAINST: dict[str, tuple[Rule, ...]] = {
+    "none": (),
+    "hold": (
+        Rule(
+            "Sharpe ratio less that of always long, lower end", "less_hold_lower", ">", 0, ".2f",
+            "its net Sharpe ratio is not shown to be above that of always long: the 95 % interval "
+            "of the difference begins at {value}",
+        ),
+    ),
+    "momentum": (
+        Rule(
+            "Sharpe ratio less that of momentum, lower end", "less_momentum_lower", ">", 0, ".2f",
+            "its net Sharpe ratio is not shown to be above that of 30-day momentum: the 95 % "
+            "interval of the difference begins at {value}",
+        ),
+    ),
+}  # fmt: skip
+
+
+def rules_table(against: str | None = None) -> list[tuple[str, str, str]]:
     """Return the gate's rules for help texts and documents.
+
+    Parameters
+    ----------
+    against : {"none", "hold", "momentum"}, optional
+        Return only the rules that this value of `--against` adds.
 
     Returns
     -------
@@ -170,10 +196,11 @@ def rules_table() -> list[tuple[str, str, str]]:
     >>> rules_table()[2]
     ('bars of walk-forward', '>= MinTRL', 'n_bars')
     """
-    return [(rule.name, rule.text, rule.metric) for rule in RULES]
+    rules = RULES if against is None else AGAINST[against]
+    return [(rule.name, rule.text, rule.metric) for rule in rules]
 
 
-def judge(metrics: Mapping[str, float | None]) -> list[Criterion]:
+def judge(metrics: Mapping[str, float | None], against: str = "none") -> list[Criterion]:
     """Apply `RULES`, the criteria that need no other version.
 
     Parameters
@@ -181,6 +208,8 @@ def judge(metrics: Mapping[str, float | None]) -> list[Criterion]:
     metrics : mapping of str to float or None
         Metrics of the walk-forward and of its trials, without prefix. What is missing, None or
         NaN fails.
+    against : {"none", "hold", "momentum"}
+        Baseline that the walk-forward must beat as well.
 
     Returns
     -------
@@ -209,7 +238,7 @@ def judge(metrics: Mapping[str, float | None]) -> list[Criterion]:
     """
     if _value(metrics, _TRADES.metric) == 0:
         return [replace(_TRADES.apply(metrics), why="its walk-forward never traded")]
-    return [rule.apply(metrics) for rule in RULES]
+    return [rule.apply(metrics) for rule in (*RULES, *AGAINST[against])]
 
 
 def passed(criteria: Sequence[Criterion]) -> bool:

@@ -117,7 +117,7 @@ def train(
             name = job_run_name(result.job, config)
             registrations[result.job] = _register(tracking, verifier, result, name)
             on_result(registrations[result.job])
-        _conclude(tracking, registrations)
+        _conclude(tracking, registrations, config.against)
         if config.fit_cache:
             FitCache(Path(config.fit_cache_folder)).prune()
         summary = Summary(
@@ -169,7 +169,7 @@ def _register(tracking: Tracking, verifier: Verifier, result: JobResult, name: s
     return Registration(replace(result, trained=None, error=text), None, None, seconds)
 
 
-def _conclude(tracking: Tracking, registrations: dict[Job, Registration]) -> None:
+def _conclude(tracking: Tracking, registrations: dict[Job, Registration], against: str) -> None:
     """Judge each version with all trials of its symbol, those of this command included."""
     records = {
         registration.result.trained.record.digest: registration.result.trained.record
@@ -177,7 +177,7 @@ def _conclude(tracking: Tracking, registrations: dict[Job, Registration]) -> Non
         if registration.result.trained is not None
     }
     for symbol in dict.fromkeys(job.symbol for job in registrations):
-        _conclude_symbol(tracking, symbol, registrations, records)
+        _conclude_symbol(tracking, symbol, registrations, records, against)
 
 
 def _conclude_symbol(
@@ -185,6 +185,7 @@ def _conclude_symbol(
     symbol: str,
     registrations: dict[Job, Registration],
     records: Mapping[str, Record],
+    against: str,
 ) -> None:
     trials = None
     for job, registration in registrations.items():
@@ -196,7 +197,7 @@ def _conclude_symbol(
                 trials = find_trials(tracking.client, tracking.experiment_id, symbol)
                 trials.records.update(records)
             verdict = _conclude_version(
-                tracking, trials, registration.run_id, job, version, trained
+                tracking, trials, registration.run_id, job, version, trained, against
             )
             registrations[job] = replace(registration, verdict=verdict)
         except (TrainerError, *STORE_ERRORS) as error:
@@ -213,12 +214,13 @@ def _conclude_version(
     job: Job,
     version: str,
     trained: TrainedModel,
+    against: str,
 ) -> Verdict:
     """Judge a version with all trials; write verdict and report to its run and its version."""
     trial_metrics = trials.metrics(
         trained.record, interval=trained.contract.interval, terms=trained.terms
     )
-    criteria = judge({**trained.headline.metrics, **trial_metrics})
+    criteria = judge({**trained.headline.metrics, **trial_metrics}, against)
     verdict = Verdict.of(trained.flat_because, criteria)
     page = Page.of_trained(trained, verdict.status)
     about = {"version": f"{job.name} version {version}", "run": run_id}

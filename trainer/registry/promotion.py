@@ -32,6 +32,8 @@ from trainer.registry.versions import LoadedVersion, load, trial_metrics
 from trainer.tracking.model_uri import LATEST, find_version
 
 _LONGEST_REASON = 1_000
+#: Value of `against` for the baseline that the training of the version named.
+TRAINED = "trained"
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
@@ -74,6 +76,7 @@ def promote(
     version: str = "",
     alias: str = "champion",
     source: str = "",
+    against: str = TRAINED,
     force: bool = False,
     reason: str = "",
     on_progress: Callable[[str], None] = lambda phase: None,
@@ -91,6 +94,8 @@ def promote(
     source : str, optional
         Bars on which both versions are compared after their training; by default the source that
         the version was trained from.
+    against : {"trained", "none", "hold", "momentum"}
+        Baseline that the version must beat; ``trained`` is the one that its training named.
     force, reason : bool, str
         Move the alias whatever the gate decides; the reason is recorded.
     on_progress : callable
@@ -117,7 +122,10 @@ def promote(
     on_progress("counting trials")
     criteria = [
         model_trades(challenger.evidence.flat_because),
-        *judge({**challenger.headline.metrics, **trial_metrics(client, challenger)}),
+        *judge(
+            {**challenger.headline.metrics, **trial_metrics(client, challenger)},
+            challenger.against if against == TRAINED else against,
+        ),
     ]
     if before is None:
         criteria.append(no_present_version(alias))

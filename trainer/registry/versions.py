@@ -44,6 +44,8 @@ class LoadedVersion:
         Run that logged the model, and the experiment of that run.
     source : str
         Source of the bars that it was trained on; empty if the run did not log it.
+    against : str
+        Baseline that it must beat, by the option `--against` of its training.
     """
 
     name: str
@@ -55,6 +57,7 @@ class LoadedVersion:
     run_id: str
     experiment_id: str
     source: str
+    against: str
 
     @property
     def terms(self) -> Terms:
@@ -106,6 +109,7 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
         run_id=run_id,
         experiment_id=run.info.experiment_id,
         source=run.data.params.get("source", ""),
+        against=run.data.params.get("against", "none"),
     )
 
 
@@ -164,7 +168,7 @@ def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
 
 def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
     metrics = trial_metrics(client, version)
-    criteria = judge({**version.headline.metrics, **metrics})
+    criteria = judge({**version.headline.metrics, **metrics}, version.against)
     verdict = Verdict.of(version.evidence.flat_because, criteria)
     page = Page(
         contract=version.model.contract,

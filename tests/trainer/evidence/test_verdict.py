@@ -68,6 +68,19 @@ def test_a_metric_that_is_undefined_or_missing_fails(name: str, value: float | s
     assert not passed(judge(metrics))
 
 
+@pytest.mark.parametrize("against", ["hold", "momentum"])
+def test_a_baseline_adds_one_criterion_that_fails_alone(against: str) -> None:
+    metric = f"less_{against}_lower"
+    others = {"less_hold_lower": -9.0, "less_momentum_lower": -9.0}
+    assert passed(judge({**GOOD, **others}))
+    assert passed(judge({**GOOD, **others, metric: 0.01}, against))
+    for value in (0.0, math.nan, None):
+        criteria = judge({**GOOD, **others, metric: value}, against)
+        assert [criterion.passed for criterion in criteria] == [True] * 7 + [False]
+    assert "is not shown to be above that of" in criteria[-1].why
+    assert not passed(judge(GOOD, against))
+
+
 def test_no_criteria_are_not_enough() -> None:
     assert not passed([])
     verdict = Verdict.of("", [])

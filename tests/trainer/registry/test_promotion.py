@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -13,6 +15,7 @@ from trainer.errors import TrainerError, UsageError
 from trainer.registry import alias
 from trainer.registry.promotion import promote, rollback
 from trainer.registry.verify import Verifier
+from trainer.registry.versions import report
 
 SKILL, MORE = 0.25, 0.35
 
@@ -60,6 +63,30 @@ def test_a_worse_challenger_does_not_replace_a_better_champion(registry_store: A
     assert (third.to, third.before, third.state) == ("1", "2", "done")
     assert {c["name"] for c in first.evidence} >= {"trades", "log-loss"}
     assert first.evidence[0].keys() == {"name", "figure", "rule", "passed", "why"}
+
+
+def test_a_version_must_beat_the_baseline_that_its_training_or_the_promotion_names(
+    registry_store: Any,
+) -> None:
+    store = registry_store
+    bars = store.record(SKILL)
+    # Always long after the first bar: on bars that rise it is as good as holding, never better.
+    held = replace(bars, position=np.ones(len(bars)))
+    rising = replace(held, forward_return=np.abs(bars.forward_return))
+    store.version(rising, against="hold")
+
+    def failed(**options: Any) -> list[str]:
+        decision = promote(store.client, store.name, alias="staging", **options)
+        return [c.name for c in decision.criteria if not c.passed]
+
+    hold = "Sharpe ratio less that of always long, lower end"
+    momentum = "Sharpe ratio less that of momentum, lower end"
+    assert hold in failed()
+    assert hold in failed(against="trained")
+    assert hold not in failed(against="none")
+    # The momentum of this store is always flat, and a rise beats that.
+    assert not {hold, momentum} & set(failed(against="momentum"))
+    assert f"{hold}</th>" in report(store.client, f"models:/{store.name}/1")[1]
 
 
 def test_a_decision_is_json_values(registry_store: Any) -> None:
