@@ -23,7 +23,7 @@ from features.settings import read_settings
 from features.sources import check_symbol, open_source
 from trainer.errors import TrainerError
 from trainer.serving.calibrators import CalibrationMethod
-from trainer.serving.rules import RuleName, RuleSettings
+from trainer.serving.rules import RuleName, RuleSettings, SelectionName
 from trainer.statistics.costs import Costs
 
 
@@ -212,6 +212,12 @@ class TrainConfig(BaseModel):
         description="Returns from which `break-even` takes the volatility.",
         json_schema_extra=_SETTING,
     )
+    selection: SelectionName = Field(
+        "best",
+        description="What the best threshold must beat out of fold, or the model does not trade: "
+        "`best` no trade at all, `deflated` the luck of the best of so many thresholds.",
+        json_schema_extra=_SETTING,
+    )
     against: Literal["none", "hold", "momentum"] = Field(
         "none",
         description="Baseline that a *proven* model must beat: `hold` is always long, `momentum` "
@@ -389,6 +395,7 @@ class TrainConfig(BaseModel):
             cost=self.costs.share,
             horizon=self.horizon,
             window=self.volatility_window,
+            selection=self.selection,
         )
 
     @property

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from trainer.arrays import FloatArray, IntArray
 from trainer.errors import TrainerError
+from trainer.procedure.selection import is_above_luck
 from trainer.serving.position_rule import PositionRule, checked_probabilities
 from trainer.serving.rules import RuleSettings
 from trainer.statistics.costs import Terms
@@ -49,7 +50,8 @@ def optimise_threshold(
     """Choose the threshold with the highest net Sharpe ratio, or "do not trade".
 
     "Do not trade" has a ratio of 0 and wins ties, so that a threshold needs a net Sharpe ratio
-    above 0. NaN never wins. Among equal ratios the higher threshold wins, because it trades less.
+    above 0; with the selection ``deflated``, above what the best of so many gives by luck. NaN
+    never wins. Among equal ratios the higher threshold wins, because it trades less.
 
     Parameters
     ----------
@@ -69,8 +71,8 @@ def optimise_threshold(
     allow_short : bool, default True
         Whether positions may be short.
     settings : RuleSettings, optional
-        The position rule of which the threshold is the entry; by default one that does not hold
-        positions. Of a rule whose entry is not searched, only 0.5 is tried.
+        The position rule of which the threshold is the entry, and the selection; by default a rule
+        that does not hold positions. Of a rule whose entry is not searched, only 0.5 is tried.
     volatility : float64 array of shape (n,), optional
         As in `PositionRule.decide`.
 
@@ -117,13 +119,20 @@ def optimise_threshold(
     ratios = np.full(candidates.size, np.nan)
     trades = np.zeros(candidates.size, dtype=np.int64)
     chosen, best = flat, 0.0
+    best_net, tried = np.empty(0), []
     for i in range(candidates.size - 1, -1, -1):  # highest first, so that it wins ties
         threshold = settings.rule(float(candidates[i]))
         position = threshold.decide_smoothed(p, volatility, held=0).position  # (n,)
         net = net_returns(position, forward_return, terms.costs)
         ratios[i], trades[i] = sharpe(net, terms.periods_per_year), n_trades(position)
-        if trades[i] >= min_trades and ratios[i] > best:
-            chosen, best = threshold, ratios[i]
+        if trades[i] < min_trades or np.isnan(ratios[i]):
+            continue
+        if settings.selection == "deflated":
+            tried.append(net)
+        if ratios[i] > best:
+            chosen, best, best_net = threshold, ratios[i], net
+    if settings.selection == "deflated" and not is_above_luck(best_net, tried):
+        chosen = flat
     return ThresholdSearch(chosen, candidates, ratios, trades)
 
 

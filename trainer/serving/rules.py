@@ -12,6 +12,8 @@ from trainer.serving.threshold import Threshold
 
 #: Names of the rules, as the option `--position` takes them.
 RuleName = Literal["threshold", "exit", "break-even"]
+#: Names of the ways to choose a value, as the option `--selection` takes them.
+SelectionName = Literal["best", "deflated"]
 
 _KINDS: dict[str, type[PositionRule]] = {rule.kind: rule for rule in (Threshold, Exit, BreakEven)}
 _POSITIONS = {"long": 1, "flat": 0, "short": -1}
@@ -36,6 +38,9 @@ class RuleSettings:
         Costs of a side, as a share of the traded notional; of `break-even`.
     horizon, window : int
         As in `BreakEven`.
+    selection : {"best", "deflated"}
+        What the best value must beat to be chosen: no trade at all, or the luck of the best of so
+        many values.
     """
 
     kind: RuleName = "threshold"
@@ -44,6 +49,7 @@ class RuleSettings:
     cost: float = 0.0
     horizon: int = 1
     window: int = 72
+    selection: SelectionName = "best"
 
     @property
     def volatility_window(self) -> int:
