@@ -58,6 +58,23 @@ class Batch:
         return len(self.y)
 
 
+@dataclass(frozen=True)
+class Range:
+    """Values of a hyperparameter that a search may try, with both ends.
+
+    Attributes
+    ----------
+    low, high : int or float
+        Two integers stand for the integers between them.
+    log : bool
+        Whether equal steps are equal ratios.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
 class ModelAdapter(ABC):
     """Interface of every model.
 
@@ -95,6 +112,9 @@ class ModelAdapter(ABC):
     defaults: ClassVar[Mapping[str, Value]] = {}
     #: Least and most value of each numeric hyperparameter; both are allowed.
     rules: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    #: Hyperparameters that a search varies, each with its range or its values; the default is among
+    #: them.
+    space: ClassVar[Mapping[str, Range | tuple[Value, ...]]] = {}
     devices: ClassVar[tuple[str, ...]] = ("cpu", "auto")
     #: Distributions that a served model needs in addition to the core dependencies of barwright.
     requirements: ClassVar[tuple[str, ...]] = ()

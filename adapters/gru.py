@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adapters.base import AdapterError, Batch, Value, check_fit, check_rows, not_fitted
+from adapters.base import AdapterError, Batch, Range, Value, check_fit, check_rows, not_fitted
 from adapters.gru_training import Rows, Settings, train_network
 from adapters.recurrent import RecurrentNetwork, window_ends
 from adapters.torch_tools import (
@@ -63,6 +63,13 @@ class GRUAdapter(TorchAdapter):
         "max_epochs": (1, 10_000),
         "checks_per_epoch": (1, 1_000),
         "clip_norm": (1e-6, 1e6),
+    }
+    space: ClassVar[Mapping[str, Range | tuple[Value, ...]]] = {
+        "lookback": (16, 32, 64),
+        "hidden": (16, 32, 64),
+        "dropout": Range(0.0, 0.5),
+        "learning_rate": Range(3e-4, 3e-3, log=True),
+        "weight_decay": Range(1e-3, 0.3, log=True),
     }
 
     _network: RecurrentNetwork | None = None

@@ -15,6 +15,7 @@ from adapters.base import (
     AdapterError,
     Batch,
     ModelAdapter,
+    Range,
     Task,
     Value,
     check_fit,
@@ -70,6 +71,13 @@ class LightGBMAdapter(ModelAdapter):
         "bagging_freq": (0, 1_000_000),
         "lambda_l2": (0, 1e9),
         "max_bin": (2, 65_535),
+    }
+    space: ClassVar[Mapping[str, Range | tuple[Value, ...]]] = {
+        "learning_rate": Range(0.01, 0.2, log=True),
+        "num_leaves": Range(4, 63, log=True),
+        "min_data_in_leaf": Range(20, 500, log=True),
+        "feature_fraction": Range(0.2, 1.0),
+        "lambda_l2": Range(0.1, 100.0, log=True),
     }
     requirements: ClassVar[tuple[str, ...]] = ("lightgbm",)
 

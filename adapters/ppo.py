@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adapters.base import Batch, Value, check_fit, check_rows, not_fitted
+from adapters.base import Batch, Range, Value, check_fit, check_rows, not_fitted
 from adapters.policy import POSITIONS, PolicyNetwork, greedy_positions
 from adapters.torch_tools import (
     NETWORK_RULES,
@@ -73,6 +73,13 @@ class PPOAdapter(TorchAdapter):
         "ent_coef": (0, 10),
         "clip_range": (0.01, 1),
         "n_seeds": (1, 100),
+    }
+    space: ClassVar[Mapping[str, Range | tuple[Value, ...]]] = {
+        "hidden": (16, 32, 64),
+        "learning_rate": Range(3e-4, 3e-3, log=True),
+        "gamma": Range(0.5, 0.99),
+        "ent_coef": Range(1e-3, 0.1, log=True),
+        "clip_range": Range(0.1, 0.4),
     }
     fitted_to = "returns"
 

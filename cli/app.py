@@ -36,6 +36,7 @@ COMMANDS = {
         "cli.registry:report", "Write the report of a version: one HTML page with its evidence."
     ),
     "rollback": Entry("cli.registry:rollback", "Serve an older version again under @latest."),
+    "search": Entry("cli.search:search", "Search settings, then train models with the best ones."),
     "trade": Entry("trader:trade", "Print a registered model's decisions."),
     "train": Entry("cli.train:train", "Train models and register those that pass verification."),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import click
@@ -13,25 +13,28 @@ from trainer.config import Effect, TrainConfig, option_name, option_text
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def config_options(*names: str) -> Callable[[Command], Command]:
+def config_options(
+    *names: str, without_default: Collection[str] = ()
+) -> Callable[[Command], Command]:
     """Return a decorator that adds one option for each of these fields to a command.
 
-    Name, default and help text come from `TrainConfig`; it also checks the values.
+    Name, default and help text come from `TrainConfig`; it also checks the values. The options of
+    `without_default` show no default: what is not given has its meaning in the command.
     """
 
     def add(command: Command) -> Command:
         # Decorators of click are applied from the last option to the first.
         for name in reversed(names):
-            command = _option(name)(command)
+            command = _option(name, shown=name not in without_default)(command)
         return command
 
     return add
 
 
-def _option(name: str) -> Callable[[Command], Command]:
+def _option(name: str, *, shown: bool) -> Callable[[Command], Command]:
     field = TrainConfig.model_fields[name]
     default = None if field.default is PydanticUndefined else option_text(field.default)
-    if field.default_factory is not None:
+    if field.default_factory is not None or not shown:
         default = ""
     several = name == "params"
     return click.option(

@@ -49,6 +49,31 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
     return data
 
 
+def read_features(text: str) -> dict[str, Any]:
+    """Return the content of a features file, or of names of groups separated by commas.
+
+    Parameters
+    ----------
+    text : str
+        Empty for all features. A name with a dot or a slash, or of an existing file, is a file.
+
+    Raises
+    ------
+    InputError
+        As `read_settings`.
+
+    Examples
+    --------
+    >>> read_features("returns, volume")
+    {'groups': ['returns', 'volume']}
+    """
+    if not text:
+        return {}
+    if "." in text or "/" in text or Path(text).is_file():
+        return read_settings(Path(text), "features")
+    return {"groups": [name.strip() for name in text.split(",") if name.strip()]}
+
+
 def _duplicate_key(node: yaml.Node | None) -> str | None:
     """Return the first key that a mapping contains twice, because YAML keeps only the last one."""
     if isinstance(node, yaml.MappingNode):

@@ -19,7 +19,7 @@ from features.errors import InputError
 from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LabelKind
-from features.settings import read_settings
+from features.settings import read_features, read_settings
 from features.sources import check_symbol, open_source
 from trainer.errors import TrainerError
 from trainer.serving.calibrators import CalibrationMethod
@@ -226,8 +226,15 @@ class TrainConfig(BaseModel):
     )
     features: str = Field(
         "",
-        description="YAML file with `groups` and `windows` of features.",
+        description="Groups of features, as returns,volatility, or a YAML file with `groups` and "
+        "`windows`.",
         json_schema_extra=_INPUT,
+    )
+    search: str = Field(
+        "",
+        description="Study of `barwright search` that chose these settings: its trials become a "
+        "part of the evidence and of the report.",
+        json_schema_extra=_RUN,
     )
     params: Params = Field(
         default_factory=dict,
@@ -320,8 +327,7 @@ class TrainConfig(BaseModel):
         check_calendar(self.calendar)
         open_source(self.source)
         if self.features:
-            chosen = read_settings(Path(self.features), "features")
-            FeatureSet.from_config(chosen, interval=interval)
+            FeatureSet.from_config(read_features(self.features), interval=interval)
         if self.task == "forward_return" and self.calibration == "none":
             raise TrainerError(
                 "`--calibration` none needs scores that are probabilities, and the task "

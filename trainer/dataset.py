@@ -12,7 +12,7 @@ from features.dataset import DatasetBuilder
 from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LabelSpec
-from features.settings import read_settings
+from features.settings import read_features
 from features.sources import open_source
 from trainer.config import TrainConfig
 
@@ -20,7 +20,7 @@ from trainer.config import TrainConfig
 def make_builder(config: TrainConfig) -> DatasetBuilder:
     """Return the dataset builder that the settings of a run describe."""
     interval = Interval.parse(config.interval)
-    chosen = read_settings(Path(config.features), "features") if config.features else {}
+    chosen = read_features(config.features)
     return DatasetBuilder(
         source=open_source(config.source),
         interval=interval,

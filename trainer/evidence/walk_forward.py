@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -109,7 +110,12 @@ class _Decisions(NamedTuple):
     block: ScoredBlock
 
 
-def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkForward:
+def walk_forward(
+    sample: Sample,
+    procedure: Procedure,
+    n_splits: int,
+    after_block: Callable[[float], None] = lambda net_sharpe: None,
+) -> WalkForward:
     """Measure the procedure as it would have been used.
 
     Each block is scored by the procedure that was run on the rows before it.
@@ -122,6 +128,9 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         Folds, model, calibrator and threshold, all from the past of a block.
     n_splits : int
         Number of blocks after the initial training rows.
+    after_block : callable
+        Called after each block with the net Sharpe ratio of all blocks so far; NaN if they never
+        traded. What it raises ends the walk-forward.
 
     Returns
     -------
@@ -133,10 +142,10 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         If the rows are too few for the blocks or the folds.
     """
     splits = _split(sample, n_splits)
-    decisions = [
-        _decide(sample, procedure, number, train, test)
-        for number, (train, test) in enumerate(splits)
-    ]
+    decisions: list[_Decisions] = []
+    for number, (train, test) in enumerate(splits):
+        decisions.append(_decide(sample, procedure, number, train, test))
+        after_block(_net_sharpe(sample, procedure, splits, decisions))
     tested = np.concatenate([test for _, test in splits])  # (m,)
     probability = np.concatenate([block.probability for block in decisions])  # (m,)
     position = np.concatenate([block.position for block in decisions])  # (m,)
@@ -156,6 +165,29 @@ def walk_forward(sample: Sample, procedure: Procedure, n_splits: int) -> WalkFor
         [block.block for block in decisions],
         plan_digest(splits),
     )
+
+
+def first_tested_bar(sample: Sample, n_splits: int) -> int:
+    """Return the position of the first bar that a walk-forward of these rows scores.
+
+    Raises
+    ------
+    TrainerError
+        If the rows are too few for the blocks.
+    """
+    return int(sample.bar[_split(sample, n_splits)[0][1][0]])
+
+
+def _net_sharpe(
+    sample: Sample,
+    procedure: Procedure,
+    splits: list[tuple[IntArray, IntArray]],
+    decisions: list[_Decisions],
+) -> float:
+    """Return the net Sharpe ratio of the blocks that are decided."""
+    tested = np.concatenate([test for _, test in splits[: len(decisions)]])
+    position = np.concatenate([block.position for block in decisions])
+    return procedure.performance(sample, tested, position)["net_sharpe"]
 
 
 def _split(sample: Sample, n_splits: int) -> list[tuple[IntArray, IntArray]]:

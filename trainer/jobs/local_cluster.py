@@ -7,13 +7,14 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import dask
 from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed, get_worker
@@ -43,6 +44,22 @@ _DASK_SETTINGS = {
 }
 
 
+class Task(NamedTuple):
+    """A call for a worker: ``function(*arguments, on_progress)``, with a name for its progress."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class Ended(NamedTuple):
+    """The end of a task: its result, or the error of a worker that died with it."""
+
+    task: Task
+    result: Any
+    error: BaseException | None
+
+
 class WorkerPool:
     """Worker processes of one command; they start while the caller goes on.
 
@@ -51,11 +68,14 @@ class WorkerPool:
     config : TrainConfig
         ``max_workers`` is the largest number of processes; there are never more than jobs. While
         the workers start, they import the libraries of the models if these are known.
+    at_once : int, default 1
+        Tasks of one job that run at the same time.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, at_once: int = 1) -> None:
         self._config = config
-        self._n_workers = min(config.max_workers, len(config.symbols) * len(config.models))
+        tasks = len(config.symbols) * len(config.models) * at_once
+        self._n_workers = min(config.max_workers, tasks)
         self._open = ExitStack()
         self._closing: Thread | None = None
 
@@ -98,14 +118,58 @@ class WorkerPool:
         for process in multiprocessing.active_children():
             process.kill()
 
+    def each(self, waiting: deque[Task], on_progress: OnJobProgress) -> Iterator[Ended]:
+        """Run tasks on the workers and yield the end of each as it comes.
+
+        Parameters
+        ----------
+        waiting : collections.deque of Task
+            The caller may append tasks whenever it has received an end.
+        on_progress : callable
+            Called with name of the task, phase, units that are done, units in total.
+
+        Yields
+        ------
+        Ended
+            In the order in which the tasks end. A worker that dies fails only its task.
+
+        Raises
+        ------
+        TrainerError
+            If no worker starts.
+        """
+        n_started = self._wait_for_workers()
+        self._client.subscribe_topic(_TOPIC, lambda event: on_progress(*event[1]))
+        running: dict[Future[Any], Task] = {}
+        done = as_completed()
+        while waiting or running:
+            # Each worker has one task, and gets the next one at its end: a task that waits must
+            # not fail with a worker on which it never ran.
+            while waiting and len(running) < n_started:
+                task = waiting.popleft()
+                future = self._client.submit(_run_on_worker, task, pure=False)
+                running[future] = task
+                done.add(future)
+            future = next(done)
+            task, error = running.pop(future), future.exception()
+            result = None if error is not None else future.result()
+            future.release()
+            yield Ended(task, result, error)
+
     def run(
-        self, jobs: Sequence[Job], workspace: Path, on_progress: OnJobProgress
+        self,
+        jobs: Sequence[Job],
+        configs: Mapping[Job, TrainConfig],
+        workspace: Path,
+        on_progress: OnJobProgress,
     ) -> Iterator[JobResult]:
         """Run all jobs and yield each result as it comes.
 
         Parameters
         ----------
         jobs : sequence of Job
+        configs : mapping of Job to TrainConfig
+            Settings of each job.
         workspace : pathlib.Path
             Folder for the files of the models, with one sub-folder for each job.
         on_progress : callable
@@ -122,34 +186,20 @@ class WorkerPool:
         TrainerError
             If no worker starts.
         """
-        n_started = self._wait_for_workers()
-        self._client.subscribe_topic(_TOPIC, lambda event: on_progress(*event[1]))
-        waiting = list(reversed(jobs))
-        running: dict[Future[JobResult], Job] = {}
-
-        def submit() -> Future[JobResult]:
-            job = waiting.pop()
-            future: Future[JobResult] = self._client.submit(
-                _run_on_worker, job, self._config, workspace / job.name, pure=False
-            )
-            running[future] = job
-            return future
-
         started = time.time()
-        # Each worker has one job, and gets the next one at its end: a job that waits must not fail
-        # with a worker on which it never ran.
-        done = as_completed([submit() for _ in range(min(n_started, len(jobs)))])
-        for number, future in enumerate(done, start=1):
-            error = future.exception()
-            result = future.result() if error is None else _failed(running[future], started, error)
-            future.release()
-            if waiting:
-                done.add(submit())
-            elif number == len(jobs):
+        tasks = deque(
+            Task(job.name, run_job, (job, configs[job], workspace / job.name)) for job in jobs
+        )
+        by_name = {job.name: job for job in jobs}
+        for number, end in enumerate(self.each(tasks, on_progress), start=1):
+            if number == len(jobs):
                 # The workers end while the last result is logged and verified.
                 self._closing = Thread(target=self._open.close)
                 self._closing.start()
-            yield result
+            if end.error is not None:
+                yield _failed(by_name[end.task.name], started, end.error)
+            else:
+                yield end.result
 
     def _wait_for_workers(self) -> int:
         """Wait until every worker has started or died; return how many have started."""
@@ -223,21 +273,25 @@ class _Libraries(WorkerPlugin):
                 adapters.find(model)
 
 
-def _run_on_worker(job: Job, config: TrainConfig, folder: Path) -> JobResult:
+def _run_on_worker(task: Task) -> Any:
     worker = get_worker()
 
     def on_progress(phase: str, done: int, total: int) -> None:
-        worker.log_event(_TOPIC, (job.name, phase, done, total))
+        worker.log_event(_TOPIC, (task.name, phase, done, total))
 
-    return run_job(job, config, folder, on_progress)
+    return task.function(*task.arguments, on_progress)
+
+
+def death_text(error: BaseException) -> str:
+    """Return why a task ended without a result of its own."""
+    if isinstance(error, KilledWorker):
+        return (
+            "its worker process died (killed, or out of memory); free memory or lower "
+            "--max-workers, then run again"
+        )
+    return f"{type(error).__name__}: {error}"
 
 
 def _failed(job: Job, started: float, error: BaseException) -> JobResult:
     """Return the result of a job that did not return one itself."""
-    reason = (
-        "its worker process died (killed, or out of memory); free memory or lower --max-workers, "
-        "then run again"
-        if isinstance(error, KilledWorker)
-        else f"{type(error).__name__}: {error}"
-    )
-    return JobResult(job, started, time.time(), error=reason, details=repr(error))
+    return JobResult(job, started, time.time(), error=death_text(error), details=repr(error))

@@ -82,7 +82,9 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
     adapter_class = adapters.find(job.model)
     clock.lap("import")
     fits = _FitCounter(on_progress, config.n_fits)
-    procedure = _make_procedure(job, config, adapter_class, data, fits)
+    procedure = make_procedure(
+        job, config, adapter_class, data, on_fit=fits.count, on_progress=fits.describe
+    )
 
     # Walk-forward
     walk = walk_forward(sample, procedure, config.wf_splits)
@@ -127,13 +129,17 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
     return replace(trained, figures=figures, seconds={**clock.laps, "fits": fits.seconds})
 
 
-def _make_procedure(
+def make_procedure(
     job: Job,
     config: TrainConfig,
     adapter_class: type[ModelAdapter],
     data: Dataset,
-    fits: _FitCounter,
+    *,
+    on_fit: Callable[[float], None],
+    on_progress: Callable[[str], None],
 ) -> Procedure:
+    """Return the procedure of a job; the callables are those of `Procedure`."""
+
     def make_adapter() -> ModelAdapter:
         return adapter_class(
             task="classification" if data.meta.label.is_classification else "regression",
@@ -151,8 +157,8 @@ def _make_procedure(
         terms=Terms(config.costs, data.meta.periods_per_year),
         calibration=config.calibration,
         position=config.rule,
-        on_fit=fits.count,
-        on_progress=fits.describe,
+        on_fit=on_fit,
+        on_progress=on_progress,
         fit_cache=FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None,
     )
 

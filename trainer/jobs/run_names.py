@@ -31,8 +31,13 @@ def job_run_name(job: Job, config: TrainConfig) -> str:
     return _shortened(job.name, [*_changed_options(config), *_assignments(changed)])
 
 
-def command_run_name(config: TrainConfig) -> str:
+def command_run_name(config: TrainConfig, command: str = "train") -> str:
     """Return the name of a command's run.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    command : {"train", "search"}
 
     Returns
     -------
@@ -47,7 +52,7 @@ def command_run_name(config: TrainConfig) -> str:
     for model in config.models:
         changed = _changed_params(config, model)
         parts += _assignments({f"{model}.{name}": value for name, value in changed.items()})
-    return _shortened("train", parts)
+    return _shortened(command, parts)
 
 
 def _changed_options(config: TrainConfig) -> list[str]:

@@ -107,25 +107,61 @@ def train(
         If MLflow cannot be used. The summary contains the jobs that failed.
     """
     jobs = [Job(symbol, model) for symbol in config.symbols for model in config.models]
-    registrations: dict[Job, Registration] = {}
     with (
         open_tracking(config.experiment, config.model_dump(), command_run_name(config)) as tracking,
-        scratch_folder() as workspace,
         Verifier(tracking.uri, os.environ, len(jobs), config.preloaded_models) as verifier,
     ):
-        for result in pool.run(_longest_first(jobs), workspace, on_progress):
-            name = job_run_name(result.job, config)
+        return train_jobs(
+            dict.fromkeys(jobs, config),
+            pool,
+            tracking,
+            verifier,
+            on_progress=on_progress,
+            on_result=on_result,
+        )
+
+
+def train_jobs(
+    configs: Mapping[Job, TrainConfig],
+    pool: WorkerPool,
+    tracking: Tracking,
+    verifier: Verifier,
+    *,
+    on_progress: OnJobProgress,
+    on_result: Callable[[Registration], None],
+) -> Summary:
+    """Train each job with its settings, in the parent run of an open command.
+
+    Parameters
+    ----------
+    configs : mapping of Job to TrainConfig
+        At least one.
+    pool, on_progress, on_result
+        As in `train`.
+    tracking : Tracking
+        Its run ends as FAILED if a job has no registered version.
+    verifier : Verifier
+
+    Returns
+    -------
+    Summary
+    """
+    jobs = list(configs)
+    registrations: dict[Job, Registration] = {}
+    with scratch_folder() as workspace:
+        for result in pool.run(_longest_first(jobs), configs, workspace, on_progress):
+            name = job_run_name(result.job, configs[result.job])
             registrations[result.job] = _register(tracking, verifier, result, name)
             on_result(registrations[result.job])
-        _conclude(tracking, registrations, config.against)
-        if config.fit_cache:
-            FitCache(Path(config.fit_cache_folder)).prune()
-        summary = Summary(
-            [registrations[job] for job in jobs], redacted(tracking.uri), tracking.compare_link()
-        )
-        if summary.failed:
-            tracking.fail()
-        return summary
+        _conclude(tracking, registrations, configs)
+    for folder in {Path(c.fit_cache_folder) for c in configs.values() if c.fit_cache}:
+        FitCache(folder).prune()
+    summary = Summary(
+        [registrations[job] for job in jobs], redacted(tracking.uri), tracking.compare_link()
+    )
+    if summary.failed:
+        tracking.fail()
+    return summary
 
 
 def _longest_first(jobs: Sequence[Job]) -> list[Job]:
@@ -169,7 +205,11 @@ def _register(tracking: Tracking, verifier: Verifier, result: JobResult, name: s
     return Registration(replace(result, trained=None, error=text), None, None, seconds)
 
 
-def _conclude(tracking: Tracking, registrations: dict[Job, Registration], against: str) -> None:
+def _conclude(
+    tracking: Tracking,
+    registrations: dict[Job, Registration],
+    configs: Mapping[Job, TrainConfig],
+) -> None:
     """Judge each version with all trials of its symbol, those of this command included."""
     records = {
         registration.result.trained.record.digest: registration.result.trained.record
@@ -177,7 +217,7 @@ def _conclude(tracking: Tracking, registrations: dict[Job, Registration], agains
         if registration.result.trained is not None
     }
     for symbol in dict.fromkeys(job.symbol for job in registrations):
-        _conclude_symbol(tracking, symbol, registrations, records, against)
+        _conclude_symbol(tracking, symbol, registrations, records, configs)
 
 
 def _conclude_symbol(
@@ -185,7 +225,7 @@ def _conclude_symbol(
     symbol: str,
     registrations: dict[Job, Registration],
     records: Mapping[str, Record],
-    against: str,
+    configs: Mapping[Job, TrainConfig],
 ) -> None:
     trials = None
     for job, registration in registrations.items():
@@ -197,7 +237,7 @@ def _conclude_symbol(
                 trials = find_trials(tracking.client, tracking.experiment_id, symbol)
                 trials.records.update(records)
             verdict = _conclude_version(
-                tracking, trials, registration.run_id, job, version, trained, against
+                tracking, trials, registration.run_id, job, version, trained, configs[job]
             )
             registrations[job] = replace(registration, verdict=verdict)
         except (TrainerError, *STORE_ERRORS) as error:
@@ -214,13 +254,16 @@ def _conclude_version(
     job: Job,
     version: str,
     trained: TrainedModel,
-    against: str,
+    config: TrainConfig,
 ) -> Verdict:
     """Judge a version with all trials; write verdict and report to its run and its version."""
     trial_metrics = trials.metrics(
-        trained.record, interval=trained.contract.interval, terms=trained.terms
+        trained.record,
+        interval=trained.contract.interval,
+        terms=trained.terms,
+        search=config.search,
     )
-    criteria = judge({**trained.headline.metrics, **trial_metrics}, against)
+    criteria = judge({**trained.headline.metrics, **trial_metrics}, config.against)
     verdict = Verdict.of(trained.flat_because, criteria)
     page = Page.of_trained(trained, verdict.status)
     about = {"version": f"{job.name} version {version}", "run": run_id}

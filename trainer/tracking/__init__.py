@@ -6,6 +6,7 @@ __all__ = [
     "mlflow_runs",
     "model_uri",
     "ranking",
+    "search_runs",
     "store",
     "tag_names",
     "trials",

@@ -3,10 +3,12 @@
 They are stored with every run and version, so their values never change.
 """
 
-#: What a run is: `CANDIDATE`, `FAILURE` or `COMMAND`.
+#: What a run is: `CANDIDATE`, `TRIAL`, `FAILURE` or `COMMAND`.
 KIND = "kind"
 #: Value of `KIND`: a trained model that can be chosen. It counts as a trial.
 CANDIDATE = "candidate"
+#: Value of `KIND`: a trial of a search. It counts as a trial, and has no model.
+TRIAL = "trial"
 #: Value of `KIND`: a job without a registered version.
 FAILURE = "failure"
 #: Value of `KIND`: the parent run of a training command.
@@ -20,6 +22,10 @@ SYMBOL = "symbol"
 #: Status of the verdict on a run or version, and the reason of that verdict.
 STATUS = "status"
 STATUS_REASON = "status_reason"
+
+#: Study that a trial of a search belongs to, and the trial as a text of JSON.
+SEARCH = "search"
+SEARCH_TRIAL = "search_trial"
 
 #: Run that logged the model of a version.
 RUN_ID = "run_id"

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run, ViewType
+from mlflow.store.entities.paged_list import PagedList
 
 from trainer.arrays import FloatArray
 from trainer.errors import TrainerError
@@ -25,7 +27,7 @@ from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.overfitting import backtest_overfitting
 from trainer.statistics.sharpe_inference import Moments, deflated_sharpe
 from trainer.tracking.store import STORE_ERRORS, read_all_pages
-from trainer.tracking.tag_names import CANDIDATE, KIND, SYMBOL
+from trainer.tracking.tag_names import CANDIDATE, KIND, SEARCH, SYMBOL, TRIAL
 
 #: Runs that one page of a search holds.
 _PAGE = 1_000
@@ -49,6 +51,8 @@ class Trial:
         Digest of its record; empty for a run that kept none.
     finished : bool
         Whether the run came to its end. Only then must its record exist.
+    search : str
+        Study that it belongs to; empty for a candidate.
     """
 
     run_id: str
@@ -57,6 +61,7 @@ class Trial:
     tries: int
     digest: str
     finished: bool = True
+    search: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +85,9 @@ class Trials:
         """Number of trials; a run whose fits chose from several models counts as several."""
         return sum(trial.tries for trial in self.trials)
 
-    def metrics(self, chosen: Record, *, interval: str, terms: Terms) -> dict[str, float]:
+    def metrics(
+        self, chosen: Record, *, interval: str, terms: Terms, search: str = ""
+    ) -> dict[str, float]:
         """Return the metrics of a candidate that depend on all trials.
 
         Parameters
@@ -92,26 +99,40 @@ class Trials:
             common with it.
         terms : Terms
             Costs per side of the candidate, and bars in its trading year.
+        search : str
+            Study that chose the settings of the candidate; empty if none did.
 
         Returns
         -------
         dict of str to float
             ``dsr``, ``pbo`` and ``trials``. ``pbo`` is NaN where the record of a finished trial is
-            gone or damaged: without it the candidate could only look better.
+            gone or damaged: without it the candidate could only look better. For settings that a
+            study chose it is the higher one of two: of the candidates on their bars, and of the
+            trials of the study on theirs, which are other bars.
         """
-        same_interval = [t for t in self.trials if t.interval == interval and t.digest]
-        lost = [trial for trial in same_interval if not self._fetch_record(trial)]
-        records = {
-            trial.digest: self.records[trial.digest]
-            for trial in same_interval
-            if trial.digest in self.records
-        }
-        complete = not any(trial.finished for trial in lost)
+        of_interval = [t for t in self.trials if t.interval == interval and t.digest]
+        pbo = self._overfitting([t for t in of_interval if not t.search], chosen, terms)
+        if search:
+            of_study = [trial for trial in of_interval if trial.search == search]
+            pbo = float(np.maximum(pbo, self._overfitting(of_study, None, terms)))
         return {
             "dsr": self.deflated_sharpe(chosen.net(terms.costs), terms.periods_per_year),
-            "pbo": overfitting(records, chosen, terms.costs) if complete else math.nan,
+            "pbo": pbo,
             "trials": float(self.n_trials),
         }
+
+    def _overfitting(self, trials: list[Trial], chosen: Record | None, terms: Terms) -> float:
+        """Return the PBO of a record among these trials; by default of the best of them."""
+        lost = [trial for trial in trials if not self._fetch_record(trial)]
+        if any(trial.finished for trial in lost):
+            return math.nan
+        known = [trial for trial in trials if trial.digest in self.records]
+        if chosen is None:
+            if not known:
+                return math.nan
+            chosen = self.records[max(known, key=lambda trial: trial.sharpe).digest]
+        records = {trial.digest: self.records[trial.digest] for trial in known}
+        return overfitting(records, chosen, terms.costs)
 
     def _fetch_record(self, trial: Trial) -> bool:
         """Put the record of a trial among `records`; return False if it is lost."""
@@ -156,8 +177,8 @@ def find_trials(client: MlflowClient, experiment_id: str, symbol: str) -> Trials
     """Return the trials of a symbol.
 
     A run is a trial if its result could be chosen: it is a candidate, whatever its model, settings
-    or seed. Runs with equal walk-forwards, bit for bit, are one trial: a repeated command tries
-    nothing new.
+    or seed, or a trial of a search. Runs with equal walk-forwards, bit for bit, are one trial: a
+    repeated command tries nothing new.
 
     Raises
     ------
@@ -165,19 +186,28 @@ def find_trials(client: MlflowClient, experiment_id: str, symbol: str) -> Trials
         If the parameter ``trials`` of a run is not a number.
     """
     trials: dict[str, Trial] = {}
-    runs = read_all_pages(
-        lambda token: client.search_runs(
-            [experiment_id],
-            f"tags.{KIND} = '{CANDIDATE}' and tags.{SYMBOL} = '{symbol}'",
-            run_view_type=ViewType.ALL,
-            max_results=_PAGE,
-            page_token=token,
-        )
-    )
+    # MLflow's search has no `or` for tags.
+    runs = [
+        run
+        for kind in (CANDIDATE, TRIAL)
+        for run in read_all_pages(partial(_page, client, experiment_id, symbol, kind))
+    ]
     for run in runs:
         trial = _trial(run)
         trials.setdefault(trial.digest or trial.run_id, trial)
     return Trials(tuple(trials.values()))
+
+
+def _page(
+    client: MlflowClient, experiment_id: str, symbol: str, kind: str, token: str | None
+) -> PagedList[Run]:
+    return client.search_runs(
+        [experiment_id],
+        f"tags.{KIND} = '{kind}' and tags.{SYMBOL} = '{symbol}'",
+        run_view_type=ViewType.ALL,
+        max_results=_PAGE,
+        page_token=token,
+    )
 
 
 def _trial(run: Run) -> Trial:
@@ -197,6 +227,7 @@ def _trial(run: Run) -> Trial:
         tries=tries,
         digest=params.get("record_digest", ""),
         finished=run.info.status == "FINISHED",
+        search=run.data.tags.get(SEARCH, ""),
     )
 
 

@@ -1,0 +1,90 @@
+"""One trial of a search: its settings, and what they earned on the first part of the bars."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from adapters.base import Value
+from trainer.errors import TrainerError
+from trainer.evidence.json_values import number, plain
+from trainer.evidence.record import Record
+
+#: How a trial ended: measured on all blocks, stopped after some of them, or with an error.
+State = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One trial of a search.
+
+    Attributes
+    ----------
+    number : int
+        Its number in the study, from 0; trial 0 has the settings of the command itself.
+    values : dict of str to value
+        Value of each dimension of the space, by name.
+    state : {"complete", "pruned", "failed"}
+    net_sharpe : tuple of float
+        Annualised net Sharpe ratio of the walk-forward in the first part, after each block, over
+        all blocks so far; 0 if it never traded.
+    n_trades : int
+    tries : int
+        Models that its fits chose from, for example seeds.
+    seconds : float
+        Wall time.
+    error : str
+        Why it failed.
+    record : Record or None
+        The walk-forward bar by bar, of a complete trial that was just measured.
+    """
+
+    number: int
+    values: dict[str, Value]
+    state: State
+    net_sharpe: tuple[float, ...] = ()
+    n_trades: int = 0
+    tries: int = 1
+    seconds: float = 0.0
+    error: str = ""
+    record: Record | None = field(default=None, repr=False)
+
+    @property
+    def value(self) -> float:
+        """What the search maximises: the ratio over all blocks that were measured; NaN if none."""
+        return self.net_sharpe[-1] if self.net_sharpe else math.nan
+
+    def to_json(self) -> str:
+        """Return the trial as a text of JSON, without its record; every float keeps its bits."""
+        values: dict[str, Any] = {k: v for k, v in vars(self).items() if k != "record"}
+        return json.dumps({**values, "net_sharpe": [plain(v) for v in self.net_sharpe]})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        TrainerError
+            If it is not the text of a trial.
+        """
+        try:
+            data: Mapping[str, Any] = json.loads(text)
+            ratios = tuple(number(value) for value in data["net_sharpe"])
+            return cls(**{**data, "net_sharpe": ratios})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise TrainerError(
+                f"a run of this search holds no trial: {error}; delete the run, then search again"
+            ) from error
+
+
+def best_trial(trials: list[Trial]) -> Trial | None:
+    """Return the complete trial with the highest ratio; of equal ones the first.
+
+    None if none is above 0: then no settings earned more than no trade does.
+    """
+    complete = [trial for trial in trials if trial.state == "complete" and trial.value > 0]
+    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)

@@ -1,0 +1,119 @@
+"""Trials of a search as runs: written when they end, read by the search that goes on with them."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.store.entities.paged_list import PagedList
+
+from trainer.config import TrainConfig, option_text
+from trainer.evidence.metric_names import stored_name
+from trainer.evidence.record import RECORD_FILE
+from trainer.job import Job
+from trainer.scratch import scratch_folder
+from trainer.search.trial import Trial
+from trainer.tracking.mlflow_runs import Tracking
+from trainer.tracking.store import read_all_pages
+from trainer.tracking.tag_names import (
+    FAILURE,
+    KIND,
+    MODEL,
+    NOTE,
+    PARENT_RUN,
+    SEARCH,
+    SEARCH_TRIAL,
+    SYMBOL,
+    TRIAL,
+)
+
+_PAGE = 1_000
+
+
+def log_trial(tracking: Tracking, search: str, job: Job, config: TrainConfig, trial: Trial) -> None:
+    """Write a trial that ended as a run below the run of the command.
+
+    Parameters
+    ----------
+    tracking : Tracking
+    search : str
+        Study of the trial.
+    job : Job
+    config : TrainConfig
+        Settings of the trial.
+    trial : Trial
+        With its record if it is complete.
+    """
+    client, now = tracking.client, int(time.time() * 1000)
+    failed = trial.state == "failed"
+    run = client.create_run(
+        tracking.experiment_id,
+        start_time=now - int(trial.seconds * 1000),
+        tags={
+            PARENT_RUN: tracking.parent_id,
+            # A trial without a result cannot be chosen, so it does not count.
+            KIND: FAILURE if failed else TRIAL,
+            MODEL: job.model,
+            SYMBOL: job.symbol,
+            SEARCH: search,
+        },
+        run_name=f"{job.name} trial {trial.number}",
+    )
+    run_id = run.info.run_id
+    params = {
+        "trial": trial.number,
+        "state": trial.state,
+        "interval": config.interval,
+        "trials": trial.tries,
+        **{name: option_text(value) for name, value in trial.values.items()},
+    }
+    if trial.record is not None:
+        params["record_digest"] = trial.record.digest
+        with scratch_folder() as folder:
+            trial.record.write(folder / RECORD_FILE)
+            client.log_artifact(run_id, str(folder / RECORD_FILE))
+    metrics = [
+        Metric("search/net_sharpe", value, now, step) for step, value in enumerate(trial.net_sharpe)
+    ]
+    if trial.net_sharpe:
+        metrics.append(Metric(stored_name("net_sharpe"), trial.value, now, 0))
+    tags = [RunTag(NOTE, trial.error)] if failed else []
+    client.log_batch(
+        run_id,
+        metrics=metrics,
+        params=[Param(name, str(value)) for name, value in params.items()],
+        # Last of all: only a run with this tag is a trial that need not be repeated.
+        tags=[*tags, RunTag(SEARCH_TRIAL, trial.to_json())],
+    )
+    client.set_terminated(run_id, "FAILED" if failed else "FINISHED", end_time=now)
+
+
+def find_search_trials(client: MlflowClient, experiment_id: str, search: str) -> list[Trial]:
+    """Return the trials of a study that have a result, by number, without their records.
+
+    A trial that failed is tried again: what its worker died of may be gone.
+
+    Raises
+    ------
+    TrainerError
+        If a run holds the text of no trial.
+    """
+    runs = read_all_pages(partial(_page, client, experiment_id, search))
+    # A command that was killed while it wrote a trial left a run that is not at its end.
+    texts = [
+        run.data.tags[SEARCH_TRIAL]
+        for run in runs
+        if SEARCH_TRIAL in run.data.tags and run.info.status == "FINISHED"
+    ]
+    trials = {trial.number: trial for trial in map(Trial.from_json, texts)}
+    return [trials[number] for number in sorted(trials)]
+
+
+def _page(
+    client: MlflowClient, experiment_id: str, search: str, token: str | None
+) -> PagedList[Run]:
+    return client.search_runs(
+        [experiment_id], f"tags.{SEARCH} = '{search}'", max_results=_PAGE, page_token=token
+    )
