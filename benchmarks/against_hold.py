@@ -27,7 +27,7 @@ def run(options: Options) -> BenchmarkResult:
     symbol = (*options.symbols, "EURUSD" if source == "sample" else "BTCUSDT")[0]
     bars = read_bars(source, symbol, "1h", calendar="auto", allow_jumps=False).to_frame()
     closes = bars.set_index("timestamp")["close"].resample("1D").last().dropna()
-    days = closes.pct_change().dropna().to_numpy()
+    days = np.asarray(closes.pct_change().dropna(), dtype=np.float64)
     paths, replications = options.pick(400, 4), options.pick(1_000, 50)
     rows = [
         [f"{beta}", str(years), *_passes(days, beta, years, paths, replications)]
@@ -70,4 +70,5 @@ def _passes(
 def _drawn(days: FloatArray, length: int, rng: np.random.Generator) -> FloatArray:
     """Return days in blocks that begin anywhere, as one series."""
     starts = rng.integers(0, len(days) - _BLOCK, -(-length // _BLOCK))
-    return days[(starts[:, None] + np.arange(_BLOCK)).ravel()[:length]]
+    drawn: FloatArray = days[(starts[:, None] + np.arange(_BLOCK)).ravel()[:length]]
+    return drawn

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from adapters.base import Value
 from cli.train_view import ProgressView, print_summary
 from trainer.config import TrainConfig, option_name, option_text
 from trainer.jobs.search import SearchSummary, Study
-from trainer.search.trial import Trial
+from trainer.procedure.threshold_search import MIN_TRADES
+from trainer.search.trial import Trial, changed_settings
 from trainer.text import number_text
 
 #: Trials that the table of a study lists.
@@ -26,7 +26,6 @@ class SearchView(ProgressView):
     def __init__(self, console: Console, config: TrainConfig, budget: int) -> None:
         super().__init__(console, config)
         self._budget = budget
-        self._trained: set[str] = set()
 
     def on_progress(self, name: str, phase: str, done: int, total: int) -> None:
         """Draw the progress of a training; that of a trial is drawn when it ends."""
@@ -40,7 +39,8 @@ class SearchView(ProgressView):
         if not self._console.is_terminal:
             result = trial.error or f"{trial.state}, net Sharpe ratio {trial.value:.2f}"
             self._console.print(
-                f"{name}: trial {done} of {self._budget} after {trial.seconds:.1f} s: {result}",
+                f"{name}: trial {trial.name}, {done} of {self._budget}, after "
+                f"{trial.seconds:.1f} s: {result}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
 
@@ -73,29 +73,18 @@ def _table(study: Study) -> Table:
     table.add_column("net\nSharpe", justify="right", no_wrap=True)
     table.add_column("trades", justify="right", no_wrap=True)
     table.add_column("settings that were changed", overflow="fold")
+    start = study.space.start if study.space is not None else {}
     complete = [trial for trial in study.trials.values() if trial.state == "complete"]
     ranked = sorted(complete, key=lambda trial: (-trial.value, trial.number))
     own = [trial for trial in ranked[_LISTED:] if trial.number == 0]
     for trial in (*ranked[:_LISTED], *own):
         table.add_row(
-            str(trial.number),
+            trial.name,
             number_text(trial.value),
             f"{trial.n_trades:,}",
-            escape(", ".join(changed_settings(study, trial)) or "none"),
+            escape(", ".join(changed_settings(trial, start)) or "none"),
         )
     return table
-
-
-def changed_settings(study: Study, trial: Trial) -> list[str]:
-    """Return the settings of a trial that are not those of the command, as name=value."""
-    start = study.space.start if study.space is not None else {}
-    return [
-        f"{name}={_short(value)}" for name, value in trial.values.items() if value != start[name]
-    ]
-
-
-def _short(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else option_text(value)
 
 
 def _lines(study: Study, config: TrainConfig) -> list[str]:
@@ -116,7 +105,8 @@ def _lines(study: Study, config: TrainConfig) -> list[str]:
     best = study.best
     if best is None and not study.error:
         lines.append(
-            f"{study.job.name}: no settings earned more than no trade does, so nothing was trained."
+            f"{study.job.name}: no settings earned anything on at least {MIN_TRADES} trades, so "
+            "nothing was trained."
         )
     elif best is not None and not study.error:
         words = _train_command(study, best, config)

@@ -127,7 +127,7 @@ def run_trial(task: TrialTask, on_progress: Callable[[str, int, int], None]) -> 
 
     def after_block(net_sharpe: float) -> None:
         ratios.append(float(np.nan_to_num(net_sharpe)))
-        on_progress(f"trial {task.number}", len(ratios), SEARCH_BLOCKS)
+        on_progress(f"trial {trial.name}", len(ratios), SEARCH_BLOCKS)
         past = [other for other in task.past if other.state != "failed"]
         if len(ratios) < SEARCH_BLOCKS and should_stop(task.space, past, ratios):
             raise _PrunedError

@@ -25,6 +25,7 @@ from trainer.report.markdown import describe
 from trainer.report.page import Page
 from trainer.scratch import scratch_folder
 from trainer.tracking.mlflow_runs import Tracking, open_tracking
+from trainer.tracking.search_runs import find_search_trials
 from trainer.tracking.store import STORE_ERRORS, redacted, store_error
 from trainer.tracking.trials import Trials, find_trials
 
@@ -265,7 +266,11 @@ def _conclude_version(
     )
     criteria = judge({**trained.headline.metrics, **trial_metrics}, config.against)
     verdict = Verdict.of(trained.flat_because, criteria)
-    page = Page.of_trained(trained, verdict.status)
+    page, figures = Page.of_trained(trained, verdict.status), trained.figures
+    if config.search:
+        searched = find_search_trials(tracking.client, tracking.experiment_id, config.search)
+        page = replace(page, search=tuple(searched))
+        figures = {**figures, **_draw_search(page, trained)}
     about = {"version": f"{job.name} version {version}", "run": run_id}
     tracking.conclude(
         run_id,
@@ -273,7 +278,14 @@ def _conclude_version(
         version,
         metrics=trial_metrics,
         note=describe(trained, verdict, trial_metrics),
-        report_html=candidate_report(page, trained.figures, verdict, trial_metrics, about),
+        report_html=candidate_report(page, figures, verdict, trial_metrics, about),
         verdict=verdict,
     )
     return verdict
+
+
+def _draw_search(page: Page, trained: TrainedModel) -> dict[str, bytes]:
+    # A worker, which drew the other figures, does not know the trials.
+    from trainer.report.figures import draw_figures
+
+    return draw_figures(page, trained.record.to_frame(), only=("search",))

@@ -18,11 +18,13 @@ from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict, judge
 from trainer.flavor import downloaded
 from trainer.report.page import Page
+from trainer.search.trial import Trial
 from trainer.serving.manifest import DAMAGED, EVIDENCE, MANIFEST_TAG, read_json
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.costs import Terms
 from trainer.tracking.mlflow_runs import load_understood
 from trainer.tracking.model_uri import locate
+from trainer.tracking.search_runs import find_search_trials
 from trainer.tracking.tag_names import RUN_ID
 from trainer.tracking.trials import find_trials, load_record
 
@@ -46,6 +48,8 @@ class LoadedVersion:
         Source of the bars that it was trained on; empty if the run did not log it.
     against : str
         Baseline that it must beat, by the option `--against` of its training.
+    search : str
+        Study that chose its settings; empty if none did.
     """
 
     name: str
@@ -58,6 +62,7 @@ class LoadedVersion:
     experiment_id: str
     source: str
     against: str
+    search: str
 
     @property
     def terms(self) -> Terms:
@@ -110,6 +115,7 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
         experiment_id=run.info.experiment_id,
         source=run.data.params.get("source", ""),
         against=run.data.params.get("against", "none"),
+        search=run.data.params.get("search", ""),
     )
 
 
@@ -138,7 +144,9 @@ def trial_metrics(client: MlflowClient, version: LoadedVersion) -> dict[str, flo
     contract = version.model.contract
     trials = find_trials(client, version.experiment_id, contract.symbol)
     trials.records[version.record.digest] = version.record
-    return trials.metrics(version.record, interval=contract.interval, terms=version.terms)
+    return trials.metrics(
+        version.record, interval=contract.interval, terms=version.terms, search=version.search
+    )
 
 
 def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
@@ -166,6 +174,12 @@ def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
     return f"{version.name}-{version.number}.html", text
 
 
+def _search_trials(client: MlflowClient, version: LoadedVersion) -> tuple[Trial, ...]:
+    if not version.search:
+        return ()
+    return tuple(find_search_trials(client, version.experiment_id, version.search))
+
+
 def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
     metrics = trial_metrics(client, version)
     criteria = judge({**version.headline.metrics, **metrics}, version.against)
@@ -176,6 +190,7 @@ def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
         evidence=version.evidence,
         status=verdict.status,
         understood=load_understood(version.run_id),
+        search=_search_trials(client, version),
     )
     # Imported here: no other function of this module draws, and matplotlib takes long to import.
     from trainer.report.figures import draw_figures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from trainer.report.costs import COSTS
@@ -14,6 +16,7 @@ from trainer.report.plotting import png_bytes
 from trainer.report.regimes import REGIMES
 from trainer.report.reliability import RELIABILITY
 from trainer.report.report_figure import ReportFigure
+from trainer.report.search import SEARCH
 from trainer.report.thresholds import THRESHOLDS
 
 FIGURES: tuple[ReportFigure, ...] = (
@@ -25,10 +28,11 @@ FIGURES: tuple[ReportFigure, ...] = (
     RELIABILITY,
     THRESHOLDS,
     IMPORTANCE,
+    SEARCH,
 )
 
 
-def draw_figures(page: Page, series: pd.DataFrame) -> dict[str, bytes]:
+def draw_figures(page: Page, series: pd.DataFrame, only: Collection[str] = ()) -> dict[str, bytes]:
     """Return the figures of a model as PNG files, by name, in the order of `FIGURES`.
 
     Parameters
@@ -36,6 +40,8 @@ def draw_figures(page: Page, series: pd.DataFrame) -> dict[str, bytes]:
     page : Page
     series : pandas.DataFrame
         One row a bar of the walk-forward: ``timestamp`` (UTC), ``position``, ``forward_return``.
+    only : collection of str, optional
+        Names of the figures to draw; all by default.
 
     Returns
     -------
@@ -47,5 +53,6 @@ def draw_figures(page: Page, series: pd.DataFrame) -> dict[str, bytes]:
     TrainerError
         If a position or a return of `series` is not finite.
     """
-    applying = [figure for figure in FIGURES if figure.applies(page)]
+    wanted = [figure for figure in FIGURES if not only or figure.name in only]
+    applying = [figure for figure in wanted if figure.applies(page)]
     return {figure.name: png_bytes(figure.draw(page, series)) for figure in applying}

@@ -11,6 +11,7 @@ from trainer.evidence.evidence import Evidence
 from trainer.evidence.headline import Headline
 from trainer.evidence.metric_names import from_stored, to_stored
 from trainer.job import TrainedModel
+from trainer.search.trial import Trial
 from trainer.serving.contract import Contract
 
 #: Fields of a contract; a page of an earlier version lacks those that were added since.
@@ -32,6 +33,8 @@ class Page:
     understood : str
         How the source read the bars (`trainer.job.DataFacts.understood`); empty if it is not
         recorded.
+    search : tuple of Trial
+        Trials of the search that chose the settings, by number; empty if none did.
     """
 
     contract: Contract
@@ -39,6 +42,7 @@ class Page:
     evidence: Evidence
     status: str
     understood: str = ""
+    search: tuple[Trial, ...] = ()
 
     @classmethod
     def of_trained(cls, trained: TrainedModel, status: str) -> Self:
@@ -66,8 +70,8 @@ class Page:
     def to_json(self) -> dict[str, Any]:
         """Return the page as one flat object; undefined numbers are null.
 
-        The selection metrics of the headline (``val_...``) are left out: the report does not show
-        them.
+        The selection metrics of the headline (``val_...``) are left out, because the report does
+        not show them; the trials of a search, because they are runs of their own.
         """
         stored = self.headline.to_json()
         return {

@@ -33,7 +33,7 @@ def known_before(trials: Sequence[Trial], number: int) -> list[Trial]:
 
 
 def propose(space: Space, past: Sequence[Trial], number: int, seed: int) -> dict[str, Value]:
-    """Return the settings of a trial; trial 0 has those of the command.
+    """Return the settings of a trial; the first has those of the command.
 
     Parameters
     ----------

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from adapters.base import Value
+from trainer.config import option_text
 from trainer.errors import TrainerError
 from trainer.evidence.json_values import number, plain
 from trainer.evidence.record import Record
+from trainer.procedure.threshold_search import MIN_TRADES
 
 #: How a trial ended: measured on all blocks, stopped after some of them, or with an error.
 State = Literal["complete", "pruned", "failed"]
@@ -24,7 +26,7 @@ class Trial:
     Attributes
     ----------
     number : int
-        Its number in the study, from 0; trial 0 has the settings of the command itself.
+        Its number in the study, from 0; this first trial has the settings of the command itself.
     values : dict of str to value
         Value of each dimension of the space, by name.
     state : {"complete", "pruned", "failed"}
@@ -51,6 +53,11 @@ class Trial:
     seconds: float = 0.0
     error: str = ""
     record: Record | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its number for people, from 1."""
+        return str(self.number + 1)
 
     @property
     def value(self) -> float:
@@ -81,10 +88,31 @@ class Trial:
             ) from error
 
 
-def best_trial(trials: list[Trial]) -> Trial | None:
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
     """Return the complete trial with the highest ratio; of equal ones the first.
 
-    None if none is above 0: then no settings earned more than no trade does.
+    None if none is above 0 on at least `MIN_TRADES` trades: then no settings are shown to earn more
+    than no trade does.
     """
-    complete = [trial for trial in trials if trial.state == "complete" and trial.value > 0]
-    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
+    earned = [
+        trial
+        for trial in trials
+        if trial.state == "complete" and trial.value > 0 and trial.n_trades >= MIN_TRADES
+    ]
+    return max(earned, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def changed_settings(trial: Trial, start: Mapping[str, Value]) -> list[str]:
+    """Return the settings of a trial that differ from those of the first one, as ``name=value``.
+
+    Examples
+    --------
+    >>> trial = Trial(1, {"horizon": 3, "gru.dropout": 0.12345}, "complete")
+    >>> changed_settings(trial, {"horizon": 12, "gru.dropout": 0.1})
+    ['horizon=3', 'gru.dropout=0.1235']
+    """
+    return [
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={option_text(value)}"
+        for name, value in trial.values.items()
+        if value != start.get(name)
+    ]

@@ -11,6 +11,7 @@ Bailey, D. H. and Lopez de Prado, M. (2014). The deflated Sharpe ratio. Journal 
     Management 40(5). (DSR)
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,3 +230,27 @@ def annual_factor(periods: int, autocorrelation: float = 0.0) -> float:
     rho = autocorrelation
     shared = (1 - rho**periods) / (periods * (1 - rho))
     return float(np.sqrt(periods / (1 + 2 * rho / (1 - rho) * (1 - shared))))
+
+
+def required_sharpe(n: int, n_trials: int, probability: float = 0.95) -> float:
+    """Return the ratio per period at which normal returns have this deflated Sharpe ratio.
+
+    Parameters
+    ----------
+    n : int
+        Number of periods, >= 2.
+    n_trials : int
+        Number of independent trials without skill, >= 1.
+    probability : float, default 0.95
+        Deflated Sharpe ratio that is required.
+
+    Examples
+    --------
+    Four years of hours, annualised: the more trials, the higher the ratio that is needed.
+
+    >>> [round(required_sharpe(35_040, trials) * 8_760**0.5, 2) for trials in (1, 10, 50, 1_000)]
+    [0.82, 1.61, 1.96, 2.45]
+    """
+    luck = expected_maximum_sharpe(n_trials, 1 / (n - 1))
+    # The inflation of small ratios of normal returns is 1.
+    return luck + float(ndtri(probability)) / math.sqrt(n - 1)

@@ -59,11 +59,11 @@ def log_trial(tracking: Tracking, search: str, job: Job, config: TrainConfig, tr
             SYMBOL: job.symbol,
             SEARCH: search,
         },
-        run_name=f"{job.name} trial {trial.number}",
+        run_name=f"{job.name} trial {trial.name}",
     )
     run_id = run.info.run_id
     params = {
-        "trial": trial.number,
+        "trial": trial.name,
         "state": trial.state,
         "interval": config.interval,
         "trials": trial.tries,

@@ -202,3 +202,35 @@ def test_a_lost_record_is_none_and_a_number_of_trials_must_be_a_number(
     bad = store.run(chosen, trials="many")
     with pytest.raises(TrainerError, match=f"run {bad} has trials='many', which is not a number"):
         trials_of(store)
+
+
+def test_the_pbo_of_searched_settings_is_the_higher_one_of_two() -> None:
+    """That of the candidates on the bars of the headline, that of the trials on theirs."""
+    headline = synthetic_record(2_000, 4_000, 1)
+    lucky = {seed: synthetic_record(0, 1_600, seed, skill=0.0) for seed in range(2, 12)}
+    skilled = {seed: synthetic_record(0, 1_600, seed, skill=s) for seed, s in ((20, 2), (21, 0))}
+    terms = Terms(COSTS, 8_760)
+
+    def pbo(study: dict[int, Record], search: str) -> float:
+        def ratio(record: Record) -> float:
+            net = record.net(COSTS)
+            return float(net.mean() / net.std(ddof=1) * np.sqrt(8_760))
+
+        trials = tuple(
+            Trial(str(n), "1h", ratio(record), 1, record.digest, True, "abc")
+            for n, record in study.items()
+        )
+        records = {record.digest: record for record in (*study.values(), headline)}
+        own = Trial("own", "1h", ratio(headline), 1, headline.digest)
+        counted = Trials((own, *trials), records)
+        return counted.metrics(headline, interval="1h", terms=terms, search=search)["pbo"]
+
+    alone = overfitting({}, headline, COSTS)
+    # Trials on other bars are no alternatives to the headline.
+    assert pbo(lucky, "") == alone
+    best = max(lucky.values(), key=lambda r: r.net(COSTS).mean() / r.net(COSTS).std(ddof=1))
+    of_luck = overfitting({r.digest: r for r in lucky.values()}, best, COSTS)
+    assert of_luck > alone
+    assert pbo(lucky, "abc") == of_luck
+    assert pbo(skilled, "abc") == alone
+    assert math.isnan(pbo(lucky, "lost"))
