@@ -17,7 +17,7 @@ NAMES = (
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: Studies measure what models earn, not speed. One takes up to an hour on all real bars, so it runs
 #: only when it is named.
-STUDIES = ("validation_study", "position_rules", "against_hold", "selection_noise")
+STUDIES = ("validation_study", "position_rules", "against_hold", "selection_noise", "search")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -348,7 +348,7 @@ def _synthetic(options: Options, folder: Path) -> dict[str, list[_Case]]:
         groups[group] = [f"S{number}{i:02d}" for i in range(options.pick(count, 1))]
         for i, symbol in enumerate(groups[group]):
             rng = np.random.default_rng([number, i])
-            frame = _walk(options.pick(_BARS, 3_000), drift, signal, rng)
+            frame = synthetic_walk(options.pick(_BARS, 3_000), drift, signal, rng)
             frame.to_parquet(bars / f"{symbol}_1h.parquet")
     symbols = [symbol for names in groups.values() for symbol in names]
     config = _config(options, folder, symbols, ("lightgbm",), source=str(bars), horizon=3)
@@ -370,7 +370,9 @@ def _config(
     )
 
 
-def _walk(n_bars: int, drift: float, signal: float, rng: np.random.Generator) -> pd.DataFrame:
+def synthetic_walk(
+    n_bars: int, drift: float, signal: float, rng: np.random.Generator
+) -> pd.DataFrame:
     """Return SYNTHETIC hours: clustered volatility, a drift and a correlation of log returns."""
     log_volatility = np.zeros(n_bars)
     shocks = rng.normal(0, 0.1, n_bars)

@@ -28,6 +28,7 @@ COMMANDS = {name: {"main": "train"}.get(name, name) for name in MLPROJECT["entry
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
     "train": {"--debug", "--experiment", "--param"},
+    "search": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval", "--explain"},
     "audit": {"--debug", "--json"},
     "inspect": {"--debug", "--json"},

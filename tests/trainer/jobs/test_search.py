@@ -1,4 +1,4 @@
-"""A search on a real store: its trials are runs, it goes on where it was stopped, it trains the best.
+"""A search on a real store: its trials are runs, it goes on when stopped, it trains the best.
 
 Trials and jobs run in this process; tests/service/test_search.py runs the command.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.selection_noise import _walk
+from benchmarks.selection_noise import synthetic_walk
 from trainer.config import TrainConfig
 from trainer.job import Job, JobResult
 from trainer.jobs.local_cluster import Ended, Task
@@ -68,7 +68,7 @@ class InProcess:
 def bars(registry_store: Any) -> Any:
     """The store, with bars of symbols with and without a planted signal."""
     for seed, (symbol, signal) in enumerate({"PLANT": 0.5, "WALK": 0.0}.items()):
-        frame = _walk(5_000, 0.0, signal, np.random.default_rng(seed))
+        frame = synthetic_walk(5_000, 0.0, signal, np.random.default_rng(seed))
         frame.to_parquet(Path(registry_store.source) / f"{symbol}_1h.parquet")
     return registry_store
 
@@ -76,7 +76,13 @@ def bars(registry_store: Any) -> Any:
 def run(
     store: Any, budget: int, pool: InProcess | None = None, **options: str
 ) -> tuple[SearchSummary, list[Trial]]:
-    given = {**SMALL, "source": store.source, "cache_folder": "f", "fit_cache_folder": "c", **options}
+    given = {
+        **SMALL,
+        "source": store.source,
+        "cache_folder": "f",
+        "fit_cache_folder": "c",
+        **options,
+    }
     trials: list[Trial] = []
 
     def on_trial(study: Study, trial: Trial) -> None:

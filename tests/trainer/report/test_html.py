@@ -69,7 +69,7 @@ def test_sections_come_in_their_order(candidate: Candidate) -> None:
     html = render(candidate, CRITERIA)
     assert [a["id"] for a in html.all("section")] == [
         "verdict", "headline", "equity", "costs", "dispersion", "null", "regimes", "reliability",
-        "thresholds", "importance", "tested",
+        "thresholds", "importance", "search", "tested",
     ]  # fmt: skip
     assert len(html.all("h1")) == 1
     assert len(html.all("figure")) == len(html.all("figcaption")) == len(html.all("img")) == 8

@@ -76,7 +76,7 @@ def test_a_table_has_one_row_for_each_row_of_the_evidence(candidate: Candidate) 
     tables = {name: part.table for name, part in sections(candidate).items()}
     assert {name: len(table.rows) for name, table in tables.items()} == {
         "equity": 3, "costs": 4, "dispersion": 0, "null": 0, "regimes": 2, "reliability": 2,
-        "thresholds": 3, "importance": 25,
+        "thresholds": 3, "importance": 25, "search": 0,
     }  # fmt: skip
     assert tables["costs"].rows[3] == ("3", "4.5", "-1.00", "+10.0%")
     assert tables["equity"].rows[1][5:8] == ("0.5200", "0.50", "0.75")
