@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import InputError
-from features.settings import read_settings
+from features.settings import read_features, read_settings
 
 
 def test_a_file_with_one_mapping_is_read(tmp_path: Path) -> None:
@@ -44,3 +44,20 @@ def test_the_error_for_an_invalid_file_is_one_sentence(
     assert text.startswith(f"`features` file {str(path)!r} ")
     assert error in text
     assert "\n" not in text
+
+
+def test_features_are_a_file_or_names_of_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_features("") == {}
+    assert read_features("returns") == {"groups": ["returns"]}
+    assert read_features(" returns ,volume,") == {"groups": ["returns", "volume"]}
+    path = tmp_path / "mine.yaml"
+    path.write_text("groups: [time]\n")
+    assert read_features(str(path)) == {"groups": ["time"]}
+    monkeypatch.chdir(tmp_path)
+    path.rename("returns")  # a file goes before a group
+    assert read_features("returns") == {"groups": ["time"]}
+    for missing in ("mine.yml", "./mine"):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_features(missing)

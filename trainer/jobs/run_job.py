@@ -82,9 +82,7 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
     adapter_class = adapters.find(job.model)
     clock.lap("import")
     fits = _FitCounter(on_progress, config.n_fits)
-    procedure = make_procedure(
-        job, config, adapter_class, data, on_fit=fits.count, on_progress=fits.describe
-    )
+    procedure = make_procedure(job, config, adapter_class, data, fits.count, fits.describe)
 
     # Walk-forward
     walk = walk_forward(sample, procedure, config.wf_splits)
@@ -134,7 +132,6 @@ def make_procedure(
     config: TrainConfig,
     adapter_class: type[ModelAdapter],
     data: Dataset,
-    *,
     on_fit: Callable[[float], None],
     on_progress: Callable[[str], None],
 ) -> Procedure:

@@ -156,8 +156,8 @@ def _measure(task: TrialTask, trial: Trial, after_block: Callable[[float], None]
         config,
         adapters.find(task.job.model),
         data,
-        on_fit=lambda seconds: None,
-        on_progress=lambda text: None,
+        lambda seconds: None,
+        lambda text: None,
     )
     walk = walk_forward(sample, procedure, SEARCH_BLOCKS, after_block)
     return replace(

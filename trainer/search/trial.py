@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 from adapters.base import Value
 from trainer.config import option_text
 from trainer.errors import TrainerError
-from trainer.evidence.json_values import number, plain
 from trainer.evidence.record import Record
 from trainer.procedure.threshold_search import MIN_TRADES
 
@@ -66,8 +65,8 @@ class Trial:
 
     def to_json(self) -> str:
         """Return the trial as a text of JSON, without its record; every float keeps its bits."""
-        values: dict[str, Any] = {k: v for k, v in vars(self).items() if k != "record"}
-        return json.dumps({**values, "net_sharpe": [plain(v) for v in self.net_sharpe]})
+        # JSON as Python writes it has NaN.
+        return json.dumps({name: v for name, v in vars(self).items() if name != "record"})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -80,7 +79,7 @@ class Trial:
         """
         try:
             data: Mapping[str, Any] = json.loads(text)
-            ratios = tuple(number(value) for value in data["net_sharpe"])
+            ratios = tuple(float(value) for value in data["net_sharpe"])
             return cls(**{**data, "net_sharpe": ratios})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise TrainerError(
