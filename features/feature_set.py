@@ -15,8 +15,16 @@ from features.bars import Bars
 from features.catalogue import BUILT_IN, FeatureKind, Params, plug_ins
 from features.errors import InputError
 from features.interval import Interval
-from features.series import BarSeries
+from features.series import BarSeries, FloatArray
 from features.signature import FeatureEntry, FeatureSignature, formula_digest
+from features.timeframes import (
+    BASE,
+    TIMEFRAME,
+    LongerBars,
+    check_timeframe,
+    longer_bars,
+    memory_of,
+)
 
 Matrix = npt.NDArray[np.float32]
 #: Longest window, in bars: a longer one would need more warm-up bars than most series have.
@@ -25,20 +33,45 @@ MAX_WINDOW = 5_000
 
 @dataclass(frozen=True)
 class Column:
-    """One feature: a kind with one choice of its parameters."""
+    """One feature: a kind with one choice of its parameters.
+
+    The parameters `TIMEFRAME` and `BASE` are not those of the formula: they name the longer bars
+    that it is computed from, and the bars that these are made of.
+    """
 
     kind: FeatureKind
     params: Params
 
     @property
     def name(self) -> str:
-        """The column name: kind and parameter values, e.g. ``ret_12``."""
-        return "_".join([self.kind.name, *map(str, self.params.values())])
+        """The column name: kind and parameter values, e.g. ``ret_12``, ``4h_ret_12``."""
+        of_longer = [str(self.params[TIMEFRAME])] if TIMEFRAME in self.params else []
+        return "_".join([*of_longer, self.kind.name, *map(str, self.formula_params.values())])
+
+    @property
+    def formula_params(self) -> Params:
+        """The parameters of the formula."""
+        return {k: v for k, v in self.params.items() if k not in (TIMEFRAME, BASE)}
+
+    @property
+    def lengths(self) -> tuple[Interval, Interval] | None:
+        """Lengths of the longer bars and of the bars; None for a feature of the bars themselves."""
+        if TIMEFRAME not in self.params:
+            return None
+        timeframe, base = (Interval.parse(str(self.params[name])) for name in (TIMEFRAME, BASE))
+        return timeframe, base
 
     @property
     def memory(self) -> int:
         """The number of bars before a row that the row may depend on."""
-        return int(self.kind.memory(**self.params))
+        memory = int(self.kind.memory(**self.formula_params))
+        return memory if self.lengths is None else memory_of(memory, *self.lengths)
+
+    @property
+    def formula(self) -> str:
+        """The digest of the formula, with that of the longer bars if it is computed from them."""
+        digest = formula_digest(self.kind.compute)
+        return digest if self.lengths is None else f"{digest}-{formula_digest(longer_bars)}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +94,7 @@ class FeatureSet:
         groups: Sequence[str] | None = None,
         windows: Mapping[str, Sequence[int]] | None = None,
         kinds: Sequence[FeatureKind] | None = None,
+        timeframes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> FeatureSet:
         """Return the set of the chosen features.
 
@@ -74,6 +108,10 @@ class FeatureSet:
             Other windows, in bars, by name of the kind. An empty sequence leaves the kind out.
         kinds : sequence of FeatureKind, optional
             Kinds to choose from; by default the built-in kinds and the installed plug-ins.
+        timeframes : mapping of str to mapping, optional
+            Lengths of longer bars, as ``4h`` and ``1d``, each with `groups` and `windows` of the
+            features that are computed from those of them that have closed. Features of time are
+            left out.
 
         Raises
         ------
@@ -103,6 +141,8 @@ class FeatureSet:
             if kind.name in windows:
                 chosen = kind.with_windows(_check_windows(kind, windows[kind.name]))
             columns.extend(Column(chosen, params) for params in chosen.params)
+        for text, chosen_longer in (timeframes or {}).items():
+            columns += _longer_columns(available, text, chosen_longer, interval)
         names = [column.name for column in columns]
         duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
@@ -118,7 +158,7 @@ class FeatureSet:
         Parameters
         ----------
         config : mapping
-            Keys ``groups`` and ``windows`` of `build`, both optional.
+            Keys ``groups``, ``windows`` and ``timeframes`` of `build`, all optional.
         interval : Interval
             Bar length.
 
@@ -127,15 +167,16 @@ class FeatureSet:
         InputError
             As `build`, and for an unknown key or a value of a wrong type.
         """
-        _check_known("keys of the features file", config, ["groups", "windows"])
-        groups, windows = config.get("groups"), config.get("windows")
-        if groups is not None and not (
-            isinstance(groups, list) and all(isinstance(g, str) for g in groups)
-        ):
-            raise InputError(f"`groups` must be a list of names, got {groups!r}")
-        if windows is not None and not isinstance(windows, dict):
-            raise InputError(f"`windows` must map feature names to lists, got {windows!r}")
-        return cls.build(interval=interval, groups=groups, windows=windows)
+        keys = ["groups", "windows", "timeframes"]
+        _check_known("keys of the features file", config, keys)
+        groups, windows = _check_choice(config)
+        timeframes = config.get("timeframes")
+        if timeframes is not None and not isinstance(timeframes, dict):
+            raise InputError(
+                f"`timeframes` must map lengths to groups and windows, got {timeframes!r}; write "
+                "for example 4h: {groups: [returns]}"
+            )
+        return cls.build(interval=interval, groups=groups, windows=windows, timeframes=timeframes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -163,7 +204,7 @@ class FeatureSet:
                     params=dict(column.params),
                     memory=column.memory,
                     dtype="float32",
-                    formula=formula_digest(column.kind.compute),
+                    formula=column.formula,
                 )
                 for column in self.columns
             )
@@ -192,11 +233,16 @@ class FeatureSet:
         """
         times = bars.feature_time_ns if time_ns is None else time_ns
         series = BarSeries(times, bars.open, bars.high, bars.low, bars.close, bars.volume)
+        longer = {
+            column.lengths: longer_bars(series, *column.lengths)
+            for column in self.columns
+            if column.lengths is not None
+        }
         # Feature-major storage: each formula writes, and parquet reads, one contiguous column.
         out = np.empty((len(self.columns), len(bars)), dtype=np.float32)  # (f, n)
         for row, column in zip(out, self.columns, strict=True):
             try:
-                values = column.kind.compute(series, **column.params)
+                values = _values(column, series, longer)
             except Exception as error:
                 raise InputError(
                     f"feature {column.name!r} cannot be computed: {type(error).__name__}: "
@@ -219,6 +265,50 @@ class FeatureSet:
             True if at least `memory` bars of the row's segment (`Bars.segment_start`) precede it.
         """
         return np.arange(len(bars)) - bars.segment_start(max_gap_bars) >= self.memory
+
+
+def _values(
+    column: Column,
+    series: BarSeries,
+    longer: Mapping[tuple[Interval, Interval], LongerBars],
+) -> FloatArray:
+    """Return the values of a column at every bar."""
+    if column.lengths is None:
+        return column.kind.compute(series, **column.formula_params)
+    bars = longer[column.lengths]
+    return bars.align(column.kind.compute(bars.series, **column.formula_params))
+
+
+def _longer_columns(
+    available: Sequence[FeatureKind], text: str, chosen: object, base: Interval
+) -> list[Column]:
+    """Return the features that are computed from longer bars."""
+    timeframe = check_timeframe(text, base)
+    if not isinstance(chosen, Mapping):
+        raise InputError(
+            f"`timeframes` must give {text} groups or windows, got {chosen!r}; write for example "
+            f"{text}: {{groups: [returns]}}"
+        )
+    _check_known(f"keys of the timeframe {text}", chosen, ["groups", "windows"])
+    groups, windows = _check_choice(chosen)
+    kinds = [kind for kind in available if kind.group != "time"]
+    own = FeatureSet.build(interval=timeframe, groups=groups, windows=windows, kinds=kinds)
+    return [
+        Column(column.kind, {**column.params, TIMEFRAME: timeframe.text, BASE: base.text})
+        for column in own.columns
+    ]
+
+
+def _check_choice(config: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return groups and windows of a mapping; raise `InputError` for values of another type."""
+    groups, windows = config.get("groups"), config.get("windows")
+    if groups is not None and not (
+        isinstance(groups, list) and all(isinstance(g, str) for g in groups)
+    ):
+        raise InputError(f"`groups` must be a list of names, got {groups!r}")
+    if windows is not None and not isinstance(windows, dict):
+        raise InputError(f"`windows` must map feature names to lists, got {windows!r}")
+    return groups, windows
 
 
 def rebuild(

@@ -226,8 +226,8 @@ class TrainConfig(BaseModel):
     )
     features: str = Field(
         "",
-        description="Groups of features, as returns,volatility, or a YAML file with `groups` and "
-        "`windows`.",
+        description="Groups of features, as returns,volatility, or a YAML file with `groups`, "
+        "`windows` and `timeframes`.",
         json_schema_extra=_INPUT,
     )
     search: str = Field(

@@ -302,10 +302,22 @@ def test_after_a_wide_gap_there_is_no_decision_until_the_features_are_warm(
     assert (decided["position"][unknown] == 0).all()
 
 
-def test_bar_by_bar_decides_as_all_at_once() -> None:
-    """Every default feature, 300 bars: each bar is decided from the least history it needs."""
-    frame = synthetic_frame(1_200, seed=1)
-    model, _ = train(frame, FeatureSet.build(interval=HOUR), "SYNTH", "24/7")
+LONGER = FeatureSet.from_config(
+    {"groups": ["returns", "time"], "timeframes": {
+        "4h": {"groups": ["returns", "oscillators", "volume"]},
+        "1d": {"groups": ["volume"], "windows": {
+            "volume_z": [3], "volume_ratio": [2], "money_flow": [5],
+        }},
+    }},
+    interval=HOUR,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("features", [FeatureSet.build(interval=HOUR), LONGER])
+def test_bar_by_bar_decides_as_all_at_once(features: FeatureSet) -> None:
+    """300 bars, every default feature, and longer bars: each is decided from the least history."""
+    frame = synthetic_frame(2_000, seed=1)
+    model, _ = train(frame, features, "SYNTH", "24/7")
     needed, last = model.required_bars, 300
     batch = model.decide(frame, last=0).tail(last)
     live = pd.concat(
@@ -399,9 +411,12 @@ def test_a_loaded_model_decides_bit_for_bit(
     assert {path.name for path in folder.iterdir()} == {*FILES, MANIFEST}
 
 
-def test_real_bars_with_every_feature_survive_the_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("features", [FeatureSet.build(interval=HOUR), LONGER])
+def test_real_bars_with_every_feature_survive_the_disk(
+    features: FeatureSet, tmp_path: Path
+) -> None:
     frame = open_source("sample").read("EURUSD", "1h").frame.tail(3_000).reset_index(drop=True)
-    model, bars = train(frame, FeatureSet.build(interval=HOUR), "EURUSD", "auto")
+    model, bars = train(frame, features, "EURUSD", "auto")
     assert model.contract.calendar == "24/5"
     model.save(tmp_path, bars=bars, metrics={}, config={})
     loaded = TradingModel.load(tmp_path)
