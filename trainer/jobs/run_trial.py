@@ -160,8 +160,10 @@ def _measure(task: TrialTask, trial: Trial, after_block: Callable[[float], None]
         lambda text: None,
     )
     walk = walk_forward(sample, procedure, SEARCH_BLOCKS, after_block)
+    gain = walk.metrics["base_rate_log_loss"] - walk.metrics["log_loss"]
     return replace(
         trial,
+        gain=float(np.nan_to_num(gain)),
         n_trades=int(walk.metrics["n_trades"]),
         tries=procedure.make_adapter().trials,
         record=dossier.record_of(data, sample, walk),

@@ -108,7 +108,7 @@ def _study(space: Space, past: Sequence[Trial], sampler: Any, pruner: Any = None
                 state=states[trial.state],
                 params=dict(trial.values),
                 distributions=distributions,
-                value=trial.value if trial.state == "complete" else None,
+                value=trial.objective if trial.state == "complete" else None,
                 intermediate_values=dict(enumerate(trial.net_sharpe)),
             )
         )

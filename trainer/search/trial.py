@@ -39,6 +39,8 @@ class Trial:
         Wall time.
     error : str
         Why it failed.
+    gain : float
+        Log-loss of the base rate less that of the probabilities, in nats; 0 if it is undefined.
     record : Record or None
         The walk-forward bar by bar, of a complete trial that was just measured.
     """
@@ -51,6 +53,7 @@ class Trial:
     tries: int = 1
     seconds: float = 0.0
     error: str = ""
+    gain: float = 0.0
     record: Record | None = field(default=None, repr=False)
 
     @property
@@ -60,8 +63,17 @@ class Trial:
 
     @property
     def value(self) -> float:
-        """What the search maximises: the ratio over all blocks that were measured; NaN if none."""
+        """The ratio over all blocks that were measured; NaN if there are none."""
         return self.net_sharpe[-1] if self.net_sharpe else math.nan
+
+    @property
+    def objective(self) -> float:
+        """What the sampler maximises: the ratio, with the gain in log-loss to tell ties apart.
+
+        Most trials never trade and have a ratio of 0. Those whose probabilities are better are
+        nearer to settings that trade. A gain is 0.001 to 0.02, far less than a ratio that matters.
+        """
+        return self.value + self.gain
 
     def to_json(self) -> str:
         """Return the trial as a text of JSON, without its record; every float keeps its bits."""

@@ -119,6 +119,7 @@ def test_a_trial_is_the_walk_forward_of_the_first_part(part: FirstPart, measured
     assert len(measured.net_sharpe) == SEARCH_BLOCKS
     assert measured.value == walk.metrics["net_sharpe"]
     assert measured.n_trades == walk.metrics["n_trades"] > 0
+    assert measured.gain == walk.metrics["base_rate_log_loss"] - walk.metrics["log_loss"] != 0
     first = procedure.performance(
         Sample.of(data),
         Sample.of(data).bar.searchsorted(walk.bar[: walk.blocks[0].test_rows]),

@@ -90,6 +90,19 @@ def test_later_trials_are_better_than_random_ones() -> None:
     assert sum(late) / len(late) > sum(early) / len(early) + 0.5
 
 
+def test_trials_that_never_trade_are_told_apart_by_their_gain() -> None:
+    def horizons(gain: float) -> list[object]:
+        trials: list[Trial] = []
+        for number in range(60):
+            values = propose(SPACE, known_before(trials, number), number, 1)
+            better = gain if values["horizon"] == 3 else 0.0
+            trials.append(Trial(number, values, "complete", (0.0,), gain=better))
+        return [trial.values["horizon"] for trial in trials[-20:]]
+
+    assert horizons(0.003).count(3) >= 15
+    assert horizons(0.0).count(3) < 15
+
+
 def test_a_value_of_the_command_outside_the_space_is_tried_too() -> None:
     own = Space(SPACE.dimensions, {**SPACE.start, "horizon": 7})
     first = Trial(0, propose(own, [], 0, 1), "complete", (0.0,))

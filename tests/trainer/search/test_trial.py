@@ -18,7 +18,7 @@ def trial(number: int, *ratios: float, state: Any = "complete", n_trades: int = 
 def test_the_text_of_a_trial_keeps_every_bit() -> None:
     whole = Trial(
         7, {"task": "direction", "horizon": 3, "gru.dropout": 0.1 + 0.2}, "pruned",
-        (1 / 3, math.nan, -2e-17), 41, 2, 1.25, "",
+        (1 / 3, math.nan, -2e-17), 41, 2, 1.25, "", 1e-4 / 3,
     )  # fmt: skip
     again = Trial.from_json(whole.to_json())
     assert again.to_json() == whole.to_json()
@@ -33,6 +33,13 @@ def test_the_text_of_a_trial_keeps_every_bit() -> None:
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(TrainerError, match="holds no trial"):
         Trial.from_json(text)
+
+
+def test_the_gain_in_log_loss_tells_ties_apart_only() -> None:
+    flat = [Trial(n, {}, "complete", (0.0,), gain=gain) for n, gain in enumerate((0.0, 0.004))]
+    assert flat[0].objective < flat[1].objective < trial(2, 0.1).objective
+    assert [t.value for t in flat] == [0.0, 0.0]
+    assert best_trial(flat) is None
 
 
 def test_a_trial_without_a_block_has_no_value() -> None:
