@@ -143,6 +143,11 @@ def _notes(ranking: Ranking) -> list[str]:
             "DSR and PBO count the trials that existed when each candidate was trained; "
             "`barwright report` and `promote` count them again."
         )
+    if ranking.searched:
+        lines.append(
+            f"{ranking.searched} trials of searches count, too; they have no model, so they have "
+            "no place here."
+        )
     if ranking.left_out:
         lines.append(f"{ranking.left_out} more without an alias; --all lists them.")
     return lines

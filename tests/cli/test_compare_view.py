@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -53,11 +54,16 @@ def candidate(
 
 
 def printed(
-    *candidates: Candidate, width: int = 200, terminal: bool = True, uri: str = "sqlite:///x.db"
+    *candidates: Candidate,
+    width: int = 200,
+    terminal: bool = True,
+    uri: str = "sqlite:///x.db",
+    searched: int = 0,
 ) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
     ranking = rank("BTCUSDT", candidates, "http://127.0.0.1:5000/#/" + "x" * 200)
-    print_comparison(console, Comparison("barwright", uri, (ranking,)))
+    counted = replace(ranking, searched=searched)
+    print_comparison(console, Comparison("barwright", uri, (counted,)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -160,6 +166,12 @@ def test_one_contract_needs_no_note() -> None:
     text = printed(candidate("aa11"), candidate("bb22"))
     assert "*" not in text
     assert "--all" not in text
+
+
+def test_trials_of_searches_are_counted() -> None:
+    text = "50 trials of searches count, too; they have no model, so they have no place here."
+    assert text in printed(candidate("aa11"), searched=50)
+    assert "searches" not in printed(candidate("aa11"))
 
 
 def test_candidates_that_are_left_out_are_counted() -> None:

@@ -14,7 +14,15 @@ from trainer.evidence.metric_names import from_stored
 from trainer.serving.contract import COMPARED_FIELDS
 from trainer.tracking.model_uri import LATEST, list_versions
 from trainer.tracking.store import read_all_pages, redacted
-from trainer.tracking.tag_names import CANDIDATE, KIND, MODEL, RUN_ID, STATUS, SYMBOL
+from trainer.tracking.tag_names import (
+    CANDIDATE,
+    KIND,
+    MODEL,
+    RUN_ID,
+    STATUS,
+    SYMBOL,
+    TRIAL,
+)
 
 #: Order in which a ranking prints the fields of the contract: costs first.
 _ORDER = ("fee_bps", "slippage_bps", "horizon", "interval", "task", "calendar")
@@ -123,6 +131,12 @@ def find_candidates(
     for model in {run.data.tags[MODEL] for run in runs}:
         versions |= _versions_by_run(client, f"{model}-{symbol}")
     return [_candidate(run, versions) for run in runs]
+
+
+def count_search_trials(client: MlflowClient, experiment_id: str, symbol: str) -> int:
+    """Return the number of trials of searches on a symbol; deleted runs are left out."""
+    condition = f"tags.{KIND} = '{TRIAL}' and tags.{SYMBOL} = '{symbol}'"
+    return len(_search(client, experiment_id, condition))
 
 
 def _search(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from trainer.errors import TrainerError
 from trainer.evidence.metric_names import stored_name, to_stored
-from trainer.tracking.candidates import CONTRACT, Candidate, find_candidates, find_experiment
+from trainer.tracking.candidates import (
+    CONTRACT,
+    Candidate,
+    count_search_trials,
+    find_candidates,
+    find_experiment,
+)
 from trainer.tracking.store import STORE_ERRORS, open_store, redacted, store_error
 from trainer.tracking.tag_names import CANDIDATE, KIND, MODEL, SYMBOL
 
@@ -54,6 +60,8 @@ class Ranking:
         Candidates that are not listed.
     link : str
         Address in MLflow's UI with the charts of the same candidates.
+    searched : int
+        Trials of searches on this symbol; they have no model, and count as trials.
     """
 
     symbol: str
@@ -61,6 +69,7 @@ class Ranking:
     contract: dict[str, str]
     left_out: int
     link: str
+    searched: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,7 @@ class Comparison:
                     "symbol": ranking.symbol,
                     "contract": ranking.contract,
                     "left_out": ranking.left_out,
+                    "search_trials": ranking.searched,
                     "link": ranking.link,
                     "candidates": [_row_to_json(row) for row in ranking.rows],
                 }
@@ -131,6 +141,7 @@ def compare(
     try:
         experiment_id = find_experiment(client, uri, experiment)
         candidates = {symbol: find_candidates(client, experiment_id, symbol) for symbol in symbols}
+        searched = {s: count_search_trials(client, experiment_id, s) for s in symbols}
         for symbol in symbols:
             if not candidates[symbol]:
                 others = _names(c.symbol for c in find_candidates(client, experiment_id))
@@ -148,7 +159,8 @@ def compare(
         excluded = sorted({c.model for c in of_symbol} - {c.model for c in wanted})
         conditions = [f"tags.{SYMBOL}='{symbol}'", *(f"tags.{MODEL}!='{m}'" for m in excluded)]
         link = compare_link(uri, experiment_id, *conditions)
-        rankings.append(rank(symbol, wanted, link, everything=everything))
+        ranking = rank(symbol, wanted, link, everything=everything)
+        rankings.append(replace(ranking, searched=searched[symbol]))
     return Comparison(experiment, redacted(uri), tuple(rankings))
 
 

@@ -204,7 +204,7 @@ def test_json_has_everything_that_the_table_has(run) -> None:
     assert candidate_["metrics"] == {"wf_net_sharpe": 4.0}
     assert candidate_["contract"] == dict.fromkeys(CONTRACT, "12")
     assert (candidate_["versions"], candidate_["differs_in"]) == ([], [])
-    assert (candidate_["status"], eth["left_out"]) == (None, 0)
+    assert (candidate_["status"], eth["left_out"], eth["search_trials"]) == (None, 0, 0)
 
 
 @pytest.mark.parametrize(
