@@ -12,6 +12,7 @@ from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LABEL_KINDS
 from trainer.config import TrainConfig
+from trainer.errors import TrainerError
 
 #: Options that a search varies, unless the command gives them a value.
 SEARCHED_OPTIONS = ("task", "horizon", "position", "smooth", "features")
@@ -44,6 +45,11 @@ class Space:
             Settings of the command.
         given : mapping of str to value
             Options that the command names; they are not varied.
+
+        Raises
+        ------
+        TrainerError
+            If every setting is given, so that nothing is left to vary.
         """
         free = {name for name in SEARCHED_OPTIONS if name not in given}
         choices: dict[str, Range | tuple[Value, ...]] = {
@@ -62,6 +68,11 @@ class Space:
             if name not in fixed:
                 dimensions[f"{model}.{name}"] = values
                 start[f"{model}.{name}"] = adapter.defaults[name]
+        if not dimensions:
+            raise TrainerError(
+                f"there is nothing to search for {model}: every setting is given; leave out one "
+                f"of --{', --'.join(SEARCHED_OPTIONS)} or a hyperparameter"
+            )
         return cls(dimensions, start)
 
     def apply(self, config: TrainConfig, values: Mapping[str, Value]) -> TrainConfig:

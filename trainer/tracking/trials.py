@@ -152,9 +152,10 @@ class Trials:
 
         The best of n trials without skill is estimated in two ways, and the higher estimate counts:
 
-        - from the spread of the trials' Sharpe ratios. Trials that lose to their costs widen the
+        - from the spread of the candidates' Sharpe ratios. Those that lose to their costs widen the
           spread although they are not lucky, so a mean below 0 is taken into account. A mean above
-          0 is not: skill looks like that.
+          0 is not: skill looks like that. Trials of a search are counted, and have no part in the
+          spread: their ratios are those of other and fewer bars, which vary more by themselves.
         - from as many independent trials without skill on as many bars.
 
         Parameters
@@ -164,7 +165,8 @@ class Trials:
         periods_per_year : float
         """
         moments = Moments.of(net)
-        ratios = np.array([trial.sharpe for trial in self.trials]) / math.sqrt(periods_per_year)
+        own = [trial.sharpe for trial in self.trials if not trial.search]
+        ratios = np.array(own) / math.sqrt(periods_per_year)
         n_trials = max(1, self.n_trials)
         by_chance = deflated_sharpe(moments, n_trials, 1 / max(1, moments.n - 1))
         if len(ratios) < 2:

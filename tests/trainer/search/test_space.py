@@ -10,6 +10,7 @@ import adapters
 from adapters.base import Range
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
+from trainer.errors import TrainerError
 from trainer.search.space import HORIZONS, SEARCHED_OPTIONS, Space
 
 
@@ -75,6 +76,18 @@ def test_what_is_given_is_not_varied() -> None:
     assert chosen.horizon == 24
     assert chosen.params["lightgbm"]["num_leaves"] == 7
     assert chosen.params["lightgbm"]["lambda_l2"] == 9.0
+
+
+def test_a_command_that_gives_every_setting_leaves_nothing_to_search() -> None:
+    names = ("learning_rate=0.1", "num_leaves=7", "min_data_in_leaf=50", "feature_fraction=0.5")
+    given = {
+        "task": "direction", "horizon": "3", "position": "exit", "smooth": "off",
+        "features": "returns",
+        "params": ",".join(f"lightgbm.{name}" for name in (*names, "lambda_l2=1")),
+    }  # fmt: skip
+    with pytest.raises(TrainerError, match="there is nothing to search for lightgbm"):
+        space(**given)
+    assert list(space(**{k: v for k, v in given.items() if k != "smooth"}).dimensions) == ["smooth"]
 
 
 def test_smoothing_has_no_effect_beside_exit() -> None:

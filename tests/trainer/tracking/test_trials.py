@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,21 @@ def test_a_lost_record_is_none_and_a_number_of_trials_must_be_a_number(
     bad = store.run(chosen, trials="many")
     with pytest.raises(TrainerError, match=f"run {bad} has trials='many', which is not a number"):
         trials_of(store)
+
+
+def test_trials_of_a_search_count_and_have_no_part_in_the_spread() -> None:
+    net = synthetic_record(0, 3_000, 1, skill=0.12).net(COSTS)
+    candidates = tuple(Trial(str(n), "1h", 0.1 * n, 1, str(n)) for n in range(3))
+    searched = tuple(
+        Trial(f"s{n}", "1h", 40.0 * (-1) ** n, 1, f"s{n}", True, "abc") for n in range(50)
+    )
+    seeds = (Trial("many", "1h", 0.1, 50, "many"),)
+    alone = Trials(candidates).deflated_sharpe(net, 8_760)
+    with_search = Trials(candidates + searched).deflated_sharpe(net, 8_760)
+    assert with_search < alone
+    assert with_search == Trials(candidates + seeds).deflated_sharpe(net, 8_760)
+    as_candidates = tuple(replace(trial, search="") for trial in searched)
+    assert Trials(candidates + as_candidates).deflated_sharpe(net, 8_760) < 1e-6 < with_search
 
 
 def test_the_pbo_of_searched_settings_is_the_higher_one_of_two() -> None:
