@@ -134,8 +134,14 @@ def find_candidates(
 
 
 def count_search_trials(client: MlflowClient, experiment_id: str, symbol: str) -> int:
-    """Return the number of trials of searches on a symbol; deleted runs are left out."""
-    condition = f"tags.{KIND} = '{TRIAL}' and tags.{SYMBOL} = '{symbol}'"
+    """Return the number of trials of searches on a symbol.
+
+    Deleted runs are left out, and those of trials that a killed command did not complete: the next
+    command repeated them.
+    """
+    condition = (
+        f"tags.{KIND} = '{TRIAL}' and tags.{SYMBOL} = '{symbol}' and attributes.status = 'FINISHED'"
+    )
     return len(_search(client, experiment_id, condition))
 
 

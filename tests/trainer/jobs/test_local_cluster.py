@@ -32,11 +32,13 @@ def test_one_worker_runs_all_jobs_and_passes_on_why_they_fail(tmp_path: Path) ->
     (tmp_path / "bars").mkdir()
     jobs = [Job("AAA", "lightgbm"), Job("BBB", "lightgbm")]
     calls: list[tuple[str, str, int, int]] = []
-    with WorkerPool(config(tmp_path / "bars")) as pool:
+    own = config(tmp_path / "bars")
+    with WorkerPool(own) as pool:
         pool._client.wait_for_workers(1, timeout=60)
         # A connection that ends would print a traceback between the lines for people.
         assert list(pool._client.run(_level_of_the_log).values()) == [logging.CRITICAL]
-        results = list(pool.run(jobs, tmp_path, lambda *call: calls.append(call)))
+        configs = dict.fromkeys(jobs, own)
+        results = list(pool.run(jobs, configs, tmp_path, lambda *call: calls.append(call)))
     assert [result.job for result in results] == jobs
     for result in results:
         assert result.trained is None

@@ -72,7 +72,7 @@ def test_sections_come_in_their_order(candidate: Candidate) -> None:
         "thresholds", "importance", "search", "tested",
     ]  # fmt: skip
     assert len(html.all("h1")) == 1
-    assert len(html.all("figure")) == len(html.all("figcaption")) == len(html.all("img")) == 8
+    assert len(html.all("figure")) == len(html.all("figcaption")) == len(html.all("img")) == 9
     for image in html.all("img"):
         assert image["alt"]
         assert image["width"] == "792"
