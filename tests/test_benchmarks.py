@@ -1,8 +1,8 @@
 """The benchmarks run and print; their times are not tested.
 
-`caching`, `noise`, `overhead` and `validation_study` take minutes even with --quick, because they
-train with whole commands or many procedures: run them by name. The code below them is tested in
-test_validation_study, test_fit_cache and tests/service.
+`caching`, `noise`, `overhead`, `search`, `selection_noise` and `validation_study` take minutes even
+with --quick, because they train with whole commands or many procedures: run them by name. The code
+below them is tested in test_validation_study, test_fit_cache, test_selection and tests/service.
 """
 
 from __future__ import annotations
@@ -65,6 +65,16 @@ def test_the_study_of_position_rules_runs_and_prints(tmp_path: Path) -> None:
     rules = ["threshold", "exit", "break-even", "break-even, always", "threshold, smooth h"]
     measured = result["jobs"]["lightgbm EURUSD"]
     assert list(measured) == [f"{cost}; {rule}" for cost in ("15 bps", "5 bps") for rule in rules]
+
+
+@pytest.mark.slow
+def test_the_study_of_the_rule_against_holding_runs_and_prints(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    done = _run("against_hold", "--quick", "--source", "sample", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "SIMULATED strategies: days of EURUSD from sample" in done.stdout
+    (result,) = json.loads(path.read_text())["benchmarks"]
+    assert result["days"] > 250
 
 
 def test_an_unknown_name_is_refused() -> None:
