@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.measure import BenchmarkResult, Options
-from benchmarks.study import make_procedure, measure_all, tested_net_returns
+from benchmarks.study import COSTS, make_procedure, measure_all, tested_net_returns
 from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
@@ -20,11 +20,9 @@ from trainer.procedure.sample import Sample
 from trainer.procedure.threshold_search import ThresholdSearch
 from trainer.serving.rules import RuleSettings
 from trainer.statistics.bootstrap import sharpe_difference
-from trainer.statistics.costs import Costs, Terms
+from trainer.statistics.costs import Terms
 from trainer.statistics.performance import sharpe
 
-#: Fee and slippage a side: the product's defaults, and a taker of perpetuals.
-_COSTS = {"15 bps": Costs(10.0, 5.0), "5 bps": Costs(4.0, 1.0)}
 _BASE = "threshold"
 _UNGATED = "break-even, always"
 _WINDOW = 72
@@ -98,7 +96,7 @@ def run(options: Options) -> BenchmarkResult:
             },
         },
     )
-    for cost in _COSTS:
+    for cost in COSTS:
         rows = [_row(job, cost, rule) for job in jobs for rule in _rules(config)]
         result.add_table(
             f"Each model and symbol, {cost} a side",
@@ -129,7 +127,7 @@ def _measure(symbol: str, model: str, config: TrainConfig) -> _Measured:
     sample = Sample.of(data, _WINDOW)
     metrics: dict[Arm, dict[str, float]] = {}
     net: dict[Arm, pd.Series] = {}
-    for cost, costs in _COSTS.items():
+    for cost, costs in COSTS.items():
         terms = Terms(costs, data.meta.periods_per_year)
         for name, rule in _rules(config).items():
             kind = Ungated if name == _UNGATED else Procedure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.measure import BenchmarkResult, Options
-from benchmarks.study import make_procedure, measure_all
+from benchmarks.study import COSTS, make_procedure, measure_all
 from trainer.arrays import FloatArray, IntArray
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.evidence.walk_forward import walk_forward
 from trainer.procedure.procedure import Procedure
 from trainer.procedure.sample import Sample
+from trainer.procedure.selection import effective_number
 from trainer.procedure.threshold_search import MIN_TRADES, ThresholdSearch, optimise_threshold
 from trainer.serving.rules import RuleName, RuleSettings
 from trainer.statistics.bar_axis import BarAxis
@@ -27,7 +28,6 @@ from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
 from trainer.statistics.sharpe_inference import Moments, deflated_sharpe
 
-_COSTS = {"15 bps": Costs(10.0, 5.0), "5 bps": Costs(4.0, 1.0)}
 _RULES: tuple[RuleName, ...] = ("threshold", "exit")
 _BASE = "best"
 _PIECES = 5
@@ -88,16 +88,16 @@ class _Curve:
 
 @dataclass(frozen=True, eq=False)
 class _Capturing(Procedure):
-    """The procedure; it keeps what every search was given."""
+    """The procedure; it keeps what every search was given: probabilities and forward returns."""
+
+    captured: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
 
     def _search(self, sample: Sample, probability: FloatArray) -> ThresholdSearch:
         axis = BarAxis.of(sample.bar)
-        _captured.append((axis.place(probability, np.nan), axis.place(sample.forward_return, 0.0)))
+        self.captured.append(
+            (axis.place(probability, np.nan), axis.place(sample.forward_return, 0.0))
+        )
         return super()._search(sample, probability)
-
-
-#: Filled by `_Capturing` and emptied by `_measure`, one case at a time.
-_captured: list[tuple[FloatArray, FloatArray]] = []
 
 
 # --- ways to choose --------------------------------------------------------------------------
@@ -153,11 +153,7 @@ def _deflated(level: float) -> Callable[[_Curve], int | None]:
 
     def choose(curve: _Curve) -> int | None:
         moves = curve.net[:, np.isfinite(curve.ratio) & (curve.net.std(axis=0) > 0)]
-        k = moves.shape[1]
-        effective = 1.0
-        if k > 1:
-            eigenvalues = np.linalg.eigvalsh(np.corrcoef(moves.T))
-            effective = 1 + (k - 1) * (1 - eigenvalues.var(ddof=1) / k)
+        effective = effective_number(moves)
         moments = Moments.of(curve.net[:, curve.best])
         value = deflated_sharpe(moments, max(1, round(effective)), 1 / (moments.n - 1))
         return curve.best if value >= level else None
@@ -199,7 +195,7 @@ def run(options: Options) -> BenchmarkResult:
         data={},
     )
     for rule in _RULES:
-        for cost, costs in _COSTS.items():
+        for cost, costs in COSTS.items():
             rows, values = _rows(cases, rule, costs)
             result.add_table(
                 f"rule {rule}, {cost} a side",
@@ -295,11 +291,10 @@ def _measure(symbol: str, model: str, config: TrainConfig) -> _Case:
     data = make_builder(config).build(symbol)
     sample = Sample.of(data)
     terms = Terms(config.costs, data.meta.periods_per_year)
-    _captured.clear()
     procedure = make_procedure(_Capturing, symbol, model, config, terms)
     walk = walk_forward(sample, procedure, config.wf_splits)
     blocks = []
-    for (probability, forward_return), block in zip(_captured, walk.blocks, strict=True):
+    for (probability, forward_return), block in zip(procedure.captured, walk.blocks, strict=True):
         rows: IntArray = np.flatnonzero(
             (walk.bar >= block.first_bar) & (walk.bar <= block.last_bar)
         )

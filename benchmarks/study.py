@@ -22,6 +22,9 @@ from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns
 
+#: Fee and slippage a side: the product's defaults, and a taker of perpetuals.
+COSTS = {"15 bps": Costs(10.0, 5.0), "5 bps": Costs(4.0, 1.0)}
+
 Measured = TypeVar("Measured")
 Kind = TypeVar("Kind", bound=Procedure)
 

@@ -13,7 +13,7 @@ from cli.train_view import ProgressView, print_summary
 from trainer.config import TrainConfig, option_name, option_text
 from trainer.jobs.search import SearchSummary, Study
 from trainer.procedure.threshold_search import MIN_TRADES
-from trainer.search.trial import Trial, changed_settings
+from trainer.search.trial import Trial, changed_settings, ranked_trials
 from trainer.text import number_text
 
 #: Trials that the table of a study lists.
@@ -74,10 +74,7 @@ def _table(study: Study) -> Table:
     table.add_column("trades", justify="right", no_wrap=True)
     table.add_column("settings that were changed", overflow="fold")
     start = study.space.start if study.space is not None else {}
-    complete = [trial for trial in study.trials.values() if trial.state == "complete"]
-    ranked = sorted(complete, key=lambda trial: (-trial.value, trial.number))
-    own = [trial for trial in ranked[_LISTED:] if trial.number == 0]
-    for trial in (*ranked[:_LISTED], *own):
+    for trial in ranked_trials(study.trials.values(), _LISTED):
         table.add_row(
             trial.name,
             number_text(trial.value),

@@ -64,8 +64,8 @@ class Column:
     @property
     def memory(self) -> int:
         """The number of bars before a row that the row may depend on."""
-        memory = int(self.kind.memory(**self.formula_params))
-        return memory if self.lengths is None else memory_of(memory, *self.lengths)
+        memory, lengths = int(self.kind.memory(**self.formula_params)), self.lengths
+        return memory if lengths is None else memory_of(memory, *lengths)
 
     @property
     def formula(self) -> str:
@@ -233,11 +233,8 @@ class FeatureSet:
         """
         times = bars.feature_time_ns if time_ns is None else time_ns
         series = BarSeries(times, bars.open, bars.high, bars.low, bars.close, bars.volume)
-        longer = {
-            column.lengths: longer_bars(series, *column.lengths)
-            for column in self.columns
-            if column.lengths is not None
-        }
+        lengths = {column.lengths for column in self.columns if column.lengths is not None}
+        longer = {pair: longer_bars(series, *pair) for pair in lengths}
         # Feature-major storage: each formula writes, and parquet reads, one contiguous column.
         out = np.empty((len(self.columns), len(bars)), dtype=np.float32)  # (f, n)
         for row, column in zip(out, self.columns, strict=True):
@@ -273,9 +270,10 @@ def _values(
     longer: Mapping[tuple[Interval, Interval], LongerBars],
 ) -> FloatArray:
     """Return the values of a column at every bar."""
-    if column.lengths is None:
-        return column.kind.compute(series, **column.formula_params)
-    bars = longer[column.lengths]
+    lengths = column.lengths
+    if lengths is None:
+        return column.kind.compute(series, **column.params)
+    bars = longer[lengths]
     return bars.align(column.kind.compute(bars.series, **column.formula_params))
 
 

@@ -47,7 +47,7 @@ def study() -> Study:
 
 def printed(study: Study, width: int = 120) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_search(console, SearchSummary([study], None, {}), CONFIG)
+    print_search(console, SearchSummary([study], None), CONFIG)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text

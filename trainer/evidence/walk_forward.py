@@ -114,7 +114,7 @@ def walk_forward(
     sample: Sample,
     procedure: Procedure,
     n_splits: int,
-    after_block: Callable[[float], None] = lambda net_sharpe: None,
+    after_block: Callable[[float], None] | None = None,
 ) -> WalkForward:
     """Measure the procedure as it would have been used.
 
@@ -128,7 +128,7 @@ def walk_forward(
         Folds, model, calibrator and threshold, all from the past of a block.
     n_splits : int
         Number of blocks after the initial training rows.
-    after_block : callable
+    after_block : callable, optional
         Called after each block with the net Sharpe ratio of all blocks so far; NaN if they never
         traded. What it raises ends the walk-forward.
 
@@ -145,7 +145,8 @@ def walk_forward(
     decisions: list[_Decisions] = []
     for number, (train, test) in enumerate(splits):
         decisions.append(_decide(sample, procedure, number, train, test))
-        after_block(_net_sharpe(sample, procedure, splits, decisions))
+        if after_block is not None:
+            after_block(_net_sharpe(sample, procedure, splits, decisions))
     tested = np.concatenate([test for _, test in splits])  # (m,)
     probability = np.concatenate([block.probability for block in decisions])  # (m,)
     position = np.concatenate([block.position for block in decisions])  # (m,)

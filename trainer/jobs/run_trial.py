@@ -128,8 +128,7 @@ def run_trial(task: TrialTask, on_progress: Callable[[str, int, int], None]) -> 
     def after_block(net_sharpe: float) -> None:
         ratios.append(float(np.nan_to_num(net_sharpe)))
         on_progress(f"trial {trial.name}", len(ratios), SEARCH_BLOCKS)
-        past = [other for other in task.past if other.state != "failed"]
-        if len(ratios) < SEARCH_BLOCKS and should_stop(task.space, past, ratios):
+        if len(ratios) < SEARCH_BLOCKS and should_stop(task.space, task.past, ratios):
             raise _PrunedError
 
     try:

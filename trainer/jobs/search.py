@@ -53,8 +53,6 @@ class Study:
         Trials that an earlier command had made.
     running : int
         Trials on workers.
-    seconds : float
-        Wall time of the trials that this command made.
     """
 
     job: Job
@@ -65,7 +63,6 @@ class Study:
     trials: dict[int, Trial] = field(default_factory=dict)
     read: int = 0
     running: int = 0
-    seconds: float = 0.0
 
     @property
     def best(self) -> Trial | None:
@@ -86,13 +83,10 @@ class SearchSummary:
     studies : list of Study
     trained : Summary or None
         Training with the best settings; None if no study found any.
-    configs : dict of Job to TrainConfig
-        Settings of that training.
     """
 
     studies: list[Study]
     trained: Summary | None
-    configs: dict[Job, TrainConfig]
 
     @property
     def failed(self) -> bool:
@@ -135,11 +129,14 @@ def search(
     TrainerError
         If MLflow cannot be used.
     """
-    jobs = [Job(symbol, model) for symbol in config.symbols for model in config.models]
     options = {**config.model_dump(), "budget": budget}
     name = command_run_name(config, "search")
     with open_tracking(config.experiment, options, name) as tracking:
-        studies = [_open_study(job, config, given, tracking) for job in jobs]
+        studies = [
+            study
+            for symbol in config.symbols
+            for study in _open_studies(symbol, config, given, tracking)
+        ]
         _run_trials(studies, config, budget, pool, tracking, on_progress, on_trial)
         configs = _chosen_configs(studies, config)
         trained = None
@@ -148,18 +145,33 @@ def search(
                 trained = train_jobs(
                     configs, pool, tracking, verifier, on_progress=on_progress, on_result=on_result
                 )
-        summary = SearchSummary(studies, trained, configs)
+        summary = SearchSummary(studies, trained)
         if summary.failed and (trained is None or not trained.failed):
             tracking.fail()
         return summary
 
 
+def _open_studies(
+    symbol: str, config: TrainConfig, given: Mapping[str, Any], tracking: Tracking
+) -> list[Study]:
+    """Return the studies of a symbol, one a model."""
+    jobs = [Job(symbol, model) for model in config.models]
+    try:
+        part = FirstPart.of(symbol, config)
+    except BarwrightError as error:
+        return [Study(job, error=str(error)) for job in jobs]
+    return [_open_study(job, config, given, part, tracking) for job in jobs]
+
+
 def _open_study(
-    job: Job, config: TrainConfig, given: Mapping[str, Any], tracking: Tracking
+    job: Job,
+    config: TrainConfig,
+    given: Mapping[str, Any],
+    part: FirstPart,
+    tracking: Tracking,
 ) -> Study:
     """Return a study with the trials that an earlier command made."""
     try:
-        part = FirstPart.of(job.symbol, config)
         space = Space.of(job.model, config, given)
     except BarwrightError as error:
         return Study(job, error=str(error))
@@ -207,7 +219,6 @@ def _run_trials(
         study = by_name[end.task.name]
         log_trial(tracking, study.key, study.job, task.config, trial)
         study.trials[trial.number] = trial
-        study.seconds += trial.seconds
         study.running -= 1
         if trial.number == 0 and trial.state == "failed":
             study.error = f"its settings failed without any change: {trial.error}"
@@ -222,15 +233,13 @@ def _next_batch(study: Study, config: TrainConfig, budget: int) -> list[Task]:
     missing = [number for number in range(budget) if number not in study.trials]
     if not missing:
         return []
-    batch = missing[0] // BATCH
+    past = known_before(list(study.trials.values()), missing[0])
+    seed = config.seed_of(study.job.symbol, study.job.model)
     tasks = []
     for number in missing:
-        if number // BATCH != batch:
+        if number // BATCH != missing[0] // BATCH:
             break
-        past = known_before(list(study.trials.values()), number)
-        values = propose(
-            study.space, past, number, config.seed_of(study.job.symbol, study.job.model)
-        )
+        values = propose(study.space, past, number, seed)
         settings = study.space.apply(config, values)
         task = TrialTask(study.job, settings, study.part, study.space, tuple(past), number, values)
         tasks.append(Task(study.job.name, run_trial, (task,)))

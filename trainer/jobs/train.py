@@ -266,10 +266,10 @@ def _conclude_version(
     )
     criteria = judge({**trained.headline.metrics, **trial_metrics}, config.against)
     verdict = Verdict.of(trained.flat_because, criteria)
-    page, figures = Page.of_trained(trained, verdict.status), trained.figures
-    if config.search:
-        searched = find_search_trials(tracking.client, tracking.experiment_id, config.search)
-        page = replace(page, search=tuple(searched))
+    searched = find_search_trials(tracking.client, tracking.experiment_id, config.search)
+    page = replace(Page.of_trained(trained, verdict.status), search=tuple(searched))
+    figures = trained.figures
+    if searched:
         figures = {**figures, **_draw_search(page, trained)}
     about = {"version": f"{job.name} version {version}", "run": run_id}
     tracking.conclude(

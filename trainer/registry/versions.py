@@ -18,7 +18,6 @@ from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict, judge
 from trainer.flavor import downloaded
 from trainer.report.page import Page
-from trainer.search.trial import Trial
 from trainer.serving.manifest import DAMAGED, EVIDENCE, MANIFEST_TAG, read_json
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.costs import Terms
@@ -174,12 +173,6 @@ def report(client: MlflowClient, model_uri: str) -> tuple[str, str]:
     return f"{version.name}-{version.number}.html", text
 
 
-def _search_trials(client: MlflowClient, version: LoadedVersion) -> tuple[Trial, ...]:
-    if not version.search:
-        return ()
-    return tuple(find_search_trials(client, version.experiment_id, version.search))
-
-
 def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
     metrics = trial_metrics(client, version)
     criteria = judge({**version.headline.metrics, **metrics}, version.against)
@@ -190,7 +183,7 @@ def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
         evidence=version.evidence,
         status=verdict.status,
         understood=load_understood(version.run_id),
-        search=_search_trials(client, version),
+        search=tuple(find_search_trials(client, version.experiment_id, version.search)),
     )
     # Imported here: no other function of this module draws, and matplotlib takes long to import.
     from trainer.report.figures import draw_figures

@@ -14,7 +14,7 @@ from trainer.evidence.verdict import LEAST_DSR
 from trainer.report.page import Page
 from trainer.report.plotting import HOLD, MUTED, NET, SECOND, canvas, empty_figure, legend, styled
 from trainer.report.report_figure import Column, ReportFigure, Table
-from trainer.search.trial import best_trial, changed_settings
+from trainer.search.trial import best_trial, changed_settings, ranked_trials
 from trainer.statistics.sharpe_inference import required_sharpe
 from trainer.text import number_text
 
@@ -80,7 +80,7 @@ def _needed(page: Page, n_trials: int) -> float:
 
 
 def _alt(page: Page) -> str:
-    best, count = best_trial(list(page.search)), len(page.search)
+    best, count = best_trial(page.search), len(page.search)
     chosen = "none" if best is None else f"trial {best.name} with {best.value:.2f}"
     needed = [number_text(_needed(page, n)) for n in (1, max(1, count))]
     return (
@@ -92,16 +92,13 @@ def _alt(page: Page) -> str:
 
 def _rows(page: Page) -> list[_TrialRow]:
     """Return the best trials, and the one with the settings of the command."""
-    complete = [trial for trial in page.search if trial.state == "complete"]
-    ranked = sorted(complete, key=lambda trial: (-trial.value, trial.number))
     start = next((trial.values for trial in page.search if trial.number == 0), {})
-    listed = [*ranked[:_LISTED], *(t for t in ranked[_LISTED:] if t.number == 0)]
     return [
         _TrialRow(
             trial.name, trial.value, trial.n_trades,
             ", ".join(changed_settings(trial, start)) or "those of the command",
         )
-        for trial in listed
+        for trial in ranked_trials(page.search, _LISTED)
     ]  # fmt: skip
 
 

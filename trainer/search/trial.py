@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -111,6 +111,13 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
         if trial.state == "complete" and trial.value > 0 and trial.n_trades >= MIN_TRADES
     ]
     return max(earned, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def ranked_trials(trials: Iterable[Trial], count: int) -> list[Trial]:
+    """Return the best complete trials, best first, then the first trial if it is not among them."""
+    complete = [trial for trial in trials if trial.state == "complete"]
+    ranked = sorted(complete, key=lambda trial: (-trial.value, trial.number))
+    return [*ranked[:count], *(trial for trial in ranked[count:] if trial.number == 0)]
 
 
 def changed_settings(trial: Trial, start: Mapping[str, Value]) -> list[str]:

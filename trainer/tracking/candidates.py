@@ -13,7 +13,7 @@ from trainer.errors import TrainerError
 from trainer.evidence.metric_names import from_stored
 from trainer.serving.contract import COMPARED_FIELDS
 from trainer.tracking.model_uri import LATEST, list_versions
-from trainer.tracking.store import read_all_pages, redacted
+from trainer.tracking.store import find_runs, redacted
 from trainer.tracking.tag_names import (
     CANDIDATE,
     KIND,
@@ -146,9 +146,7 @@ def count_search_trials(client: MlflowClient, experiment_id: str, symbol: str) -
 
 
 def _search(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
-    runs = read_all_pages(
-        lambda token: client.search_runs([experiment_id], condition, page_token=token)
-    )
+    runs = find_runs(client, experiment_id, condition)
     # People may tag their own runs as candidates. Without these two tags it is not one of ours.
     return [run for run in runs if {MODEL, SYMBOL} <= run.data.tags.keys()]
 

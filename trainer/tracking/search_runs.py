@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.store.entities.paged_list import PagedList
+from mlflow.entities import Metric, Param, RunTag
 
 from trainer.config import TrainConfig, option_text
 from trainer.evidence.metric_names import stored_name
@@ -16,7 +14,7 @@ from trainer.job import Job
 from trainer.scratch import scratch_folder
 from trainer.search.trial import Trial
 from trainer.tracking.mlflow_runs import Tracking
-from trainer.tracking.store import read_all_pages
+from trainer.tracking.store import find_runs
 from trainer.tracking.tag_names import (
     FAILURE,
     KIND,
@@ -28,8 +26,6 @@ from trainer.tracking.tag_names import (
     SYMBOL,
     TRIAL,
 )
-
-_PAGE = 1_000
 
 
 def log_trial(tracking: Tracking, search: str, job: Job, config: TrainConfig, trial: Trial) -> None:
@@ -93,14 +89,17 @@ def log_trial(tracking: Tracking, search: str, job: Job, config: TrainConfig, tr
 def find_search_trials(client: MlflowClient, experiment_id: str, search: str) -> list[Trial]:
     """Return the trials of a study that have a result, by number, without their records.
 
-    A trial that failed is tried again: what its worker died of may be gone.
+    The empty name of no study has no trials. A trial that failed is tried again: what its worker
+    died of may be gone.
 
     Raises
     ------
     TrainerError
         If a run holds the text of no trial.
     """
-    runs = read_all_pages(partial(_page, client, experiment_id, search))
+    if not search:
+        return []
+    runs = find_runs(client, experiment_id, f"tags.{SEARCH} = '{search}'")
     # A command that was killed while it wrote a trial left a run that is not at its end.
     texts = [
         run.data.tags[SEARCH_TRIAL]
@@ -109,11 +108,3 @@ def find_search_trials(client: MlflowClient, experiment_id: str, search: str) ->
     ]
     trials = {trial.number: trial for trial in map(Trial.from_json, texts)}
     return [trials[number] for number in sorted(trials)]
-
-
-def _page(
-    client: MlflowClient, experiment_id: str, search: str, token: str | None
-) -> PagedList[Run]:
-    return client.search_runs(
-        [experiment_id], f"tags.{SEARCH} = '{search}'", max_results=_PAGE, page_token=token
-    )

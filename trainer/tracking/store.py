@@ -17,6 +17,7 @@ from uuid import uuid4
 import mlflow
 import requests
 from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -25,6 +26,8 @@ from trainer.errors import TrainerError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _CONNECT_SECONDS = 5
+#: Runs that one page of a search holds.
+_RUNS_A_PAGE = 1_000
 #: Errors that MLflow and the stores behind it raise when a call fails.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, requests.RequestException, OSError)
 
@@ -212,6 +215,28 @@ def exclusive_database(uri: str) -> Iterator[None]:
             finally:
                 new.unlink(missing_ok=True)
         yield
+
+
+def find_runs(
+    client: MlflowClient,
+    experiment_id: str,
+    condition: str,
+    view: int = ViewType.ACTIVE_ONLY,
+) -> list[Run]:
+    """Return all runs of an experiment that satisfy a condition of MLflow's search.
+
+    Parameters
+    ----------
+    client : mlflow.MlflowClient
+    experiment_id, condition : str
+    view : int
+        ``ViewType.ALL`` for deleted runs, too.
+    """
+    return read_all_pages(
+        lambda token: client.search_runs(
+            [experiment_id], condition, view, max_results=_RUNS_A_PAGE, page_token=token
+        )
+    )
 
 
 def read_all_pages(search: Callable[[str | None], Any]) -> list[Any]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run, ViewType
-from mlflow.store.entities.paged_list import PagedList
 
 from trainer.arrays import FloatArray
 from trainer.errors import TrainerError
@@ -26,11 +24,9 @@ from trainer.scratch import scratch_folder
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.overfitting import backtest_overfitting
 from trainer.statistics.sharpe_inference import Moments, deflated_sharpe
-from trainer.tracking.store import STORE_ERRORS, read_all_pages
+from trainer.tracking.store import STORE_ERRORS, find_runs
 from trainer.tracking.tag_names import CANDIDATE, KIND, SEARCH, SYMBOL, TRIAL
 
-#: Runs that one page of a search holds.
-_PAGE = 1_000
 #: A trial on less than this share of the chosen one's bars is left out of the PBO: the common bars
 #: would shrink to its own.
 _LEAST_COMMON_SHARE = 0.5
@@ -192,24 +188,17 @@ def find_trials(client: MlflowClient, experiment_id: str, symbol: str) -> Trials
     runs = [
         run
         for kind in (CANDIDATE, TRIAL)
-        for run in read_all_pages(partial(_page, client, experiment_id, symbol, kind))
+        for run in find_runs(
+            client,
+            experiment_id,
+            f"tags.{KIND} = '{kind}' and tags.{SYMBOL} = '{symbol}'",
+            ViewType.ALL,
+        )
     ]
     for run in runs:
         trial = _trial(run)
         trials.setdefault(trial.digest or trial.run_id, trial)
     return Trials(tuple(trials.values()))
-
-
-def _page(
-    client: MlflowClient, experiment_id: str, symbol: str, kind: str, token: str | None
-) -> PagedList[Run]:
-    return client.search_runs(
-        [experiment_id],
-        f"tags.{KIND} = '{kind}' and tags.{SYMBOL} = '{symbol}'",
-        run_view_type=ViewType.ALL,
-        max_results=_PAGE,
-        page_token=token,
-    )
 
 
 def _trial(run: Run) -> Trial:

@@ -61,7 +61,7 @@ def test_every_page_of_runs_is_read(registry_store: Any, monkeypatch: pytest.Mon
     store = registry_store
     for seed in range(3):
         store.run(store.record(0.1, seed=seed))
-    monkeypatch.setattr("trainer.tracking.trials._PAGE", 1)
+    monkeypatch.setattr("trainer.tracking.store._RUNS_A_PAGE", 1)
     assert trials_of(store).n_trials == 3
 
 
