@@ -36,7 +36,6 @@ executed. Its digests, format and golden decisions are checked before it may dec
 Only complete bars are decided, by the calendar of the model: a daily bar from the close of its
 session on. Each decision names its bar, and when it can be filled.
 """
-_POSITIONS = {-1: "short", 0: "flat", 1: "long"}
 
 
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -451,6 +450,8 @@ def _table(decisions: Decisions) -> Table:
     import pandas as pd
     from rich.table import Table
 
+    from trainer.serving.rules import POSITION_NAMES
+
     table = Table()
     daily = "session" in decisions.frame
     bar = "session" if daily else "bar (UTC)"
@@ -461,7 +462,7 @@ def _table(decisions: Decisions) -> Table:
             str(row["session"]) if daily else f"{row['timestamp']:%Y-%m-%d %H:%M}",
             f"{row['score']:.4f}",
             f"{row['probability']:.4f}",
-            _POSITIONS[row["position"]],
+            POSITION_NAMES[row["position"]],
             "not known" if row["fill_at"] is pd.NaT else f"{row['fill_at']:%Y-%m-%d %H:%M}",
         )
     return table

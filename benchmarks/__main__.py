@@ -17,7 +17,10 @@ NAMES = (
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: Studies measure what models earn, not speed. One takes up to an hour on all real bars, so it runs
 #: only when it is named.
-STUDIES = ("validation_study", "position_rules", "against_hold", "selection_noise", "search")
+STUDIES = (
+    "validation_study", "position_rules", "against_hold", "selection_noise", "noise_rules",
+    "search",
+)  # fmt: skip
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,7 +28,9 @@ STUDIES = ("validation_study", "position_rules", "against_hold", "selection_nois
 @click.option("--quick", is_flag=True, help="Small sizes: a test that it runs.")
 @click.option("--runs", type=click.IntRange(1), help="Timed rounds; each benchmark has a default.")
 @click.option("--source", default="", help="Real bars: a folder with BTCUSDT_1h, or `sample`.")
-@click.option("--walks", default=20, type=click.IntRange(1, 99), help="Random walks of `noise`.")
+@click.option(
+    "--walks", default=20, type=click.IntRange(1, 99), help="Random walks of noise studies."
+)
 @click.option("--symbols", default="", help="Studies: symbols, comma-separated.")
 @click.option("--models", default="", help="Studies: models, comma-separated.")
 @click.option("--fit-cache-folder", default="", help="Studies: folder of the fit cache.")

@@ -32,7 +32,7 @@ class Options:
     quick: bool = False
     runs: int | None = None
     source: str = ""
-    #: Used by `noise` only.
+    #: Used by `noise`, `noise_rules` and `search` only.
     walks: int = 20
     #: These four are used by the studies only.
     symbols: tuple[str, ...] = ()

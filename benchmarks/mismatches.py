@@ -6,17 +6,16 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmarks.decision_paths import decide_on_every_path
 from benchmarks.inputs import real_builder, real_source
 from benchmarks.latency import SHORT_FIT, short_fit_model
 from benchmarks.measure import BenchmarkResult, Options, Target
 from features.cache import FeatureCache
 from features.dataset import Dataset, DatasetBuilder
-from trainer.flavor import save_model
 from trainer.procedure.procedure import row_positions
 from trainer.procedure.sample import Sample, score_rows
 from trainer.serving.position_rule import PositionRule
@@ -27,8 +26,6 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 #: Largest difference of a score that counts as equal, as at every load of a model.
 _TOLERANCE = 1e-6
-#: Bars before a decision that a caller of a rule that holds positions gives.
-_HISTORY = 5_000
 
 
 def run(options: Options) -> BenchmarkResult:
@@ -39,16 +36,19 @@ def run(options: Options) -> BenchmarkResult:
         "mismatches",
         f"{description} The rows of training against what a caller gets. Features: read from the "
         "cache, and computed from the bars that a model needs. Decisions: of the saved model on "
-        "all bars at once, of the saved model bar by bar with no more bars than it needs, and of "
-        "MLflow's pyfunc.",
+        "all bars at once, of the saved model bar by bar with no more bars than it needs, of "
+        "MLflow's pyfunc, of trader.py and of MLflow's server over HTTP.",
     )
-    served = options.pick(2_000, 50)
+    served = options.pick(10_000, 50)
     _compare_features(result, data, builder, symbol, served)
     wrong = 0
     for name in SHORT_FIT:
         model = short_fit_model(name, options, builder, data)
         for rule in _rules(model):
-            wrong += _compare_decisions(result, replace(model, threshold=rule), data, served)
+            # Starting processes takes most of the time of few bars: one model stands for all.
+            processes = not options.quick or (name, rule.kind) == ("lightgbm", "break-even")
+            given = replace(model, threshold=rule)
+            wrong += _compare_decisions(result, given, data, source, served, processes=processes)
     result.targets.append(Target("decisions that differ, all models and paths", wrong, 0, False))
     return result
 
@@ -107,17 +107,25 @@ def _compare_features(
 
 
 def _compare_decisions(
-    result: BenchmarkResult, model: TradingModel, data: Dataset, served: int
+    result: BenchmarkResult,
+    model: TradingModel,
+    data: Dataset,
+    source: str,
+    served: int,
+    *,
+    processes: bool,
 ) -> int:
-    """Compare decisions on the last rows; return how many differ."""
+    """Compare decisions of every path on the last rows; return how many differ."""
     sample = Sample.of(data, model.threshold.volatility_window)
     every = np.arange(len(sample))
     scores = score_rows(model.adapter, sample, every)
     positions = row_positions(model.threshold, sample, every, model.calibrator.transform(scores))
     rows, score, position = every[-served:], scores[-served:], positions[-served:]
     times = data.timestamps[rows]
+    bars = data.meta.bars
+    paths = decide_on_every_path(model, source, bars, data.meta.bar[rows], processes=processes)
     table, wrong = [], 0
-    for path, decisions in _decide_on_every_path(model, data, data.meta.bar[rows]).items():
+    for path, decisions in paths.items():
         by_time = decisions.set_index(
             pd.DatetimeIndex(pd.to_datetime(decisions["timestamp"], utc=True))
         ).loc[times]
@@ -127,7 +135,7 @@ def _compare_decisions(
         table.append([path, f"{len(rows):,}", f"{n_differ:,}", f"{largest:.1e}"])
     result.add_table(
         f"{model.contract.model}, {_name(model.threshold)}: decisions against those of training's "
-        "own rows",
+        f"own rows, {(np.diff(position) != 0).sum():,} changes of position",
         ["path", "bars", "positions that differ", "largest difference of a score"],
         table,
     )
@@ -136,34 +144,6 @@ def _compare_decisions(
 
 def _name(rule: PositionRule) -> str:
     return f"{rule.kind}, smoothed over {rule.smooth}" if rule.smooth else rule.kind
-
-
-def _decide_on_every_path(
-    model: TradingModel, data: Dataset, bars: IntArray
-) -> dict[str, pd.DataFrame]:
-    """Return the decisions of the saved model by path; each covers at least these bars."""
-    frame = data.meta.bars.to_frame()
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "model"
-        model.save(saved, bars=data.meta.bars, metrics={}, config={})
-        loaded = TradingModel.load(saved)
-        save_model(saved, Path(folder) / "pyfunc", requirements=("numpy",))
-        pyfunc = mlflow.pyfunc.load_model(str(Path(folder) / "pyfunc"), suppress_warnings=True)
-        last = len(frame) - int(bars[0])
-        return {
-            "saved model, all bars at once": loaded.decide(frame),
-            "saved model, bar by bar": _decide_bar_by_bar(loaded, frame, bars),
-            "MLflow pyfunc": pyfunc.predict(frame, params={"last": last}),
-        }
-
-
-def _decide_bar_by_bar(model: TradingModel, frame: pd.DataFrame, bars: IntArray) -> pd.DataFrame:
-    # A rule that holds positions looks back until the bars tell what is held.
-    need = model.required_bars + (_HISTORY if model.threshold.holds else model.threshold.memory)
-    return pd.concat(
-        [model.decide(frame.iloc[max(bar + 1 - need, 0) : bar + 1], last=1) for bar in bars],
-        ignore_index=True,
-    )
 
 
 def _largest_difference(first: FloatArray, second: FloatArray) -> float:

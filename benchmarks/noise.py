@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,7 +49,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _JudgedVersion:
+class JudgedVersion:
     """A registered version with the decision of `barwright promote`.
 
     Attributes
@@ -107,8 +108,8 @@ def run(options: Options) -> BenchmarkResult:
         frames = _write_bars(folder / "bars", walks)
         judged = [
             version
-            for arm, costs in arms.items()
-            for version in _Arm(folder, arm, costs, options.quick).train_and_judge(walks)
+            for name, costs in arms.items()
+            for version in _train_and_judge(folder, name, costs, walks, quick=options.quick)
         ]
     result = BenchmarkResult(
         "noise",
@@ -130,29 +131,51 @@ def run(options: Options) -> BenchmarkResult:
 # --- training and promotion ------------------------------------------------------------------
 
 
-class _Arm:
-    """One MLflow store, for models that are trained at one level of costs."""
+def _train_and_judge(
+    folder: Path, name: str, costs: Costs, walks: Sequence[str], *, quick: bool
+) -> list[JudgedVersion]:
+    arm = Arm(folder, name, costs, "--horizon", "3")
+    if quick:
+        arm.train([_STRONG, *walks], "lightgbm", "--n-splits", "3", "--wf-splits", "3")
+    else:
+        deep = "gru,lightgbm,ppo"
+        arm.train([_STRONG, *walks[:_DEEP_SYMBOLS]], deep, "--params", _SMALL)
+        arm.train([_WEAK, *walks[_DEEP_SYMBOLS:]], "lightgbm")
+    return arm.judge()
 
-    def __init__(self, folder: Path, arm: str, costs: Costs, quick: bool) -> None:
-        self.arm, self.costs, self.quick = arm, costs, quick
-        self.bars = folder / "bars"
-        own_folder = folder / arm.replace(" ", "")
+
+class Arm:
+    """One MLflow store, for models that are trained with one set of options.
+
+    Arms in one folder have the same bars, `folder/bars`, and share the caches: features do not
+    depend on costs, nor do the fits of any model but PPO.
+
+    Attributes
+    ----------
+    name : str
+    command_line : CommandLine
+    """
+
+    def __init__(self, folder: Path, name: str, costs: Costs, *options: str) -> None:
+        self.name = name
+        own_folder = folder / re.sub(r"\W", "", name)
         own_folder.mkdir()
         self.command_line = CommandLine(own_folder)
-        # The features do not depend on the costs, nor do the fits of any model but PPO.
-        self.caches = [
+        self._options = [
+            *("--source", str(folder / "bars"), "--max-workers", "2"),
+            *("--fee-bps", str(costs.fee_bps), "--slippage-bps", str(costs.slippage_bps)),
             *("--cache-folder", str(folder / "features")),
             *("--fit-cache-folder", str(folder / "fits")),
+            *options,
         ]
 
-    def train_and_judge(self, walks: Sequence[str]) -> list[_JudgedVersion]:
-        """Train every symbol, then request the promotion of every version."""
-        if self.quick:
-            self._train([_STRONG, *walks], "lightgbm", "--n-splits", "3", "--wf-splits", "3")
-        else:
-            deep = "gru,lightgbm,ppo"
-            self._train([_STRONG, *walks[:_DEEP_SYMBOLS]], deep, "--params", _SMALL)
-            self._train([_WEAK, *walks[_DEEP_SYMBOLS:]], "lightgbm")
+    def train(self, symbols: Sequence[str], models: str, *more: str) -> None:
+        """Train and register these symbols and models (comma-separated)."""
+        what = ("--symbols", ",".join(symbols), "--models", models)
+        self.command_line.run("train", *what, *self._options, *more)
+
+    def judge(self) -> list[JudgedVersion]:
+        """Request the promotion of every version, and return them with the decisions."""
         uri = self.command_line.uri
         client = MlflowClient(uri, uri)
         models = client.search_registered_models(max_results=1_000)
@@ -170,7 +193,7 @@ class _Arm:
 
     def _judged(
         self, client: MlflowClient, version: ModelVersion, decision: dict[str, Any], champion: str
-    ) -> _JudgedVersion:
+    ) -> JudgedVersion:
         """Return a version with its metrics, its record and the decision on it.
 
         Raises
@@ -186,8 +209,8 @@ class _Arm:
         path = download_artifacts(
             run_id=run_id, artifact_path=RECORD_FILE, tracking_uri=self.command_line.uri
         )
-        return _JudgedVersion(
-            arm=self.arm,
+        return JudgedVersion(
+            arm=self.name,
             model=model,
             symbol=symbol,
             version=str(version.version),
@@ -197,14 +220,6 @@ class _Arm:
             is_champion=is_champion,
             criteria=decision["criteria"],
         )
-
-    def _train(self, symbols: Sequence[str], models: str, *more: str) -> None:
-        self.command_line.run(
-            "train", "--symbols", ",".join(symbols), "--models", models,
-            "--source", str(self.bars), "--horizon", "3", "--max-workers", "2",
-            "--fee-bps", str(self.costs.fee_bps), "--slippage-bps", str(self.costs.slippage_bps),
-            *self.caches, *more,
-        )  # fmt: skip
 
     def _promote(self, name: str, version: str) -> dict[str, Any]:
         """Return the decision; a version without evidence is an error, not a refusal."""
@@ -220,7 +235,7 @@ class _Arm:
 # --- random walks ----------------------------------------------------------------------------
 
 
-def _add_walks(result: BenchmarkResult, judged: list[_JudgedVersion], arms: Iterable[str]) -> None:
+def _add_walks(result: BenchmarkResult, judged: list[JudgedVersion], arms: Iterable[str]) -> None:
     """Add the versions of random walks; each that became @champion is a failure."""
     groups = {
         f"{arm}, {model}": [v for v in judged if (v.arm, v.model) == (arm, model)]
@@ -249,7 +264,7 @@ def _add_walks(result: BenchmarkResult, judged: list[_JudgedVersion], arms: Iter
     ]
 
 
-def _counts(name: str, versions: Sequence[_JudgedVersion]) -> list[str]:
+def _counts(name: str, versions: Sequence[JudgedVersion]) -> list[str]:
     return [
         name,
         str(len(versions)),
@@ -260,7 +275,7 @@ def _counts(name: str, versions: Sequence[_JudgedVersion]) -> list[str]:
     ]
 
 
-def _quantiles(name: str, versions: Sequence[_JudgedVersion]) -> Iterator[list[str]]:
+def _quantiles(name: str, versions: Sequence[JudgedVersion]) -> Iterator[list[str]]:
     """Yield a row for the PSR and one for the DSR, if any version has it."""
     for metric, bound in (("psr", 0.95), ("dsr", LEAST_DSR)):
         values = [version.metrics[metric] for version in versions if metric in version.metrics]
@@ -277,7 +292,7 @@ def _quantiles(name: str, versions: Sequence[_JudgedVersion]) -> Iterator[list[s
 
 
 def _add_signals(
-    result: BenchmarkResult, judged: list[_JudgedVersion], frames: Mapping[str, pd.DataFrame]
+    result: BenchmarkResult, judged: list[JudgedVersion], frames: Mapping[str, pd.DataFrame]
 ) -> None:
     """Compare each version with the best rule that reads the planted signal."""
     rows = []
@@ -308,7 +323,7 @@ def _add_signals(
     )
 
 
-def _check_strong_signal(result: BenchmarkResult, judged: list[_JudgedVersion]) -> None:
+def _check_strong_signal(result: BenchmarkResult, judged: list[JudgedVersion]) -> None:
     """Add a failure for each arm in which no model on the strong signal became @champion."""
     for arm in {version.arm: None for version in judged}:
         strong = [v for v in judged if (v.arm, v.symbol) == (arm, _STRONG)]
@@ -328,7 +343,7 @@ def _check_strong_signal(result: BenchmarkResult, judged: list[_JudgedVersion]) 
             )
 
 
-def _add_best_criteria(result: BenchmarkResult, judged: list[_JudgedVersion]) -> None:
+def _add_best_criteria(result: BenchmarkResult, judged: list[JudgedVersion]) -> None:
     """Add the criteria of the @champion with the highest net Sharpe ratio."""
     champions = [version for version in judged if version.is_champion]
     best = max(champions, key=lambda version: version.net_sharpe, default=None)
@@ -340,7 +355,7 @@ def _add_best_criteria(result: BenchmarkResult, judged: list[_JudgedVersion]) ->
         )
 
 
-def _best_with_signal(version: _JudgedVersion, frame: pd.DataFrame) -> tuple[float, float]:
+def _best_with_signal(version: JudgedVersion, frame: pd.DataFrame) -> tuple[float, float]:
     """Return the best Sharpe ratios of a rule that reads the signal, gross and net.
 
     The rule trades on the bars of the version's walk-forward.

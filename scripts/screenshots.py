@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/comparing.md and README.md from real runs.
+"""Draw the pictures of docs/comparing.md, docs/evidence.md and README.md from real runs.
 
     python -m scripts.screenshots [FOLDER]     docs/images by default
 
@@ -61,7 +61,17 @@ def main(target: Path) -> None:
             _draw_charts(page, link, target)
             _draw_run(page, target)
             _draw_version(page, address, target)
+        _draw_baselines(folder, address, target)
     _draw_demo(target)
+
+
+def _draw_baselines(folder: str, address: str, target: Path) -> None:
+    """Draw the headline of a report, with the baselines beside it."""
+    _barwright(folder, address, "report", "models:/lightgbm-EURUSD/2", "--output", "report.html")
+    with open_browser(1000, 1000) as page:
+        page.goto(f"file://{folder}/report.html")
+        expect(page.get_by_text("Comparison with the baselines")).to_be_visible()
+        page.locator("#headline").screenshot(path=target / "baselines.png")
 
 
 def _draw_demo(target: Path) -> None:

@@ -1,8 +1,9 @@
 """The benchmarks run and print; their times are not tested.
 
-`caching`, `noise`, `overhead`, `search`, `selection_noise` and `validation_study` take minutes even
-with --quick, because they train with whole commands or many procedures: run them by name. The code
-below them is tested in test_validation_study, test_fit_cache, test_selection and tests/service.
+`caching`, `noise`, `noise_rules`, `overhead`, `search`, `selection_noise` and `validation_study`
+take minutes even with --quick, because they train with whole commands or many procedures: run them
+by name. The code below them is tested in test_validation_study, test_fit_cache, test_selection and
+tests/service.
 """
 
 from __future__ import annotations

@@ -12,3 +12,7 @@ class TrainerError(BarwrightError):
 
 class UsageError(TrainerError):
     """An option that breaks its rule, whatever the store contains: exit status 2."""
+
+
+class UnknownPositionError(TrainerError):
+    """A position depends on bars before those that were given, and what was held is not given."""

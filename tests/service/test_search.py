@@ -89,6 +89,9 @@ def test_a_killed_search_goes_on_with_its_trials_and_serves_what_it_finds(
 def test_mistakes_are_one_line_each(workspace, bars: str) -> None:
     failed = workspace.run(*SEARCH, "--source", bars, "--embargo", "900")
     assert failed.returncode == 1
-    assert "its settings failed without any change: `embargo` must be smaller" in failed.stdout
+    assert (
+        "trial 1, with the settings of the command, failed: `embargo` must be smaller"
+        in failed.stdout
+    )
     assert "Traceback" not in failed.stdout + failed.stderr
     assert trials_of(workspace) == {}

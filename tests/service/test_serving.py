@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 import requests
 
 from features.sources import open_source
+from tests.service.conftest import Workspace
 from trainer.flavor import data_folder, load_model
 
 LAST = 400
@@ -40,39 +42,77 @@ def test_the_compared_decisions_are_not_all_the_same(traded) -> None:
     assert len({row["position"] for row in traded}) > 1, "free trading should find positions"
 
 
-def test_http_serving_decides_bit_for_bit_as_the_trader(trained, traded, bars, serve) -> None:
-    tools = Path(sys.executable).parent
-    address = serve(
-        [
-            str(tools / "mlflow"),
-            "models",
-            "serve",
-            "-m",
-            MODEL,
-            "--env-manager",
-            "local",
-            "--workers",
-            "1",
-        ],
-        {
-            **trained.environment,
-            "PATH": f"{tools}:{os.environ['PATH']}",
-            "MLFLOW_MODELS_WORKERS": "1",
-        },
-        "/ping",
-    )
-    table = bars.tail(1_000).assign(timestamp=lambda f: f["timestamp"].astype(str))
-    asked = {"dataframe_split": table.to_dict("split", index=False), "params": {"last": LAST}}
-    answer = requests.post(f"{address}/invocations", json=asked, timeout=60)
+@pytest.fixture(scope="module")
+def serve_model(serve) -> Callable[[Workspace], str]:
+    """Serve the latest version of a store with MLflow; return the address."""
+
+    def start(store: Workspace) -> str:
+        tools = Path(sys.executable).parent
+        return serve(
+            [
+                *(str(tools / "mlflow"), "models", "serve", "-m", MODEL),
+                *("--env-manager", "local", "--workers", "1"),
+            ],
+            {
+                **store.environment,
+                "PATH": f"{tools}:{os.environ['PATH']}",
+                "MLFLOW_MODELS_WORKERS": "1",
+            },
+            "/ping",
+        )
+
+    return start
+
+
+def ask(address: str, bars: pd.DataFrame, **params: object) -> requests.Response:
+    table = bars.assign(timestamp=lambda f: f["timestamp"].astype(str))
+    asked = {"dataframe_split": table.to_dict("split", index=False), "params": params}
+    return requests.post(f"{address}/invocations", json=asked, timeout=60)
+
+
+def test_http_serving_decides_bit_for_bit_as_the_trader(trained, traded, bars, serve_model) -> None:
+    address = serve_model(trained)
+    answer = ask(address, bars.tail(1_000), last=LAST)
     assert answer.status_code == 200, answer.text
     assert answer.json()["predictions"] == traded
-    short = requests.post(
-        f"{address}/invocations",
-        json={"dataframe_split": table.tail(10).to_dict("split", index=False)},
-        timeout=60,
-    )
+    short = ask(address, bars.tail(10))
     assert short.status_code == 400
     assert "needs at least 295 bars" in short.json()["message"]
+
+
+@pytest.mark.slow
+def test_http_serving_holds_positions_as_the_trader(
+    make_workspace, tmp_path, bars, serve_model
+) -> None:
+    """The rule `exit`: the bars or the caller tell what is held; else the answer is an error."""
+    store = make_workspace(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
+    done = store.train_quickly("--position", "exit")
+    assert done.returncode == 0, done.stderr
+    words = ("--model", MODEL, "--source", "sample", "--json")
+    traded = json.loads(store.trade(*words, "--last", str(LAST)).stdout)["decisions"]
+    positions = [row["position"] for row in traded]
+    assert len(set(positions)) > 1
+    address = serve_model(store)
+    answer = ask(address, bars.tail(2_000), last=LAST)
+    assert answer.status_code == 200, answer.text
+    assert [row["position"] for row in answer.json()["predictions"]] == positions
+
+    names = {-1: "short", 0: "flat", 1: "long"}
+    unknown = 0
+    for back in range(1, 40):
+        least = bars[len(bars) - back - 294 : len(bars) - back + 1]
+        alone = ask(address, least, last=1)
+        if alone.status_code == 200:
+            assert alone.json()["predictions"][0]["position"] == positions[-back]
+        else:
+            unknown += 1
+            assert "give more history, or the position held" in alone.json()["message"]
+        told = ask(address, least, last=1, held=names[positions[-back - 1]])
+        assert told.json()["predictions"][0]["position"] == positions[-back]
+    assert unknown > 0
+    # The trader takes the position held as well.
+    held = store.trade(*words, "--held", names[positions[-2]])
+    assert json.loads(held.stdout)["decisions"][0]["position"] == positions[-1]
 
 
 def test_the_trader_says_what_training_said(trained) -> None:

@@ -221,7 +221,7 @@ def _run_trials(
         study.trials[trial.number] = trial
         study.running -= 1
         if trial.number == 0 and trial.state == "failed":
-            study.error = f"its settings failed without any change: {trial.error}"
+            study.error = f"trial 1, with the settings of the command, failed: {trial.error}"
         on_trial(study, trial)
         waiting += _next_batch(study, config, budget)
 

@@ -126,7 +126,8 @@ def main() -> None:
     from mlflow import MlflowClient
 
     from trainer.flavor import data_folder
-    from trainer.serving.manifest import MANIFEST, golden_frame
+    from trainer.serving.manifest import MANIFEST, golden_frame, golden_held
+    from trainer.serving.rules import POSITION_NAMES
 
     for model in sys.argv[1:]:
         with contextlib.suppress(ValueError, ImportError):
@@ -143,7 +144,9 @@ def main() -> None:
         # Warnings on requirements are suppressed: these were pinned from this environment.
         served = mlflow.pyfunc.load_model(folder, suppress_warnings=True)
     expected = manifest["golden"]["decisions"]
-    decided = served.predict(golden_frame(manifest), params={"last": len(expected)})
+    held = golden_held(manifest)
+    known = {} if held is None else {"held": POSITION_NAMES[held]}
+    decided = served.predict(golden_frame(manifest), params={"last": len(expected), **known})
     positions = [row["position"] for row in expected]
     if decided["position"].tolist() != positions:
         raise TrainerError(

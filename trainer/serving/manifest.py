@@ -56,6 +56,22 @@ def golden_frame(manifest: dict[str, Any]) -> pd.DataFrame:
     return frame
 
 
+def golden_held(manifest: dict[str, Any]) -> int | None:
+    """Return the position before the golden rows; None if their bars tell it.
+
+    Raises
+    ------
+    TrainerError
+        If it is no position.
+    """
+    held = manifest["golden"].get("held")
+    if held is None or (type(held) is int and held in (-1, 0, 1)):
+        return held
+    raise TrainerError(
+        f"the position before the golden rows must be -1, 0 or 1, got {held!r}; train again"
+    )
+
+
 def check_digests(folder: Path, manifest: dict[str, Any]) -> None:
     """Check that the files of a model are those that were saved.
 

@@ -22,7 +22,7 @@ from features.feature_set import FeatureSet, rebuild
 from features.interval import Interval
 from features.signature import FeatureSignature
 from trainer.arrays import IntArray
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UnknownPositionError
 from trainer.serving.calibrators import Calibrator, calibrator_from_json
 from trainer.serving.contract import Contract
 from trainer.serving.decided import Decided
@@ -38,6 +38,7 @@ from trainer.serving.manifest import (
     check_digests,
     decision_to_json,
     golden_frame,
+    golden_held,
     read_json,
     sha256,
     write_json,
@@ -124,8 +125,9 @@ class TradingModel:
         InputError
             If the bars do not pass `features.bars.validate_bars`.
         TrainerError
-            If there are fewer bars than needed, `last` is negative, or a position depends on what
-            was held before the bars and `held` is not given.
+            If there are fewer bars than needed, or `last` is negative.
+        UnknownPositionError
+            If a position depends on what was held before the bars, and `held` is not given.
         """
         return self.decide_last(frame, last, now=now, held=held)[1].to_frame()
 
@@ -153,12 +155,26 @@ class TradingModel:
             if len(decided.certain) and decided.certain.all():
                 return bars, decided
             if not last or len(bars) < self.required_bars + last - 1 + earlier:
-                raise TrainerError(
+                raise UnknownPositionError(
                     f"the position of {self.contract.model}-{self.contract.symbol} is unknown: it "
                     f"depends on what came before these {len(bars):,} bars; give more history, "
-                    "or the position held"
+                    "or the position held (`held`, of the trader `--held`)"
                 )
             earlier *= 4
+
+    def held_before(self, frame: pd.DataFrame, last: int) -> int | None:
+        """Return the position before the last bars, where these are all the bars that there are.
+
+        None if the bars tell it. Otherwise it is that of the whole series: as in training, the
+        position before the first bar is flat. A model whose probabilities are all above 0.5, and
+        never reach its entry, needs this.
+        """
+        try:
+            self.decide_last(frame, last)
+        except UnknownPositionError:
+            position = self.decide_last(frame, held=0)[1].position
+            return int(position[-last - 1]) if len(position) > last else 0
+        return None
 
     def decide_bars(self, bars: Bars, *, last: int = 0, held: int | None = None) -> Decided:
         """Decide at the close of each bar that has enough history; see `decide`.
@@ -259,7 +275,7 @@ class TradingModel:
         write_json(folder / "features.json", self.features.signature.to_json())
         snapshot = {"contract": asdict(self.contract), "config": config}
         write_json(folder / "config_snapshot.json", snapshot)
-        used, decided = self._golden(bars)
+        used, decided, held = self._golden(bars)
         manifest = {
             "format": FORMAT_VERSION,
             "files": {name: sha256(folder / name) for name in FILES},
@@ -267,6 +283,7 @@ class TradingModel:
                 "bars": {"time_ns": used.time_ns.tolist()}
                 | {name: getattr(used, name).tolist() for name in COLUMNS[1:]},
                 "decisions": [decision_to_json(row) for row in decided.to_dict("records")],
+                "held": held,
             },
             "written_with": {
                 "python": platform.python_version(),
@@ -277,13 +294,18 @@ class TradingModel:
         }
         write_json(folder / MANIFEST, manifest)
 
-    def _golden(self, bars: Bars) -> tuple[Bars, pd.DataFrame]:
-        """Return the latest bars whose decisions have finite scores, and those decisions."""
+    def _golden(self, bars: Bars) -> tuple[Bars, pd.DataFrame, int | None]:
+        """Return the latest bars whose decisions have finite scores, and those decisions.
+
+        The last value is the position before them, if the bars do not tell it.
+        """
         needed = self.required_bars + GOLDEN_ROWS - 1
         for stop in range(len(bars), needed - 1, -GOLDEN_ROWS):
-            used, decided = self.decide_last(bars.slice(0, stop).to_frame(), last=GOLDEN_ROWS)
+            frame = bars.slice(0, stop).to_frame()
+            held = self.held_before(frame, GOLDEN_ROWS)
+            used, decided = self.decide_last(frame, last=GOLDEN_ROWS, held=held)
             if np.isfinite(decided.score).all():
-                return used, decided.to_frame()
+                return used, decided.to_frame(), held
         raise TrainerError(
             f"{self.contract.model}-{self.contract.symbol} has no {GOLDEN_ROWS} bars in a row to "
             "prove itself by later; give more bars, or allow wider gaps with --max-gap-bars"
@@ -339,7 +361,8 @@ class TradingModel:
         stored_rows = manifest["golden"]["decisions"]
         if not stored_rows:
             raise TrainerError("the model has no golden rows to be proven by; train again")
-        decided = self.decide(frame, last=len(stored_rows)).to_dict("records")
+        held = golden_held(manifest)
+        decided = self.decide(frame, last=len(stored_rows), held=held).to_dict("records")
         for stored, computed in zip(stored_rows, map(decision_to_json, decided), strict=True):
             differences = [
                 f"{name} {stored[name]!r} became {computed[name]!r}"

@@ -6,19 +6,22 @@ Small settings: two folds, two blocks, twenty rounds of LightGBM.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from features.sources import open_source
 from trainer.config import TrainConfig
+from trainer.dataset import make_builder
 from trainer.evidence.evidence import Evidence
 from trainer.evidence.headline import Headline
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs.run_job import run_job
-from trainer.procedure.procedure import FOLD_METRICS
+from trainer.procedure.procedure import FOLD_METRICS, row_positions
+from trainer.procedure.sample import Sample, score_rows
 from trainer.serving.manifest import EVIDENCE, FILES, MANIFEST
 from trainer.serving.trading_model import TradingModel
 
@@ -238,6 +241,7 @@ def test_an_unforeseen_error_is_returned_with_its_kind(tmp_path: Path) -> None:
     assert (failed.trained, failed.error) == (None, "OSError: the pipe is closed")
 
 
+@pytest.mark.parametrize("position", ["threshold", "exit", "break-even"])
 @pytest.mark.parametrize(
     ("task", "calibration", "adapter_task"),
     [
@@ -245,12 +249,25 @@ def test_an_unforeseen_error_is_returned_with_its_kind(tmp_path: Path) -> None:
         ("triple_barrier", "auto", "classification"),
     ],
 )
-def test_the_other_label_kinds_train_and_load(
-    tmp_path: Path, task: str, calibration: str, adapter_task: str
+def test_the_other_label_kinds_are_served_as_they_were_trained(
+    tmp_path: Path, task: str, calibration: str, adapter_task: str, position: str
 ) -> None:
-    settings = config(task=task, calibration=calibration)
+    settings = config(task=task, calibration=calibration, position=position)
     result = run_job(Job("EURUSD", "lightgbm"), settings, tmp_path / task, quiet)
     assert result.trained is not None, result.details
     loaded = TradingModel.load(result.trained.folder)
-    assert loaded.contract.task == task
-    assert loaded.adapter.task == adapter_task
+    assert (loaded.contract.task, loaded.adapter.task) == (task, adapter_task)
+    assert loaded.threshold.kind == position
+
+    # Whatever the procedure chose, a rule that trades must be served as on the rows of training.
+    data = make_builder(settings).build("EURUSD")
+    sample = Sample.of(data, settings.rule.volatility_window)
+    rows = np.arange(len(sample))
+    probability = loaded.calibrator.transform(score_rows(loaded.adapter, sample, rows))
+    likely = np.quantile(np.maximum(probability, 1 - probability), 0.9)
+    rule = settings.rule.rule(float(likely) if loaded.threshold.searched else 0.5)
+    expected = row_positions(rule, sample, rows, probability)
+    assert len(set(expected.tolist())) > 1
+    frame = data.meta.bars.to_frame()
+    decided = replace(loaded, threshold=rule).decide(frame, held=0).set_index("timestamp")
+    assert decided.loc[data.timestamps, "position"].tolist() == expected.tolist()

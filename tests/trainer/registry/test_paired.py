@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from tests.registry_store import synthetic_bars
 from trainer.evidence.record import Record
 from trainer.registry.paired import Track, compare_tracks, track
+from trainer.serving.calibrators import PlattCalibrator
+from trainer.serving.holding_rules import Exit
 from trainer.serving.trading_model import TradingModel
 from trainer.statistics.costs import Costs, Terms
 from trainer.statistics.performance import net_returns, sharpe
@@ -55,6 +58,15 @@ def test_the_walk_forward_decides_up_to_the_end_of_training_and_then_the_model()
     assert list(rows) == expected
     assert {position for _, position, _ in expected} == {-1, 0, 1}, "nothing could be misaligned"
     assert result.known[n:].all()
+
+
+def test_a_model_whose_bars_do_not_tell_what_it_holds_begins_flat() -> None:
+    """All its probabilities are about 0.6, and none reaches its entry at 0.99."""
+    model = replace(MODEL, calibrator=PlattCalibrator(0.001, 0.41), threshold=Exit(0.99))
+    last = pd.Timestamp(BARS["timestamp"].iloc[1_199])
+    result = track(model, record(600, 1_190), last, BARS)
+    assert result.rescored.sum() == 298
+    assert not result.position[result.rescored].any()
 
 
 @pytest.mark.parametrize("first", [0, 1_201 - MODEL.required_bars])

@@ -25,7 +25,7 @@ from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LabelSpec, make_labels
 from features.sources import open_source
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UnknownPositionError
 from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.sample import Sample, score_rows
 from trainer.serving.calibrators import PlattCalibrator
@@ -188,6 +188,28 @@ def test_a_held_position_is_served_as_in_the_whole_series(
         for last in (1, 3):
             some = holding.decide(frame.iloc[:stop], last=last).set_index("timestamp")
             assert some["position"].tolist() == every.loc[some.index, "position"].tolist()
+
+
+@pytest.mark.parametrize(("value", "position"), [(0.99, 0), (0.6, 1)])
+def test_a_model_that_stays_on_one_side_is_saved_with_what_it_holds(
+    model: TradingModel, frame: pd.DataFrame, tmp_path: Path, value: float, position: int
+) -> None:
+    """All probabilities are above 0.5: without a signal, no bar tells what is held."""
+    calibrator = PlattCalibrator(0.001, 0.41)  # about 0.601
+    alone = replace(model, calibrator=calibrator, threshold=Exit(value))
+    bars = validate_bars(frame, symbol="SYNTH", interval=HOUR, calendar="24/7")
+    assert alone.held_before(frame, 5) == (None if position else 0)
+    alone.save(tmp_path / "m", bars=bars, metrics={}, config={})
+    loaded = TradingModel.load(tmp_path / "m")
+    stored = json.loads((tmp_path / "m" / MANIFEST).read_text())["golden"]
+    assert stored["held"] == (None if position else 0)
+    assert {row["position"] for row in stored["decisions"]} == {position}
+    if not position:
+        with pytest.raises(UnknownPositionError, match="give more history, or the position held"):
+            loaded.decide(frame, last=1)
+    # A short position would have been left on the first bar, a long one would be held.
+    assert loaded.decide(frame, last=1, held=1)["position"].tolist() == [1]
+    assert loaded.decide(frame, last=1, held=-1)["position"].tolist() == [position]
 
 
 @pytest.mark.parametrize("rule", HELD_RULES.values(), ids=HELD_RULES)
