@@ -35,6 +35,7 @@ STUDIES = (
 @click.option("--models", default="", help="Studies: models, comma-separated.")
 @click.option("--fit-cache-folder", default="", help="Studies: folder of the fit cache.")
 @click.option("--max-workers", type=click.IntRange(1), default=1, help="Studies: processes.")
+@click.option("--interval", default="1h", help="`position_rules`: bar length of the symbols.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write results here.")
 def main(
     names: tuple[str, ...],
@@ -46,6 +47,7 @@ def main(
     models: str,
     fit_cache_folder: str,
     max_workers: int,
+    interval: str,
     json_path: Path | None,
 ) -> None:
     """Run the benchmarks NAMEs: features, cache, memory, latency, kfold, gru, ppo, overhead, ...
@@ -67,8 +69,9 @@ def main(
     if quick:
         console.print("--quick: small sizes, the times are not valid")
     options = Options(
-        quick, runs, source, walks, _split(symbols), _split(models), fit_cache_folder, max_workers
-    )
+        quick, runs, source, walks, _split(symbols), _split(models), fit_cache_folder, max_workers,
+        interval,
+    )  # fmt: skip
     results = []
     for name in names or NAMES:
         result: BenchmarkResult = import_module(f"benchmarks.{name}").run(options)

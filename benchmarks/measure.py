@@ -39,6 +39,8 @@ class Options:
     models: tuple[str, ...] = ()
     fit_cache_folder: str = ""
     max_workers: int = 1
+    #: Used by `position_rules` only.
+    interval: str = "1h"
 
     def pick(self, full: int, quick: int) -> int:
         """Return the size for this run."""

@@ -77,6 +77,7 @@ def run(options: Options) -> BenchmarkResult:
                 "symbols": ",".join(symbols),
                 "models": ",".join(options.models or _MODELS),
                 "source": source,
+                "interval": options.interval,
                 "cache": "off",
                 "fit_cache_folder": options.fit_cache_folder or temporary,
                 **(_QUICK if options.quick else {}),

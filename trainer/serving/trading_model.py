@@ -105,7 +105,8 @@ class TradingModel:
         frame : pandas.DataFrame
             Columns timestamp (UTC bar OPEN times), open, high, low, close, volume, oldest first.
         last : int, default 0
-            Number of bars at the end to decide; 0 for every bar with enough history.
+            Number of bars at the end to decide; 0 for every bar with enough history, but for bars at
+            the beginning that do not tell what is held.
         now : pandas.Timestamp, optional
             If given, a last bar that has not closed by then is left out: its close is not known.
         held : int, optional
