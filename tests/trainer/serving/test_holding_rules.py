@@ -14,13 +14,13 @@ from trainer.serving.rules import rule_from_json
 
 #: Probabilities of few values, so that ties occur, with bars that have none.
 SERIES = st.lists(
-    st.one_of(st.integers(0, 20).map(lambda step: step / 20), st.just(math.nan)), max_size=40
+    st.sampled_from([0.0, 0.25, 0.4, 0.45, 0.5, 0.55, 0.6, 0.75, 1.0, math.nan]), max_size=40
 )
 VALUES = st.sampled_from([0.5, 0.55, 0.6, 0.75, 0.9])
 
 
 def slow(p, long, short, held):
-    """The rule of EDGE.md: each bar from the one before it."""
+    """Each bar from the one before it, as docs/validation.md words the rule."""
     state, states = held, []
     for i, probability in enumerate(p):
         if math.isnan(probability):
@@ -39,6 +39,11 @@ def exits(p, value, allow_short):
     long = [probability >= value for probability in p]
     short = [allow_short and 1 - q >= value and not up for q, up in zip(p, long, strict=True)]
     return long, short
+
+
+def test_exactly_one_half_leaves_no_position() -> None:
+    assert Exit(0.6).decide([0.7, 0.5, 0.49], held=0).position.tolist() == [1, 1, 0]
+    assert Exit(0.6).decide([0.3, 0.5, 0.51], held=0).position.tolist() == [-1, -1, 0]
 
 
 @given(SERIES, VALUES, st.booleans(), st.sampled_from([-1, 0, 1]))
@@ -74,7 +79,12 @@ def test_a_window_gives_the_positions_of_the_whole_series_or_says_that_it_cannot
 
 @given(
     SERIES,
-    st.lists(st.one_of(st.floats(0, 0.05), st.just(math.nan)), min_size=40, max_size=40),
+    st.lists(
+        # Moves of 12 bars of some multiples of the costs, below and above what pays for them.
+        st.sampled_from([0.0, 0.001, 0.002, 0.004, 0.008, 0.05, math.nan]),
+        min_size=40,
+        max_size=40,
+    ),
     st.sampled_from([0.0, 0.0005, 0.0015]),
     st.booleans(),
     st.sampled_from([-1, 0, 1]),
@@ -97,6 +107,7 @@ def test_the_edge_of_break_even_by_hand():
     rule = BreakEven(0.5, cost=0.0015, horizon=12)
     sigma = np.full(3, 0.01)
     assert rule.decide([0.554, 0.555, 0.51], sigma, held=0).position.tolist() == [0, 1, 1]
+    assert rule.decide([0.446, 0.445, 0.49], sigma, held=0).position.tolist() == [0, -1, -1]
     assert rule.volatility_window == 72
     with pytest.raises(TrainerError, match="`volatility` must be given to the rule break-even"):
         rule.decide([0.6], held=0)

@@ -67,3 +67,13 @@ def test_a_known_beginning_says_nothing_of_earlier_bars():
     decided = Exit(0.7).decide([0.9, 0.6, 0.6], held=-1, first=1)
     assert decided.position.tolist() == [0, 0, 0]
     assert decided.certain.tolist() == [False, True, True]
+
+
+def test_too_few_bars_for_the_mean_are_uncertain_whatever_is_held():
+    """A mean over 3 bars looks 30 bars back: a held position does not make up for these bars."""
+    rule = Exit(0.7, smooth=3)
+    decided = rule.decide([0.9] * 35, held=1, first=5)
+    assert decided.certain.tolist() == [False] * 30 + [True] * 5
+    # A bar without a probability begins the mean anew.
+    decided = rule.decide([0.9, 0.9, math.nan, 0.9], held=1, first=0)
+    assert decided.certain.tolist() == [False, False, True, True]
