@@ -141,8 +141,13 @@ class FeatureSet:
             if kind.name in windows:
                 chosen = kind.with_windows(_check_windows(kind, windows[kind.name]))
             columns.extend(Column(chosen, params) for params in chosen.params)
+        lengths: dict[int, str] = {}
         for text, chosen_longer in (timeframes or {}).items():
-            columns += _longer_columns(available, text, chosen_longer, interval)
+            longer = _longer_columns(available, text, chosen_longer, interval)
+            same = lengths.setdefault(Interval.parse(text).ns, text)
+            if same != text:
+                raise InputError(f"`timeframes` {same} and {text} are the same; leave out one")
+            columns += longer
         names = [column.name for column in columns]
         duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
@@ -288,9 +293,12 @@ def _longer_columns(
             f"{text}: {{groups: [returns]}}"
         )
     _check_known(f"keys of the timeframe {text}", chosen, ["groups", "windows"])
-    groups, windows = _check_choice(chosen)
-    kinds = [kind for kind in available if kind.group != "time"]
-    own = FeatureSet.build(interval=timeframe, groups=groups, windows=windows, kinds=kinds)
+    try:
+        groups, windows = _check_choice(chosen)
+        kinds = [kind for kind in available if kind.group != "time"]
+        own = FeatureSet.build(interval=timeframe, groups=groups, windows=windows, kinds=kinds)
+    except InputError as error:
+        raise InputError(f"timeframe {text}: {error}") from error
     return [
         Column(column.kind, {**column.params, TIMEFRAME: timeframe.text, BASE: base.text})
         for column in own.columns

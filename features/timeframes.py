@@ -93,9 +93,20 @@ def check_timeframe(text: object, base: Interval) -> Interval:
     It must be a multiple of the bar length, and a whole number of them must make one day, so that
     each day begins one.
     """
+    if base.ns >= _DAY.ns:
+        raise InputError(
+            f"bars of {base.text} have no timeframes: a timeframe is longer than a bar and divides "
+            "a day; leave `timeframes` out"
+        )
     if not isinstance(text, str):
         raise InputError(f"`timeframes` must be named by texts as 4h, got {text!r}")
-    timeframe = Interval.parse(text)
+    try:
+        timeframe = Interval.parse(text)
+    except InputError as error:
+        raise InputError(
+            f"a timeframe must be a count and one of m, h, d, got {text!r}; write for example 4h "
+            "or 1d"
+        ) from error
     if timeframe.ns % base.ns or timeframe.ns == base.ns or _DAY.ns % timeframe.ns:
         raise InputError(
             f"a timeframe of bars of {base.text} must be a multiple of {base.text} that divides "

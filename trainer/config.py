@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -104,9 +105,20 @@ def _parse_value(text: str) -> int | float | bool | str:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
+def _parse_study(value: object) -> object:
+    # It becomes a part of a condition of MLflow's search.
+    if value and not (isinstance(value, str) and re.fullmatch(r"[0-9a-f]{16}", value)):
+        raise ValueError(
+            f"`--search` must be the name of a study, 16 digits 0-9 and a-f, got {value!r}; "
+            "`barwright search` prints it"
+        )
+    return value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Switch = Annotated[bool, BeforeValidator(_parse_switch)]
 Span = Annotated[Literal["h"] | Annotated[int, Field(ge=0, le=1_000)], BeforeValidator(_parse_span)]
+Study = Annotated[str, BeforeValidator(_parse_study)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
 
@@ -230,7 +242,7 @@ class TrainConfig(BaseModel):
         "`windows` and `timeframes`.",
         json_schema_extra=_INPUT,
     )
-    search: str = Field(
+    search: Study = Field(
         "",
         description="Study of `barwright search` that chose these settings: its trials become a "
         "part of the evidence and of the report.",

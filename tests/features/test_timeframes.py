@@ -163,14 +163,15 @@ def test_by_default_there_are_no_longer_bars() -> None:
     [
         ({"timeframes": ["4h"]}, "`timeframes` must map lengths to groups and windows"),
         ({"timeframes": {4: {}}}, "`timeframes` must be named by texts as 4h, got 4"),
-        ({"timeframes": {"4x": {}}}, "must be a count and one of m, h, d, w"),
+        ({"timeframes": {"4x": {}}}, "a timeframe must be a count and one of m, h, d, got '4x'"),
         ({"timeframes": {"1h": {}}}, "must be a multiple of 1h that divides a day, got '1h'"),
         ({"timeframes": {"90m": {}}}, "got '90m'; use for example 4h or 1d"),
         ({"timeframes": {"5h": {}}}, "got '5h'"),
         ({"timeframes": {"2d": {}}}, "got '2d'"),
         ({"timeframes": {"4h": ["returns"]}}, "must give 4h groups or windows, got ['returns']"),
         ({"timeframes": {"4h": {"group": []}}}, "unknown keys of the timeframe 4h: 'group'"),
-        ({"timeframes": {"4h": {"groups": "returns"}}}, "`groups` must be a list of names"),
+        ({"timeframes": {"4h": {"groups": "returns"}}}, "timeframe 4h: `groups` must be a list of"),
+        ({"timeframes": {"4h": {}, "240m": {}}}, "`timeframes` 4h and 240m are the same; leave"),
         ({"timeframes": {"4h": {"groups": ["time"]}}}, "unknown groups: 'time'"),
         ({"timeframes": {"4h": {"windows": {"ret": [0]}}}}, "must be whole bars from 1 to"),
     ],
@@ -180,6 +181,12 @@ def test_mistakes_are_one_sentence(config: dict[str, Any], text: str) -> None:
         FeatureSet.from_config(config, interval=HOUR)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1d", "2d", "1w"])
+def test_daily_bars_have_no_timeframes(text: str) -> None:
+    with pytest.raises(InputError, match=r"bars of 1d have no timeframes: a timeframe is longer"):
+        FeatureSet.from_config({"timeframes": {text: {}}}, interval=Interval.parse("1d"))
 
 
 def test_a_timeframe_of_minutes() -> None:

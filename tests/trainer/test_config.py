@@ -39,6 +39,8 @@ def parse(**changes: Any) -> TrainConfig:
         ({"max_workers": 0}, "`--max-workers` must be greater than or equal to 1, got 0"),
         ({"seed": -1}, "`--seed` must be greater than or equal to 0, got -1"),
         ({"seed": 2**31}, "`--seed` must be less than 2147483648, got 2147483648"),
+        ({"search": "x'y"}, "`--search` must be the name of a study, 16 digits 0-9 and a-f, got"),
+        ({"search": "deadbeef"}, "got 'deadbeef'; `barwright search` prints it"),
         ({"task": "up"}, "`--task` must be 'direction', 'forward_return' or 'triple_barrier', got"),
         ({"calibration": "x"}, "`--calibration` must be 'platt', 'isotonic', 'none' or 'auto', "),
         ({"calendar": "x"}, "`calendar` must be auto, 24/7, 24/5 or a name of exchange_calendars"),

@@ -15,6 +15,7 @@ from features.calendars import calendar_requirements
 from features.dataset import Dataset, DatasetBuilder
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
+from trainer.errors import TrainerError
 from trainer.evidence import dossier
 from trainer.evidence.null_runs import null_net_sharpe
 from trainer.evidence.walk_forward import walk_forward
@@ -127,6 +128,16 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
     return replace(trained, figures=figures, seconds={**clock.laps, "fits": fits.seconds})
 
 
+def _check_smooth(config: TrainConfig, data: Dataset) -> None:
+    """Check that the bars have a beginning on which the mean of the rule does not depend."""
+    memory, count = config.rule.rule(None).memory, len(data.meta.bars)
+    if memory >= len(data.X):
+        raise TrainerError(
+            f"`--smooth` {config.smooth} looks {memory:,} bars back, and {data.meta.symbol} has "
+            f"{count:,} bars, {len(data.X):,} of them with features; give a smaller span"
+        )
+
+
 def make_procedure(
     job: Job,
     config: TrainConfig,
@@ -136,6 +147,7 @@ def make_procedure(
     on_progress: Callable[[str], None],
 ) -> Procedure:
     """Return the procedure of a job; the callables are those of `Procedure`."""
+    _check_smooth(config, data)
 
     def make_adapter() -> ModelAdapter:
         return adapter_class(

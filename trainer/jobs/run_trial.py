@@ -16,6 +16,7 @@ from barwright import BarwrightError
 from features.sources import RawBars
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
+from trainer.errors import TrainerError
 from trainer.evidence import dossier
 from trainer.evidence.walk_forward import first_tested_bar, walk_forward
 from trainer.job import Job
@@ -32,6 +33,8 @@ SEARCH_FOLDS = 3
 #: Share of all bars that lies unused between the first part and the earliest headline. Settings
 #: drop different rows at gaps, and that moves the first block of a headline by a few bars.
 _MARGIN = 0.01
+#: Rows that the first part must have after its warm-up: three blocks, each with folds before it.
+_LEAST_ROWS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ class FirstPart:
         Raises
         ------
         BarwrightError
-            If the bars cannot be read or are too few.
+            If the bars cannot be read, or too few of them lie in the first part.
         """
         data = make_builder(config).build(symbol)
         sample = Sample.of(data)
@@ -69,6 +72,13 @@ class FirstPart:
         bars = data.meta.bars
         spare = max(config.horizon, *HORIZONS) + int(sample.bar[0]) + _MARGIN * len(bars)
         end = max(0, first - math.ceil(spare))
+        warmup = int(sample.bar[0])
+        if end - warmup < _LEAST_ROWS:
+            raise TrainerError(
+                f"a search sees the first part of the bars, which is {end:,} of the {len(bars):,} "
+                f"of {symbol}; it needs {warmup + _LEAST_ROWS:,} ({warmup} for the features); give "
+                "more bars, or features that look less far back"
+            )
         return cls(bars.to_frame().iloc[:end], data.meta.calendar, bars.digest)
 
     def touches_headline(self, symbol: str, config: TrainConfig) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from barwright import BarwrightError
 from trainer.config import TrainConfig
+from trainer.dataset import make_builder
 from trainer.job import Job
 from trainer.jobs.local_cluster import OnJobProgress, Task, WorkerPool, death_text
 from trainer.jobs.run_names import command_run_name
@@ -173,10 +174,11 @@ def _open_study(
     """Return a study with the trials that an earlier command made."""
     try:
         space = Space.of(job.model, config, given)
+        key = _key(job, config, space, part)
+        trials = find_search_trials(tracking.client, tracking.experiment_id, key, job)
+        space.check(trials)
     except BarwrightError as error:
         return Study(job, error=str(error))
-    key = _key(job, config, space, part)
-    trials = find_search_trials(tracking.client, tracking.experiment_id, key)
     study = Study(job, key=key, part=part, space=space, trials={t.number: t for t in trials})
     study.read = len(trials)
     return study
@@ -188,7 +190,8 @@ def _key(job: Job, config: TrainConfig, space: Space, part: FirstPart) -> str:
         "format": _FORMAT,
         "job": [job.symbol, job.model],
         "settings": config.model_settings(),
-        "features": config.features,
+        # A file of features may change while its name stays.
+        "features": make_builder(config).features.signature.to_json(),
         "dimensions": repr(space.dimensions),
         "start": space.start,
         "bars": [part.digest, len(part.frame), SEARCH_BLOCKS, SEARCH_FOLDS],

@@ -112,6 +112,8 @@ def train(
         open_tracking(config.experiment, config.model_dump(), command_run_name(config)) as tracking,
         Verifier(tracking.uri, os.environ, len(jobs), config.preloaded_models) as verifier,
     ):
+        if config.search:
+            _check_search(tracking, jobs, config)
         return train_jobs(
             dict.fromkeys(jobs, config),
             pool,
@@ -120,6 +122,16 @@ def train(
             on_progress=on_progress,
             on_result=on_result,
         )
+
+
+def _check_search(tracking: Tracking, jobs: Sequence[Job], config: TrainConfig) -> None:
+    """Check that the study that is named has trials of every job."""
+    for job in jobs:
+        if not find_search_trials(tracking.client, tracking.experiment_id, config.search, job):
+            raise TrainerError(
+                f"`--search` must be a study of {job.name} in this experiment, got "
+                f"{config.search!r}; give the name that `barwright search` printed, or leave it out"
+            )
 
 
 def train_jobs(
@@ -266,7 +278,7 @@ def _conclude_version(
     )
     criteria = judge({**trained.headline.metrics, **trial_metrics}, config.against)
     verdict = Verdict.of(trained.flat_because, criteria)
-    searched = find_search_trials(tracking.client, tracking.experiment_id, config.search)
+    searched = find_search_trials(tracking.client, tracking.experiment_id, config.search, job)
     page = replace(Page.of_trained(trained, verdict.status), search=tuple(searched))
     figures = trained.figures
     if searched:

@@ -17,6 +17,7 @@ from trainer.evidence.headline import Headline
 from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict, judge
 from trainer.flavor import downloaded
+from trainer.job import Job
 from trainer.report.page import Page
 from trainer.serving.manifest import DAMAGED, EVIDENCE, MANIFEST_TAG, read_json
 from trainer.serving.trading_model import TradingModel
@@ -177,13 +178,16 @@ def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
     metrics = trial_metrics(client, version)
     criteria = judge({**version.headline.metrics, **metrics}, version.against)
     verdict = Verdict.of(version.evidence.flat_because, criteria)
+    contract = version.model.contract
+    job = Job(contract.symbol, contract.model)
+    searched = find_search_trials(client, version.experiment_id, version.search, job)
     page = Page(
-        contract=version.model.contract,
+        contract=contract,
         headline=version.headline,
         evidence=version.evidence,
         status=verdict.status,
         understood=load_understood(version.run_id),
-        search=tuple(find_search_trials(client, version.experiment_id, version.search)),
+        search=tuple(searched),
     )
     # Imported here: no other function of this module draws, and matplotlib takes long to import.
     from trainer.report.figures import draw_figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from features.interval import Interval
 from features.labels import LABEL_KINDS
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
+from trainer.search.trial import Trial
 
 #: Options that a search varies, unless the command gives them a value.
 SEARCHED_OPTIONS = ("task", "horizon", "position", "smooth", "features")
@@ -74,6 +75,22 @@ class Space:
                 f"of --{', --'.join(SEARCHED_OPTIONS)} or a hyperparameter"
             )
         return cls(dimensions, start)
+
+    def check(self, trials: Iterable[Trial]) -> None:
+        """Check that stored trials have a value for each dimension, and no other ones.
+
+        Raises
+        ------
+        TrainerError
+            If one has not: its run was changed.
+        """
+        for trial in trials:
+            if set(trial.values) != set(self.dimensions):
+                raise TrainerError(
+                    f"trial {trial.name} of this search was changed in the store: it has values "
+                    f"of {', '.join(sorted(trial.values)) or 'nothing'}; delete its run, then give "
+                    "the command again"
+                )
 
     def apply(self, config: TrainConfig, values: Mapping[str, Value]) -> TrainConfig:
         """Return the settings with these values of the dimensions.

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from adapters.base import Value
 from trainer.config import option_text
@@ -16,6 +16,11 @@ from trainer.procedure.threshold_search import MIN_TRADES
 
 #: How a trial ended: measured on all blocks, stopped after some of them, or with an error.
 State = Literal["complete", "pruned", "failed"]
+#: Types of the fields of a stored trial.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "number": int, "values": dict, "n_trades": int, "tries": int, "seconds": (int, float),
+    "error": str, "gain": (int, float),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +97,15 @@ class Trial:
         try:
             data: Mapping[str, Any] = json.loads(text)
             ratios = tuple(float(value) for value in data["net_sharpe"])
-            return cls(**{**data, "net_sharpe": ratios})
+            trial = cls(**{**data, "net_sharpe": ratios})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise TrainerError(
-                f"a run of this search holds no trial: {error}; delete the run, then search again"
-            ) from error
+            raise TrainerError(f"its text is damaged ({type(error).__name__}: {error})") from error
+        for name, kind in _TYPES.items():
+            if not isinstance(getattr(trial, name), kind):
+                raise TrainerError(f"its {name} is {getattr(trial, name)!r}")
+        if trial.state not in get_args(State):
+            raise TrainerError(f"its state is {trial.state!r}")
+        return trial
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:

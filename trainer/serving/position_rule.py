@@ -111,7 +111,7 @@ class PositionRule(ABC):
             If a probability is outside [0, 1].
         """
         p = checked_probabilities(probability)
-        known = first_known(p, self.memory) if self.memory else 0
+        known = self.first_known(p)
         if held is None:
             # Where a smoothed probability depends on earlier bars, so does what is held after it.
             first = known
@@ -123,6 +123,11 @@ class PositionRule(ABC):
         position[first:], certain[first:] = decided
         certain[:known] = False
         return Held(position, certain)
+
+    def first_known(self, probability: FloatArray) -> int:
+        """Return the first bar whose smoothed probability does not depend on bars before all."""
+        absent = np.flatnonzero(np.isnan(probability))
+        return int(min(self.memory, len(probability), *absent[:1]))
 
     def smoothed(self, probability: FloatArray) -> FloatArray:
         """Return the probabilities on which the rule acts, shape (n,)."""
@@ -186,9 +191,3 @@ def smooth_log_odds(probability: FloatArray, span: int) -> FloatArray:
     with np.errstate(invalid="ignore"):
         mean = total / weights
     return np.where(np.isnan(p), np.nan, 1 / (1 + np.exp(-mean)))
-
-
-def first_known(probability: FloatArray, memory: int) -> int:
-    """Return the first bar whose smoothed probability does not depend on bars before all."""
-    absent = np.flatnonzero(np.isnan(probability))
-    return int(min(memory, len(probability), *absent[:1]))

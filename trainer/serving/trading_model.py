@@ -105,8 +105,8 @@ class TradingModel:
         frame : pandas.DataFrame
             Columns timestamp (UTC bar OPEN times), open, high, low, close, volume, oldest first.
         last : int, default 0
-            Number of bars at the end to decide; 0 for every bar with enough history, but for bars at
-            the beginning that do not tell what is held.
+            Number of bars at the end to decide; 0 for every bar with enough history that tells
+            what is held.
         now : pandas.Timestamp, optional
             If given, a last bar that has not closed by then is left out: its close is not known.
         held : int, optional
@@ -156,12 +156,20 @@ class TradingModel:
             if len(decided.certain) and decided.certain.all():
                 return bars, decided
             if not last or len(bars) < self.required_bars + last - 1 + earlier:
-                raise UnknownPositionError(
-                    f"the position of {self.contract.model}-{self.contract.symbol} is unknown: it "
-                    f"depends on what came before these {len(bars):,} bars; give more history, "
-                    "or the position held (`held`, of the trader `--held`)"
-                )
+                raise self._unknown(len(bars), max(last, 1), held)
             earlier *= 4
+
+    def _unknown(self, given: int, last: int, held: int | None) -> UnknownPositionError:
+        """Return the error of bars that do not tell the positions that are asked for."""
+        needed = self.required_bars + last - 1 + self.threshold.memory
+        if given < needed and (held is not None or not self.threshold.holds):
+            way_out = f"{needed:,} bars are enough for its mean over {self.threshold.smooth} bars"
+        else:
+            way_out = "give more history, or the position held (`held`, of the trader `--held`)"
+        return UnknownPositionError(
+            f"the position of {self.contract.model}-{self.contract.symbol} is unknown: it depends "
+            f"on what came before these {given:,} bars; {way_out}"
+        )
 
     def held_before(self, frame: pd.DataFrame, last: int) -> int | None:
         """Return the position before the last bars, where these are all the bars that there are.
@@ -173,11 +181,13 @@ class TradingModel:
         try:
             self.decide_last(frame, last)
         except UnknownPositionError:
-            position = self.decide_last(frame, held=0)[1].position
+            position = self.decide_bars(self.needed_bars(frame), held=0, begins=True).position
             return int(position[-last - 1]) if len(position) > last else 0
         return None
 
-    def decide_bars(self, bars: Bars, *, last: int = 0, held: int | None = None) -> Decided:
+    def decide_bars(
+        self, bars: Bars, *, last: int = 0, held: int | None = None, begins: bool = False
+    ) -> Decided:
         """Decide at the close of each bar that has enough history; see `decide`.
 
         The table that `decide` makes of the arrays takes a further half of a millisecond.
@@ -188,6 +198,9 @@ class TradingModel:
             At least `required_bars`, as `needed_bars` returns them.
         last, held : int
             As in `decide`; `Decided.certain` says which positions do not depend on earlier bars.
+        begins : bool, default False
+            Whether the series begins with these bars, so that no mean of the rule looks further
+            back.
         """
         times = bars.time_ns if self.reads_stamps else None
         matrix = self.features.compute(bars, time_ns=times)  # (bars, f)
@@ -203,6 +216,9 @@ class TradingModel:
         window = self.threshold.volatility_window
         volatility = move_size(bars.close, window)[decided] if window else None
         first = len(probability) - last if last and held is not None else 0
+        if not begins and first < self.threshold.first_known(probability):
+            # What its mean was at the first decided bar is not known, so `held` tells nothing.
+            first, held = 0, None
         position, certain = self.threshold.decide(probability, volatility, held=held, first=first)
         return Decided(bars.time_ns[decided], score[decided], probability, position, certain)
 

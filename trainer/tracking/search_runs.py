@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from trainer.config import TrainConfig, option_text
+from trainer.errors import TrainerError
 from trainer.evidence.metric_names import stored_name
 from trainer.evidence.record import RECORD_FILE
 from trainer.job import Job
@@ -86,8 +87,10 @@ def log_trial(tracking: Tracking, search: str, job: Job, config: TrainConfig, tr
     client.set_terminated(run_id, "FAILED" if failed else "FINISHED", end_time=now)
 
 
-def find_search_trials(client: MlflowClient, experiment_id: str, search: str) -> list[Trial]:
-    """Return the trials of a study that have a result, by number, without their records.
+def find_search_trials(
+    client: MlflowClient, experiment_id: str, search: str, job: Job
+) -> list[Trial]:
+    """Return the trials of a job's study that have a result, by number, without their records.
 
     The empty name of no study has no trials. A trial that failed is tried again: what its worker
     died of may be gone.
@@ -95,16 +98,23 @@ def find_search_trials(client: MlflowClient, experiment_id: str, search: str) ->
     Raises
     ------
     TrainerError
-        If a run holds the text of no trial.
+        If a run holds the text of no trial; the error names the run.
     """
     if not search:
         return []
-    runs = find_runs(client, experiment_id, f"tags.{SEARCH} = '{search}'")
-    # A command that was killed while it wrote a trial left a run that is not at its end.
-    texts = [
-        run.data.tags[SEARCH_TRIAL]
-        for run in runs
-        if SEARCH_TRIAL in run.data.tags and run.info.status == "FINISHED"
-    ]
-    trials = {trial.number: trial for trial in map(Trial.from_json, texts)}
+    wanted = {SEARCH: search, MODEL: job.model, SYMBOL: job.symbol}
+    condition = " and ".join(f"tags.{name} = '{value}'" for name, value in wanted.items())
+    trials: dict[int, Trial] = {}
+    for run in find_runs(client, experiment_id, condition):
+        # A command that was killed while it wrote a trial left a run that is not at its end.
+        if SEARCH_TRIAL not in run.data.tags or run.info.status != "FINISHED":
+            continue
+        try:
+            trial = Trial.from_json(run.data.tags[SEARCH_TRIAL])
+        except TrainerError as error:
+            raise TrainerError(
+                f"the run {run.info.run_id} of the search {search} holds no trial: {error}; delete "
+                "that run, then give the command again"
+            ) from error
+        trials[trial.number] = trial
     return [trials[number] for number in sorted(trials)]

@@ -241,6 +241,12 @@ def test_an_unforeseen_error_is_returned_with_its_kind(tmp_path: Path) -> None:
     assert (failed.trained, failed.error) == (None, "OSError: the pipe is closed")
 
 
+def test_a_mean_over_more_bars_than_there_are_is_refused(tmp_path: Path) -> None:
+    failed = run_job(Job("EURUSD", "lightgbm"), config(smooth=1_000), tmp_path / "m", quiet)
+    text = "`--smooth` 1000 looks 10,000 bars back, and EURUSD has 6,225 bars, 5,918 of them with"
+    assert failed.error.startswith(text)
+
+
 @pytest.mark.parametrize("position", ["threshold", "exit", "break-even"])
 @pytest.mark.parametrize(
     ("task", "calibration", "adapter_task"),

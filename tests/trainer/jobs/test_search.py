@@ -158,7 +158,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_trials(bars: Any) -> No
     _, added = run(bars, 13, symbols="PLANT")
     assert added == []
     experiment = bars.client.get_experiment_by_name("barwright").experiment_id
-    stored = find_search_trials(bars.client, experiment, more.studies[0].key)
+    stored = find_search_trials(bars.client, experiment, more.studies[0].key, more.studies[0].job)
     assert [trial.number for trial in stored] == list(range(13))
 
 
@@ -190,3 +190,38 @@ def test_settings_that_cannot_be_used_end_the_study_after_its_first_batch(bars: 
     assert len(trials) == 4
     assert summary.failed
     assert "`embargo` must be smaller" in summary.studies[0].error
+
+
+def test_a_changed_file_of_features_is_another_study(bars: Any, tmp_path: Path) -> None:
+    file = tmp_path / "features.yaml"
+    file.write_text("groups: [returns]\n")
+    first, _ = run(bars, 2, symbols="WALK", features=str(file))
+    again, added = run(bars, 2, symbols="WALK", features=str(file))
+    assert added == []
+    file.write_text("groups: [returns]\nwindows: {ret: [5]}\n")
+    changed, added = run(bars, 2, symbols="WALK", features=str(file))
+    assert len(added) == 2
+    assert first.studies[0].key == again.studies[0].key != changed.studies[0].key
+
+
+def test_a_damaged_trial_fails_its_study_only(bars: Any) -> None:
+    run(bars, 2, symbols="WALK")
+    damaged = runs_of(bars, kind="trial", symbol="WALK")[0].info.run_id
+    bars.client.set_tag(damaged, "search_trial", '{"number": "x"}')
+    summary, _ = run(bars, 2, symbols="WALK,PLANT")
+    walk, plant = summary.studies
+    assert f"the run {damaged} of the search" in walk.error
+    assert "delete that run, then give the command again" in walk.error
+    assert len(plant.trials) == 2
+    bars.client.delete_run(damaged)
+    again, added = run(bars, 2, symbols="WALK")
+    assert (again.failed, len(added)) == (False, 1)
+
+
+def test_a_search_on_too_few_bars_says_what_it_sees(bars: Any) -> None:
+    frame = synthetic_walk(700, 0.0, 0.0, np.random.default_rng(0))
+    frame.to_parquet(Path(bars.source) / "FEW_1h.parquet")
+    summary, trials = run(bars, 2, symbols="FEW", features="")
+    assert trials == []
+    assert "a search sees the first part of the bars, which is " in summary.studies[0].error
+    assert "of the 700 of FEW; it needs 494 (294 for the features)" in summary.studies[0].error

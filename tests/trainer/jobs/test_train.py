@@ -73,6 +73,17 @@ def test_long_jobs_start_first_and_results_are_in_the_order_of_the_symbols(
     }
 
 
+def test_no_job_starts_if_the_search_is_not_one_of_its_own(
+    registry_store: Any, config: TrainConfig
+) -> None:
+    pool = FailingPool()
+    searched = config.model_copy(update={"search": "0123456789abcdef"})
+    text = "must be a study of lightgbm-B in this experiment, got '0123456789abcdef'; give the name"
+    with pytest.raises(TrainerError, match=text):
+        train(searched, pool, on_progress=print, on_result=print)  # type: ignore[arg-type]
+    assert pool.started == []
+
+
 def test_no_job_starts_if_no_file_can_be_stored(registry_store: Any, config: TrainConfig) -> None:
     (Path(registry_store.folder) / "mlruns").touch()
     pool = FailingPool()

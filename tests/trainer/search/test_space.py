@@ -12,6 +12,7 @@ from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.errors import TrainerError
 from trainer.search.space import HORIZONS, SEARCHED_OPTIONS, Space
+from trainer.search.trial import Trial
 
 
 def config(**values: Any) -> TrainConfig:
@@ -49,6 +50,13 @@ def test_every_value_of_an_option_is_a_valid_setting() -> None:
     assert declared["horizon"] == HORIZONS
     # All features, or all but those of one group.
     assert len(declared["features"]) == 1 + 6  # type: ignore[arg-type]
+
+
+def test_trials_of_other_dimensions_are_refused() -> None:
+    own = space()
+    own.check([Trial(0, own.start, "complete")])
+    with pytest.raises(TrainerError, match="trial 2 of this search was changed in the store: it h"):
+        own.check([Trial(0, own.start, "complete"), Trial(1, {"foo": 1}, "complete")])
 
 
 def test_the_start_is_the_settings_of_the_command() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -31,7 +32,24 @@ def test_the_text_of_a_trial_keeps_every_bit() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"net_sharpe": [], "new": 1}', "null"])
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(TrainerError, match="holds no trial"):
+    with pytest.raises(TrainerError, match="its text is damaged"):
+        Trial.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"number": "x"}, "its number is 'x'"),
+        ({"values": [1]}, r"its values is \[1\]"),
+        ({"state": "weird"}, "its state is 'weird'"),
+        ({"state": ["complete"]}, r"its state is \['complete'\]"),
+        ({"gain": "much"}, "its gain is 'much'"),
+        ({"net_sharpe": ["much"]}, "its text is damaged"),
+    ],
+)
+def test_fields_of_other_types_are_refused(changed: dict[str, Any], message: str) -> None:
+    text = json.dumps({**json.loads(trial(1, 0.5).to_json()), **changed})
+    with pytest.raises(TrainerError, match=message):
         Trial.from_json(text)
 
 

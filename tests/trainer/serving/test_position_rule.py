@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trainer.errors import TrainerError
 from trainer.serving.holding_rules import Exit
-from trainer.serving.position_rule import first_known, smooth_log_odds
+from trainer.serving.position_rule import smooth_log_odds
 from trainer.serving.threshold import Threshold
 
 SERIES = st.lists(st.one_of(st.floats(0.01, 0.99), st.just(math.nan)), max_size=60)
@@ -38,7 +38,7 @@ def test_smoothing_is_the_slow_reading(p, span):
 @given(SERIES, st.integers(1, 4), st.integers(0, 60))
 def test_a_window_gives_the_bits_of_the_whole_series(p, span, cut):
     values = np.array(p, dtype=float)
-    first = cut + first_known(values[cut:], 10 * span)
+    first = cut + Exit(0.6, smooth=span).first_known(values[cut:])
     whole, part = smooth_log_odds(values, span), smooth_log_odds(values[cut:], span)
     assert whole[first:].tobytes() == part[first - cut :].tobytes()
 

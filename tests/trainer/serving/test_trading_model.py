@@ -190,6 +190,31 @@ def test_a_held_position_is_served_as_in_the_whole_series(
             assert some["position"].tolist() == every.loc[some.index, "position"].tolist()
 
 
+def test_a_mean_that_is_not_known_makes_what_is_held_useless(
+    model: TradingModel, frame: pd.DataFrame
+) -> None:
+    """However the window begins, every position that is told is that of the whole series."""
+    rule = BreakEven(0.5, cost=0.0015, horizon=12, window=30, smooth=2)
+    holding = replace(model, threshold=rule)
+    every = holding.decide(frame).set_index("timestamp")["position"]
+    told = 0
+    for start in range(0, 400, 3):
+        given = frame.iloc[start : start + 90]
+        for last in (0, 59, 45, 20):
+            for held in (-1, 0, 1):
+                try:
+                    some = holding.decide(given, last=last, held=held).set_index("timestamp")
+                except UnknownPositionError:
+                    continue
+                inside = some.index.intersection(every.index)
+                before = every.index.get_indexer(inside[:1])[0] - 1
+                if last and before >= 0 and every.iloc[before] != held:
+                    continue  # the caller was wrong
+                told += len(inside)
+                assert some.loc[inside, "position"].tolist() == every[inside].tolist()
+    assert told > 1_000
+
+
 @pytest.mark.parametrize(("value", "position"), [(0.99, 0), (0.6, 1)])
 def test_a_model_that_stays_on_one_side_is_saved_with_what_it_holds(
     model: TradingModel, frame: pd.DataFrame, tmp_path: Path, value: float, position: int
@@ -219,6 +244,10 @@ def test_a_position_that_the_bars_do_not_tell_is_unknown(
     holding = replace(model, threshold=rule)
     every = holding.decide(frame).set_index("timestamp")["position"]
     needed = holding.required_bars + rule.memory
+    if rule.memory:
+        text = f"; {needed:,} bars are enough for its mean over {rule.smooth} bars"
+        with pytest.raises(UnknownPositionError, match=text):
+            holding.decide(frame.tail(holding.required_bars), last=1, held=0)
     unknown: list[str] = []
     for stop in range(len(frame) - 60, len(frame) + 1):
         given = frame.iloc[stop - needed : stop]

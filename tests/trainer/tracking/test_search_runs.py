@@ -35,9 +35,11 @@ def test_trials_are_read_as_they_were_written_and_count_as_trials(registry_store
             log_trial(tracking, "abc", JOB, CONFIG, one)
         log_trial(tracking, "other", JOB, CONFIG, trial(9, net_sharpe=(0.0,)))
         experiment = tracking.experiment_id
-    again = find_search_trials(store.client, experiment, "abc")
+    again = find_search_trials(store.client, experiment, "abc", JOB)
     assert [one.to_json() for one in again] == [written[1].to_json(), written[0].to_json()]
-    assert find_search_trials(store.client, experiment, "none") == []
+    assert find_search_trials(store.client, experiment, "none", JOB) == []
+    for other in (Job("SYNTH", "gru"), Job("OTHER", "lightgbm")):
+        assert find_search_trials(store.client, experiment, "abc", other) == []
 
     trials = find_trials(store.client, experiment, "SYNTH")
     assert trials.n_trials == 3 + 1 + 1  # the failed one could not be chosen
@@ -59,12 +61,13 @@ def test_a_run_that_is_not_at_its_end_or_damaged_is_no_trial(registry_store: Any
     with open_tracking("e", {}) as tracking:
         log_trial(tracking, "abc", JOB, CONFIG, trial(0, net_sharpe=(0.5,)))
         experiment = tracking.experiment_id
-    tags = {"kind": "trial", "symbol": "SYNTH", "search": "abc"}
+    tags = {"kind": "trial", "symbol": "SYNTH", "model": "lightgbm", "search": "abc"}
     cut = store.client.create_run(experiment, tags={**tags, "search_trial": trial(1).to_json()})
-    assert [t.number for t in find_search_trials(store.client, experiment, "abc")] == [0]
+    assert [t.number for t in find_search_trials(store.client, experiment, "abc", JOB)] == [0]
     store.client.set_terminated(cut.info.run_id, "KILLED")
-    assert [t.number for t in find_search_trials(store.client, experiment, "abc")] == [0]
+    assert [t.number for t in find_search_trials(store.client, experiment, "abc", JOB)] == [0]
     damaged = store.client.create_run(experiment, tags={**tags, "search_trial": "{"})
     store.client.set_terminated(damaged.info.run_id)
-    with pytest.raises(TrainerError, match="holds no trial"):
-        find_search_trials(store.client, experiment, "abc")
+    text = f"the run {damaged.info.run_id} of the search abc holds no trial: its text is damaged"
+    with pytest.raises(TrainerError, match=text):
+        find_search_trials(store.client, experiment, "abc", JOB)
