@@ -28,7 +28,7 @@ from features.sources import open_source
 from trainer.errors import TrainerError, UnknownPositionError
 from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.sample import Sample, score_rows
-from trainer.serving.calibrators import PlattCalibrator
+from trainer.serving.calibrators import IdentityCalibrator, PlattCalibrator
 from trainer.serving.contract import Contract
 from trainer.serving.holding_rules import BreakEven, Exit
 from trainer.serving.manifest import FILES, MANIFEST
@@ -190,29 +190,37 @@ def test_a_held_position_is_served_as_in_the_whole_series(
             assert some["position"].tolist() == every.loc[some.index, "position"].tolist()
 
 
+class GivenScores:
+    """An adapter whose last scores are these, whatever the bars are."""
+
+    lookback = 1
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.scores = scores
+
+    def predict(self, X: np.ndarray, position: np.ndarray) -> np.ndarray:
+        return self.scores[len(self.scores) - len(X) :]
+
+
 def test_a_mean_that_is_not_known_makes_what_is_held_useless(
     model: TradingModel, frame: pd.DataFrame
 ) -> None:
-    """However the window begins, every position that is told is that of the whole series."""
-    rule = BreakEven(0.5, cost=0.0015, horizon=12, window=30, smooth=2)
-    holding = replace(model, threshold=rule)
-    every = holding.decide(frame).set_index("timestamp")["position"]
-    told = 0
-    for start in range(0, 400, 3):
-        given = frame.iloc[start : start + 90]
-        for last in (0, 59, 45, 20):
-            for held in (-1, 0, 1):
-                try:
-                    some = holding.decide(given, last=last, held=held).set_index("timestamp")
-                except UnknownPositionError:
-                    continue
-                inside = some.index.intersection(every.index)
-                before = every.index.get_indexer(inside[:1])[0] - 1
-                if last and before >= 0 and every.iloc[before] != held:
-                    continue  # the caller was wrong
-                told += len(inside)
-                assert some.loc[inside, "position"].tolist() == every[inside].tolist()
-    assert told > 1_000
+    """The first bar alone is a signal, and with the bars before it there is none."""
+    scores = np.array([0.3] * 600 + [0.65] + [0.55] * 39)
+    holding = replace(
+        model,
+        adapter=GivenScores(scores),  # type: ignore[arg-type]
+        calibrator=IdentityCalibrator(),
+        threshold=Exit(0.6, smooth=2),
+    )
+    assert holding.decide(frame, last=1, held=0)["position"].tolist() == [0]
+    window = frame.tail(40 + holding.required_bars - 1)
+    with pytest.raises(UnknownPositionError, match="give more history"):
+        holding.decide(window, held=0)
+    with pytest.raises(UnknownPositionError, match="74 bars are enough for its mean over 2 bars"):
+        holding.decide(window, last=40, held=0)
+    # From bars of which the mean is known, the position held tells it.
+    assert holding.decide(window, last=19, held=0)["position"].tolist() == [0] * 19
 
 
 @pytest.mark.parametrize(("value", "position"), [(0.99, 0), (0.6, 1)])
