@@ -53,6 +53,8 @@ class Space:
             If every setting is given, so that nothing is left to vary.
         """
         free = {name for name in SEARCHED_OPTIONS if name not in given}
+        if "position" in given and config.position == "exit":
+            free.discard("smooth")  # it has no effect beside it: see `apply`
         choices: dict[str, Range | tuple[Value, ...]] = {
             "task": tuple(LABEL_KINDS),
             "horizon": HORIZONS,

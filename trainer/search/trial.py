@@ -137,9 +137,15 @@ def changed_settings(trial: Trial, start: Mapping[str, Value]) -> list[str]:
     >>> trial = Trial(1, {"horizon": 3, "gru.dropout": 0.12345}, "complete")
     >>> changed_settings(trial, {"horizon": 12, "gru.dropout": 0.1})
     ['horizon=3', 'gru.dropout=0.1235']
+
+    ``smooth`` has no effect beside the rule ``exit``:
+
+    >>> changed_settings(Trial(2, {"position": "exit", "smooth": "h"}, "complete"), {})
+    ['position=exit']
     """
+    ineffective = {"smooth"} if trial.values.get("position") == "exit" else set()
     return [
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={option_text(value)}"
         for name, value in trial.values.items()
-        if value != start.get(name)
+        if value != start.get(name) and name not in ineffective
     ]

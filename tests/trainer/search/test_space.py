@@ -89,7 +89,7 @@ def test_what_is_given_is_not_varied() -> None:
 def test_a_command_that_gives_every_setting_leaves_nothing_to_search() -> None:
     names = ("learning_rate=0.1", "num_leaves=7", "min_data_in_leaf=50", "feature_fraction=0.5")
     given = {
-        "task": "direction", "horizon": "3", "position": "exit", "smooth": "off",
+        "task": "direction", "horizon": "3", "position": "break-even", "smooth": "off",
         "features": "returns",
         "params": ",".join(f"lightgbm.{name}" for name in (*names, "lambda_l2=1")),
     }  # fmt: skip
@@ -99,6 +99,8 @@ def test_a_command_that_gives_every_setting_leaves_nothing_to_search() -> None:
 
 
 def test_smoothing_has_no_effect_beside_exit() -> None:
+    assert "smooth" not in space(position="exit").dimensions
+    assert "smooth" in space(position="break-even").dimensions
     own, base = space(), config(models="lightgbm")
     for position, span in (("exit", 0), ("threshold", 24), ("break-even", 24)):
         values = {**own.start, "position": position, "smooth": "h", "horizon": 24}
