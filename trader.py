@@ -255,7 +255,7 @@ def decide(
         status=resolved.tags.get(STATUS),
         status_reason=resolved.tags.get(STATUS_REASON),
         understood=raw.understood,
-        notices=_notices(model),
+        notices=_notices(model, held),
         bars_late=_n_late(bars, at),
         open_bar=None if bars.open_bar_ns < 0 else _utc(bars.open_bar_ns).isoformat(),
         frame=_with_times(decided, bars),
@@ -323,8 +323,10 @@ def _with_times(decided: pd.DataFrame, bars: Bars) -> pd.DataFrame:
     return decided
 
 
-def _notices(model: TradingModel) -> tuple[str, ...]:
-    """Return what users must know about a model of an earlier version."""
+def _notices(model: TradingModel, held: str) -> tuple[str, ...]:
+    """Return what users must know about a model of an earlier version, or about --held."""
+    if held and not model.threshold.holds:
+        return ("This model holds no positions, so --held has no effect.",)
     if model.former_calendar is None:
         return ()
     return (

@@ -120,6 +120,20 @@ _COLUMNS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (
 )
 
 
+def _settings(ranking: Ranking) -> list[str]:
+    """Return the settings of the runs, if they are not the same for all."""
+    runs: dict[str, list[str]] = {}
+    for row in ranking.rows:
+        settings = row.candidate.settings or "the defaults"
+        runs.setdefault(settings, []).append(_short(row.candidate.run_id))
+    if len(runs) < 2:
+        return []
+    return [
+        "Settings, as the names of the runs say them:",
+        *(f"  {', '.join(names)}: {settings}" for settings, names in runs.items()),
+    ]
+
+
 def _notes(ranking: Ranking) -> list[str]:
     """Return the contract of the ranked rows, and how the contracts of the other rows differ."""
     settings = (
@@ -138,6 +152,7 @@ def _notes(ranking: Ranking) -> list[str]:
         )
     for differences, runs in groups.items():
         lines.append(f"  run{'s' * (len(runs) > 1)} {', '.join(runs)}: {differences}")
+    lines += _settings(ranking)
     if any(math.isfinite(row.candidate.metrics.get("dsr", math.nan)) for row in ranking.rows):
         lines.append(
             "DSR and PBO count the trials that existed when each candidate was trained; "
@@ -145,8 +160,8 @@ def _notes(ranking: Ranking) -> list[str]:
         )
     if ranking.searched:
         lines.append(
-            f"{ranking.searched} trials of searches count, too; they have no model, so they have "
-            "no place here."
+            f"{ranking.searched} trials of searches count, too, equal walk-forwards once; they "
+            "have no model, so they have no place here."
         )
     if ranking.left_out:
         lines.append(f"{ranking.left_out} more without an alias; --all lists them.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -59,7 +61,7 @@ def search(debug: bool, budget: int, **values: str | tuple[str, ...] | None) -> 
         from trainer.jobs.search import search as run
 
         console = wide_console()
-        with SearchView(console, config, budget) as view:
+        with SearchView(console, config, budget) as view, _saying_that_it_goes_on():
             summary = run(
                 config,
                 given,
@@ -74,3 +76,13 @@ def search(debug: bool, budget: int, **values: str | tuple[str, ...] | None) -> 
     # The collector would look through all objects of a process that ends: a second for nothing.
     gc.freeze()
     sys.exit(1 if summary.failed else 0)
+
+
+@contextlib.contextmanager
+def _saying_that_it_goes_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = "Stopped. The same command goes on with the trials that have ended."
+        click.echo(text, err=True)
+        raise

@@ -37,7 +37,8 @@ class SearchView(ProgressView):
         done, name = len(study.trials), study.job.name
         super().on_progress(name, "trials", done, self._budget)
         if not self._console.is_terminal:
-            result = trial.error or f"{trial.state}, net Sharpe ratio {trial.value:.2f}"
+            ratio = f"net Sharpe ratio {trial.value:.2f}"
+            result = trial.error or f"{trial.state}, {ratio if trial.value else 'never traded'}"
             self._console.print(
                 f"{name}: trial {trial.name}, {done} of {self._budget}, after "
                 f"{trial.seconds:.1f} s: {result}",
@@ -76,8 +77,8 @@ def _table(study: Study) -> Table:
     start = study.space.start if study.space is not None else {}
     for trial in ranked_trials(study.trials.values(), _LISTED):
         table.add_row(
-            trial.name,
-            number_text(trial.value),
+            f"{trial.name} chosen" if trial is study.best else trial.name,
+            number_text(trial.value) if trial.n_trades else "-",
             f"{trial.n_trades:,}",
             escape(", ".join(changed_settings(trial, start)) or "none"),
         )
@@ -96,14 +97,16 @@ def _lines(study: Study, config: TrainConfig) -> list[str]:
         if study.count(state)
     )  # fmt: skip
     lines = [
-        f"{study.job.name}: {len(study.trials)} trials ({counts}); {study.read} of them read from "
-        f"an earlier search. Study {study.key}."
+        f"{study.job.name}: {len(study.trials)} trials ({counts}); {study.read} of them had been "
+        f"made before. Study {study.key}."
     ]
     best = study.best
     if best is None and not study.error:
         lines.append(
             f"{study.job.name}: no settings earned anything on at least {MIN_TRADES} trades, so "
-            "nothing was trained."
+            "nothing was trained. More bars, lower costs or a larger --budget may find some. These "
+            f"trials count for every model of {study.job.symbol} in this experiment; --experiment "
+            "keeps attempts apart."
         )
     elif best is not None and not study.error:
         words = _train_command(study, best, config)

@@ -213,8 +213,8 @@ class TrainConfig(BaseModel):
     )
     smooth: Span = Field(
         0,
-        description="Span in bars of the mean of log-odds that the rule acts on: a number, `h` for "
-        "the horizon, or off.",
+        description="Smooths the probabilities before the rule: exponentially weighted mean of "
+        "their log-odds over this span of bars; a number, `h` for the horizon, or off.",
         json_schema_extra=_SETTING,
     )
     volatility_window: int = Field(
@@ -226,8 +226,9 @@ class TrainConfig(BaseModel):
     )
     selection: SelectionName = Field(
         "best",
-        description="What the best threshold must beat out of fold, or the model does not trade: "
-        "`best` no trade at all, `deflated` the luck of the best of so many thresholds.",
+        description="When the best of 50 thresholds is used, otherwise the model does not trade: "
+        "`best` if it earned anything out of fold, `deflated` if it earned more than luck gives "
+        "the best of so many.",
         json_schema_extra=_SETTING,
     )
     against: Literal["none", "hold", "momentum"] = Field(

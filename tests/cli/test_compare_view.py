@@ -168,8 +168,16 @@ def test_one_contract_needs_no_note() -> None:
     assert "--all" not in text
 
 
+def test_settings_are_listed_if_they_differ() -> None:
+    exits = [replace(candidate(name), settings="position=exit") for name in ("aa11", "bb22")]
+    text = printed(*exits, candidate("cc33"))
+    assert "Settings, as the names of the runs say them:" in text
+    assert "  aa11aa11, bb22bb22: position=exit\n  cc33cc33: the defaults\n" in text
+    assert "Settings, as" not in printed(*exits)
+
+
 def test_trials_of_searches_are_counted() -> None:
-    text = "50 trials of searches count, too; they have no model, so they have no place here."
+    text = "50 trials of searches count, too, equal walk-forwards once; they have no model, so they"
     assert text in printed(candidate("aa11"), searched=50)
     assert "searches" not in printed(candidate("aa11"))
 

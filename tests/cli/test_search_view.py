@@ -40,7 +40,7 @@ def study() -> Study:
     pruned = Trial(8, {**SPACE.start}, "pruned", (-3.0,))
     failed = Trial(9, {**SPACE.start}, "failed", error="`embargo` is too long")
     return Study(
-        Job("BTCUSDT", "lightgbm"), key="abc", part=part, space=SPACE,
+        Job("BTCUSDT", "lightgbm"), key="0123456789abcdef", part=part, space=SPACE,
         trials={t.number: t for t in (*trials, pruned, failed)}, read=4,
     )  # fmt: skip
 
@@ -67,8 +67,8 @@ def test_the_table_has_the_best_trials_and_that_of_the_command(study: Study, wid
 def test_the_lines_say_how_trials_ended_and_how_to_train_again(study: Study) -> None:
     text = printed(study)
     assert (
-        "lightgbm-BTCUSDT: 10 trials (8 complete, 1 ended early, 1 failed); 4 of them read from an "
-        "earlier search. Study abc." in text
+        "lightgbm-BTCUSDT: 10 trials (8 complete, 1 ended early, 1 failed); 4 of them had been "
+        "made before. Study 0123456789abcdef." in text
     )
     (line,) = [line for line in text.splitlines() if "trained as" in line]
     words = line.partition("barwright train ")[2].split()
@@ -79,7 +79,7 @@ def test_the_lines_say_how_trials_ended_and_how_to_train_again(study: Study) -> 
     best = study.best
     assert best is not None
     chosen = SPACE.apply(CONFIG, best.values)
-    assert again == chosen.model_copy(update={"search": "abc"})
+    assert again == chosen.model_copy(update={"search": "0123456789abcdef"})
 
 
 def test_a_study_without_a_best_trial_says_that_nothing_was_trained(study: Study) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -62,7 +65,7 @@ def test_a_killed_search_goes_on_with_its_trials_and_serves_what_it_finds(
 
     again = workspace.run(*SEARCH, "--source", bars)
     assert again.returncode == 0, again.stderr
-    assert f"{len(made)} of them read from an earlier search" in " ".join(again.stdout.split())
+    assert f"{len(made)} of them had been made before" in " ".join(again.stdout.split())
     assert trials_of(workspace) == expected
     states = [run.info.status for run in workspace.runs()]
     assert "RUNNING" not in states
@@ -83,6 +86,28 @@ def test_a_killed_search_goes_on_with_its_trials_and_serves_what_it_finds(
     (symbol,) = json.loads(compared.stdout)["symbols"]
     assert len(symbol["candidates"]) == 1, "trials have no model: they are counted, not ranked"
     assert symbol["search_trials"] == 14
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_that_the_same_command_goes_on(workspace, bars: str) -> None:
+    def ends_at_the_signal() -> None:
+        # A test runner in the background may have handed on that it ignores the signal.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(
+        [sys.executable, *SEARCH, "--source", bars], cwd=workspace.folder,
+        env=workspace.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, preexec_fn=ends_at_the_signal,
+    )  # fmt: skip
+    while len(trials_of(workspace)) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    lines = out.strip().splitlines()
+    assert "Stopped. The same command goes on with the trials that have ended." in lines
+    assert lines[-1] == "Aborted!"
+    assert "Traceback" not in out
 
 
 @pytest.mark.slow

@@ -80,6 +80,8 @@ class Fitted:
             return ""
         if self.calibrator.is_constant:
             return "out of fold, scores did not rank outcomes"
+        if self.search.is_luck:
+            return "out of fold, the best threshold earned no more than luck gives so many of them"
         return "out of fold, no threshold paid for its costs"
 
     def positions(self, sample: Sample, rows: IntArray) -> tuple[FloatArray, npt.NDArray[np.int8]]:

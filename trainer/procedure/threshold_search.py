@@ -28,12 +28,15 @@ class ThresholdSearch(NamedTuple):
     net_sharpe : float64 array of shape (k,)
         Annualised net Sharpe ratio of each candidate; NaN where it is undefined.
     n_trades : int64 array of shape (k,)
+    is_luck : bool
+        Whether the best candidate earned, but not more than luck gives, and that was required.
     """
 
     threshold: PositionRule
     candidates: FloatArray
     net_sharpe: FloatArray
     n_trades: IntArray
+    is_luck: bool = False
 
 
 def optimise_threshold(
@@ -131,9 +134,8 @@ def optimise_threshold(
             tried.append(net)
         if ratios[i] > best:
             chosen, best, best_net = threshold, ratios[i], net
-    if settings.selection == "deflated" and not is_above_luck(best_net, tried):
-        chosen = flat
-    return ThresholdSearch(chosen, candidates, ratios, trades)
+    is_luck = bool(tried) and best > 0 and not is_above_luck(best_net, tried)
+    return ThresholdSearch(flat if is_luck else chosen, candidates, ratios, trades, is_luck)
 
 
 def _candidates(p: FloatArray, n_candidates: int, allow_short: bool) -> FloatArray:

@@ -185,7 +185,7 @@ def _headline(page: Page) -> _HeadlineTexts:
             (
                 ("Sharpe ratio", *ratios, "undefined"),
                 ("return", *returns, "+0.0%"),
-                ("net Sharpe ratio less it", "", "", *differences, ""),
+                ("net less this baseline (95 %)", "", "", *differences, ""),
             ),
         ),
     )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trainer.evidence.verdict import LEAST_DSR
+from trainer.procedure.threshold_search import MIN_TRADES
 from trainer.report.page import Page
 from trainer.report.plotting import HOLD, MUTED, NET, SECOND, canvas, empty_figure, legend, styled
 from trainer.report.report_figure import Column, ReportFigure, Table
@@ -93,9 +94,10 @@ def _alt(page: Page) -> str:
 def _rows(page: Page) -> list[_TrialRow]:
     """Return the best trials, and the one with the settings of the command."""
     start = next((trial.values for trial in page.search if trial.number == 0), {})
+    best = best_trial(page.search)
     return [
         _TrialRow(
-            trial.name, trial.value, trial.n_trades,
+            f"{trial.name} chosen" if trial is best else trial.name, trial.value, trial.n_trades,
             ", ".join(changed_settings(trial, start)) or "those of the command",
         )
         for trial in ranked_trials(page.search, _LISTED)
@@ -108,8 +110,9 @@ SEARCH = ReportFigure(
     caption=(
         "Shows each trial on the first part of the bars, which the headline does not contain, and "
         "the net Sharpe ratio that a headline of this length needs for a deflated Sharpe ratio of "
-        f"{LEAST_DSR} as trials add up (normal returns, trials of this search only); does not show "
-        "performance: the best of many trials is too high."
+        f"{LEAST_DSR} as trials add up (normal returns, trials of this search only); the table has "
+        f"the {_LISTED} best and the first; a trial must trade {MIN_TRADES} times to be chosen; "
+        "does not show performance: the best of many trials is too high."
     ),
     draw=_draw,
     alt=_alt,

@@ -63,6 +63,8 @@ class Candidate:
     Attributes
     ----------
     run_id, model, symbol : str
+    settings : str
+        What differs from the defaults, as the run's name says it: ``position=exit horizon=3``.
     started : datetime.datetime
         UTC.
     status : str
@@ -85,6 +87,7 @@ class Candidate:
     metrics: dict[str, float]
     contract: dict[str, str]
     versions: tuple[CandidateVersion, ...] = ()
+    settings: str = ""
 
     @property
     def net_sharpe(self) -> float:
@@ -155,16 +158,18 @@ def _candidate(run: Run, versions: dict[str, tuple[CandidateVersion, ...]]) -> C
     own = versions.get(run.info.run_id, ())
     status = run.data.tags.get(STATUS) or next((v.status for v in own if v.status), "")
     params = run.data.params
+    model, symbol = run.data.tags[MODEL], run.data.tags[SYMBOL]
     metrics = from_stored(run.data.metrics)
     return Candidate(
         run_id=run.info.run_id,
-        model=run.data.tags[MODEL],
-        symbol=run.data.tags[SYMBOL],
+        model=model,
+        symbol=symbol,
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         status=status if run.info.status == "FINISHED" else run.info.status.lower(),
         metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
         contract={name: params[name] for name in CONTRACT if name in params},
         versions=own,
+        settings=str(run.info.run_name).removeprefix(f"{model}-{symbol}").strip(),
     )
 
 

@@ -223,6 +223,7 @@ def _row_to_json(row: Row) -> dict[str, Any]:
     return {
         "place": row.place,
         "run_id": candidate.run_id,
+        "settings": candidate.settings,
         "model": candidate.model,
         "started": candidate.started.isoformat(),
         "status": candidate.status or None,

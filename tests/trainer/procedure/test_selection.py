@@ -72,6 +72,8 @@ def test_deflated_refuses_or_takes_what_best_takes() -> None:
         best = optimise_threshold(*case, TERMS, settings=RuleSettings())
         chosen = optimise_threshold(*case, TERMS, settings=RuleSettings(selection="deflated"))
         np.testing.assert_array_equal(chosen.net_sharpe, best.net_sharpe)
+        assert not best.is_luck
+        assert chosen.is_luck == (chosen.threshold.value is None and best.net_sharpe.max() > 0)
         refused += chosen.threshold.value is None and best.threshold.value is not None
         if chosen.threshold.value is not None:
             assert chosen.threshold == best.threshold

@@ -174,14 +174,14 @@ def test_baselines_stand_beside_the_headline_with_their_differences(candidate: C
     text = re.sub(r"\s+", " ", render(candidate).text)
     assert "net gross buy and hold 30-day momentum flat" in text
     assert "Sharpe ratio 1.25 0.75 0.25 0.60 undefined" in text
-    assert "net Sharpe ratio less it +1.00 (-0.20 to +2.10) +0.65 (-0.50 to +1.70)" in text
+    assert "net less this baseline (95 %) +1.00 (-0.20 to +2.10) +0.65 (-0.50 to +1.70)" in text
     assert "beta to buy and hold 0.40 appraisal ratio 0.90" in text
     assert "position rule threshold" in text
 
 
 def test_a_page_of_an_earlier_version_has_no_baselines(candidate: Candidate) -> None:
     text = re.sub(r"\s+", " ", render(candidate).text)
-    assert "net Sharpe ratio less it undefined (undefined to undefined)" in text
+    assert "net less this baseline (95 %) undefined (undefined to undefined)" in text
 
 
 def test_no_number_of_bars_is_enough_for_a_loss(candidate: Candidate) -> None:
