@@ -26,6 +26,16 @@ class Job:
         """Name of the registered model."""
         return f"{self.model}-{self.symbol}"
 
+    def settings_in(self, run_name: str) -> str:
+        """Return the settings that the name of a run of this job lists.
+
+        Examples
+        --------
+        >>> Job("EURUSD", "gru").settings_in("gru-EURUSD position=exit horizon=3")
+        'position=exit horizon=3'
+        """
+        return run_name.removeprefix(self.name).strip()
+
 
 @dataclass(frozen=True)
 class DataFacts:

@@ -82,6 +82,7 @@ def test_a_killed_search_goes_on_with_its_trials_and_serves_what_it_finds(
     page = (workspace.folder / "r.html").read_text()
     assert "Search of the settings" in page
     assert "No search chose these settings." not in page
+    assert "settings that differ from the defaults" in page
     compared = workspace.run("-m", "trainer", "compare", "--symbols", "PLANT", "--json")
     (symbol,) = json.loads(compared.stdout)["symbols"]
     assert len(symbol["candidates"]) == 1, "trials have no model: they are counted, not ranked"

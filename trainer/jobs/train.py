@@ -279,7 +279,11 @@ def _conclude_version(
     criteria = judge({**trained.headline.metrics, **trial_metrics}, config.against)
     verdict = Verdict.of(trained.flat_because, criteria)
     searched = find_search_trials(tracking.client, tracking.experiment_id, config.search, job)
-    page = replace(Page.of_trained(trained, verdict.status), search=tuple(searched))
+    page = replace(
+        Page.of_trained(trained, verdict.status),
+        search=tuple(searched),
+        settings=job.settings_in(job_run_name(job, config)),
+    )
     figures = trained.figures
     if searched:
         figures = {**figures, **_draw_search(page, trained)}

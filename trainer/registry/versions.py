@@ -188,6 +188,7 @@ def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
         status=verdict.status,
         understood=load_understood(version.run_id),
         search=tuple(searched),
+        settings=job.settings_in(str(client.get_run(version.run_id).info.run_name)),
     )
     # Imported here: no other function of this module draws, and matplotlib takes long to import.
     from trainer.report.figures import draw_figures

@@ -233,11 +233,20 @@ def _tested(page: Page) -> list[tuple[str, str]]:
         ("first bar of the data", evidence.first),
         ("last bar of the data", evidence.last),
         ("labelled rows", f"{evidence.rows:,}"),
+        ("label kind", contract.task),
         ("horizon of the label, bars", f"{contract.horizon:,}"),
         ("fee, bps a side", f"{contract.fee_bps:g}"),
         ("slippage, bps a side", f"{contract.slippage_bps:g}"),
         ("bars in a year", f"{evidence.periods_per_year:,.0f}"),
         ("calibrator", evidence.calibrator),
         ("position rule", contract.position),
-        ("threshold in production", number_text(evidence.threshold, ".4f", "do not trade")),
+        ("threshold in production", _threshold(page)),
+        *([("settings that differ from the defaults", page.settings)] if page.settings else []),
     ]
+
+
+def _threshold(page: Page) -> str:
+    """Return the threshold of the model; the rule break-even has none."""
+    if page.contract.position == "break-even" and page.evidence.threshold is not None:
+        return "none: it enters where the expected move pays for its costs"
+    return number_text(page.evidence.threshold, ".4f", "do not trade")

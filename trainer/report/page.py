@@ -35,6 +35,8 @@ class Page:
         recorded.
     search : tuple of Trial
         Trials of the search that chose the settings, by number; empty if none did.
+    settings : str
+        Settings that differ from the defaults; empty if none does or they are not recorded.
     """
 
     contract: Contract
@@ -43,6 +45,7 @@ class Page:
     status: str
     understood: str = ""
     search: tuple[Trial, ...] = ()
+    settings: str = ""
 
     @classmethod
     def of_trained(cls, trained: TrainedModel, status: str) -> Self:

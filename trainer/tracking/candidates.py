@@ -11,6 +11,7 @@ from mlflow.entities import Run
 
 from trainer.errors import TrainerError
 from trainer.evidence.metric_names import from_stored
+from trainer.job import Job
 from trainer.serving.contract import COMPARED_FIELDS
 from trainer.tracking.model_uri import LATEST, list_versions
 from trainer.tracking.store import find_runs, redacted
@@ -169,7 +170,7 @@ def _candidate(run: Run, versions: dict[str, tuple[CandidateVersion, ...]]) -> C
         metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
         contract={name: params[name] for name in CONTRACT if name in params},
         versions=own,
-        settings=str(run.info.run_name).removeprefix(f"{model}-{symbol}").strip(),
+        settings=Job(symbol, model).settings_in(str(run.info.run_name)),
     )
 
 

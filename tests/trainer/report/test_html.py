@@ -244,6 +244,26 @@ def test_the_page_contains_how_the_bars_were_read(candidate: Candidate) -> None:
     assert "bars were read as not recorded" in render(candidate).text
 
 
+def test_what_was_tested_has_the_settings_and_the_rule(candidate: Candidate) -> None:
+    page = Page.from_json(candidate[0])
+
+    def text_of(page: Page) -> str:
+        verdict = Verdict("unproven", "46 trials", CRITERIA)
+        return Html(candidate_report(page, PNGS, verdict, {"trials": 46.0}, {})).text
+
+    assert "label kind direction" in text_of(page)
+    assert "settings that differ" not in text_of(page)
+    chosen = text_of(replace(page, settings="position=exit horizon=3"))
+    assert "settings that differ from the defaults position=exit horizon=3" in chosen
+    contract = replace(page.contract, position="break-even")
+    entered = "threshold in production none: it enters where the expected move pays for its costs"
+    assert entered in text_of(replace(page, contract=contract))
+    flat = replace(page.evidence, threshold=None)
+    assert "threshold in production do not trade" in text_of(
+        replace(page, contract=contract, evidence=flat)
+    )
+
+
 def test_a_model_of_made_up_bars_says_so_at_the_top(candidate: Candidate) -> None:
     from features.sources import open_source
 
