@@ -300,7 +300,7 @@ class TradingModel:
                 "bars": {"time_ns": used.time_ns.tolist()}
                 | {name: getattr(used, name).tolist() for name in COLUMNS[1:]},
                 "decisions": [decision_to_json(row) for row in decided.to_dict("records")],
-                "held": held,
+                **({} if held is None else {"held": held}),
             },
             "written_with": {
                 "python": platform.python_version(),
