@@ -9,7 +9,7 @@ without a traceback.
     +-- AdapterError          adapters/base.py: a model that cannot be fitted, used or loaded
     +-- TrainerError          trainer/errors.py: everything else
         +-- UsageError        trainer/errors.py: an option that breaks its rule; exit status 2
-        +-- UnknownPositionError   trainer/errors.py: bars that do not tell what is held
+        +-- UnknownPositionError  trainer/errors.py: bars that do not tell a position
 """
 
 

@@ -324,16 +324,17 @@ def _with_times(decided: pd.DataFrame, bars: Bars) -> pd.DataFrame:
 
 
 def _notices(model: TradingModel, held: str) -> tuple[str, ...]:
-    """Return what users must know about a model of an earlier version, or about --held."""
+    """Return what users must know about a model of an earlier version, and about --held."""
+    notices = []
     if held and not model.threshold.holds:
-        return ("This model holds no positions, so --held has no effect.",)
-    if model.former_calendar is None:
-        return ()
-    return (
-        f"This version was trained with the calendar {model.contract.calendar!r} of an earlier "
-        f"Barwright. Its bars are read by the sessions of {model.calendar}, which its golden bars "
-        "follow; train again to store the calendar.",
-    )
+        notices.append("This model holds no positions, so --held has no effect.")
+    if model.former_calendar is not None:
+        notices.append(
+            f"This version was trained with the calendar {model.contract.calendar!r} of an earlier "
+            f"Barwright. Its bars are read by the sessions of {model.calendar}, which its golden "
+            "bars follow; train again to store the calendar."
+        )
+    return tuple(notices)
 
 
 def _utc(time_ns: int) -> pd.Timestamp:

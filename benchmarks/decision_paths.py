@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import pandas as pd
 import requests
 
 from features.bars import Bars
+from scripts.server import serve
 from trainer.arrays import IntArray
 from trainer.flavor import save_model
 from trainer.serving.trading_model import TradingModel
@@ -26,8 +23,6 @@ from trainer.serving.trading_model import TradingModel
 _ROOT = Path(__file__).resolve().parent.parent
 #: Bars before a decision that a caller of a rule that holds positions gives.
 _HISTORY = 5_000
-#: Longest wait for a server, in seconds.
-_PATIENCE = 120.0
 
 
 def decide_on_every_path(
@@ -96,53 +91,16 @@ def _request(model: TradingModel, pyfunc: Path, frame: pd.DataFrame, last: int) 
         "dataframe_split": table.to_dict("split", index=False),
         "params": {"last": last},
     }
-    with _serve(pyfunc) as address:
-        answer = requests.post(f"{address}/invocations", json=body, timeout=600)
-    if not answer.ok:
-        raise RuntimeError(f"the server refused: {answer.text}")
-    return pd.DataFrame(answer.json()["predictions"])
-
-
-@contextmanager
-def _serve(pyfunc: Path) -> Iterator[str]:
-    """Serve a model with MLflow on loopback; yield the address, and stop the server at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     tools = Path(sys.executable).parent
+    command = [str(tools / "mlflow"), "models", "serve", "-m", str(pyfunc)]
     environment = {
         **os.environ,
         "PATH": f"{tools}:{os.environ['PATH']}",
         "MLFLOW_MODELS_WORKERS": "1",
     }
-    printed = pyfunc.parent / "server.log"
-    with printed.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(str(tools / "mlflow"), "models", "serve", "-m", str(pyfunc)),
-                *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
-            ],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/ping", process, printed)
-        yield address
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 15)
-        process.wait(timeout=30)
-
-
-def _wait_for(address: str, process: subprocess.Popen[bytes], printed: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            requests.get(address, timeout=2).raise_for_status()
-            return
-        except requests.RequestException:
-            time.sleep(0.3)
-    raise RuntimeError(f"the server did not start: {printed.read_text()}")
+    log = pyfunc.parent / "server.log"
+    with serve([*command, "--env-manager", "local"], environment, "/ping", log) as address:
+        answer = requests.post(f"{address}/invocations", json=body, timeout=600)
+    if not answer.ok:
+        raise RuntimeError(f"the server refused: {answer.text}")
+    return pd.DataFrame(answer.json()["predictions"])

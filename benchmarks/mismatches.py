@@ -36,7 +36,7 @@ def run(options: Options) -> BenchmarkResult:
         "mismatches",
         f"{description} The rows of training against what a caller gets. Features: read from the "
         "cache, and computed from the bars that a model needs. Decisions: of the saved model on "
-        "all bars at once, of the saved model bar by bar with no more bars than it needs, of "
+        "all bars at once, of the saved model bar by bar from few bars, of "
         "MLflow's pyfunc, of trader.py and of MLflow's server over HTTP.",
     )
     served = options.pick(10_000, 50)

@@ -11,12 +11,13 @@ import numpy as np
 
 from benchmarks.measure import BenchmarkResult, Options, Target
 from benchmarks.noise import Arm, JudgedVersion
-from benchmarks.selection_noise import synthetic_walk
+from benchmarks.selection_noise import write_walks
 from benchmarks.study import COSTS
 
 _BARS = 12_000
 #: True annual Sharpe ratio of holding.
 _DRIFT = 1.0
+_SEED = 8
 #: Options of `barwright train`, by the name of the rule in the tables.
 _RULES = {
     "threshold": (),
@@ -35,7 +36,7 @@ def run(options: Options) -> BenchmarkResult:
     arms: dict[tuple[str, str], list[JudgedVersion]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write_bars(folder / "bars", walks)
+        write_walks(folder / "bars", _BARS, dict.fromkeys(walks, 0.0), drift=_DRIFT, seed=_SEED)
         for cost, costs in COSTS.items():
             for rule, words in _RULES.items():
                 arm = Arm(folder, f"{rule}, {cost}", costs, *words, *quick)
@@ -67,13 +68,6 @@ def run(options: Options) -> BenchmarkResult:
     ]
     result.notes.append(f"It took {time.perf_counter() - began:.0f} s.")
     return result
-
-
-def _write_bars(folder: Path, walks: Sequence[str]) -> None:
-    folder.mkdir()
-    for number, symbol in enumerate(walks):
-        frame = synthetic_walk(_BARS, _DRIFT, 0.0, np.random.default_rng([8, number]))
-        frame.to_parquet(folder / f"{symbol}_1h.parquet")
 
 
 def _row(rule: str, versions: Sequence[JudgedVersion]) -> list[str]:

@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.command import CommandLine
 from benchmarks.measure import BenchmarkResult, Options, Target
-from benchmarks.selection_noise import synthetic_walk
+from benchmarks.selection_noise import write_walks
 from trainer.evidence.metric_names import from_stored
 
 _BARS = 6_000
 #: Correlation of one log return with the next: of 12 bars, the default horizon, it tells little.
 _SIGNAL = 0.4
 _PLANTED = 4
+_SEED = 7
 _BUDGET = 50
 _FEE, _SLIPPAGE = "4", "1"
 
@@ -32,7 +32,8 @@ def run(options: Options) -> BenchmarkResult:
     budget = options.pick(_BUDGET, 4)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write_bars(folder / "bars", walks, planted)
+        signals = {**dict.fromkeys(walks, 0.0), **dict.fromkeys(planted, _SIGNAL)}
+        write_walks(folder / "bars", _BARS, signals, drift=0.0, seed=_SEED)
         searched, cold = _search(folder, "first", [*walks, *planted], budget)
         _, warm = _search(folder, "again", planted[:1], budget)
         _, alone = _search(folder, "alone", planted[:1], budget, "--fit-cache", "off")
@@ -62,14 +63,6 @@ def run(options: Options) -> BenchmarkResult:
         Target(f"of {len(planted)} planted signals, were proven", found, len(planted), True),
     ]
     return result
-
-
-def _write_bars(folder: Path, walks: Sequence[str], planted: Sequence[str]) -> None:
-    folder.mkdir()
-    signals = {**dict.fromkeys(walks, 0.0), **dict.fromkeys(planted, _SIGNAL)}
-    for number, (symbol, signal) in enumerate(signals.items()):
-        frame = synthetic_walk(_BARS, 0.0, signal, np.random.default_rng([7, number]))
-        frame.to_parquet(folder / f"{symbol}_1h.parquet")
 
 
 def _search(

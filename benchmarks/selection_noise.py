@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -363,6 +363,16 @@ def _config(
             **more,
         }
     )
+
+
+def write_walks(
+    folder: Path, n_bars: int, signals: Mapping[str, float], *, drift: float, seed: int
+) -> None:
+    """Write bars of `synthetic_walk` for each symbol, with its correlation of log returns."""
+    folder.mkdir()
+    for number, (symbol, signal) in enumerate(signals.items()):
+        frame = synthetic_walk(n_bars, drift, signal, np.random.default_rng([seed, number]))
+        frame.to_parquet(folder / f"{symbol}_1h.parquet")
 
 
 def synthetic_walk(

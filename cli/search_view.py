@@ -38,7 +38,7 @@ class SearchView(ProgressView):
         super().on_progress(name, "trials", done, self._budget)
         if not self._console.is_terminal:
             ratio = f"net Sharpe ratio {trial.value:.2f}"
-            result = trial.error or f"{trial.state}, {ratio if trial.value else 'never traded'}"
+            result = trial.error or f"{trial.state}, {ratio if trial.traded else 'never traded'}"
             self._console.print(
                 f"{name}: trial {trial.name}, {done} of {self._budget}, after "
                 f"{trial.seconds:.1f} s: {result}",
@@ -78,7 +78,7 @@ def _table(study: Study) -> Table:
     for trial in ranked_trials(study.trials.values(), _LISTED):
         table.add_row(
             f"{trial.name} chosen" if trial is study.best else trial.name,
-            number_text(trial.value) if trial.n_trades else "-",
+            number_text(trial.value) if trial.traded else "-",
             f"{trial.n_trades:,}",
             escape(", ".join(changed_settings(trial, start)) or "none"),
         )

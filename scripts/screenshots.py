@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
 from playwright.sync_api import Page, expect
 
 from scripts.browser import PATIENCE_MS, close_assistant, open_browser
+from scripts.server import serve
 
 ROOT = Path(__file__).resolve().parent.parent
 _TRAIN = (
@@ -149,35 +147,14 @@ def _command(folder: str, address: str, *arguments: str) -> str:
 @contextmanager
 def _mlflow_server(folder: Path) -> Iterator[str]:
     """Run an MLflow server on a free port; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [
-            "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-            "--artifacts-destination", str(folder / "artifacts"),
-        ],
-        env=_environment(address),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                requests.get(f"{address}/health", timeout=2).raise_for_status()
-                break
-            except requests.RequestException:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.3)
+    command = [
+        "mlflow", "server", "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    # The server itself does not read the tracking URI of its clients.
+    with serve(command, _environment(""), "/health", folder / "server.log") as address:
         yield address
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=30)
 
 
 if __name__ == "__main__":

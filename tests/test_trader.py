@@ -233,8 +233,8 @@ def test_a_model_with_the_retired_calendar_decides_with_a_notice(tmp_path: Path)
         "read by the sessions of XNYS, which its golden bars follow; train again to store the "
         "calendar."
     )
-    (notice,) = trader._notices(flavor.load_model(f"file:{tmp_path / 'mlflow'}"), "long")
-    assert notice == "This model holds no positions, so --held has no effect."
+    both = trader._notices(flavor.load_model(f"file:{tmp_path / 'mlflow'}"), "long")
+    assert both == ("This model holds no positions, so --held has no effect.", notice)
 
 
 @pytest.mark.parametrize(

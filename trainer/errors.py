@@ -15,4 +15,4 @@ class UsageError(TrainerError):
 
 
 class UnknownPositionError(TrainerError):
-    """A position depends on bars before those that were given, and what was held is not given."""
+    """A position depends on what came before the bars that were given."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 import pytest
-import requests
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from features.sources import open_source
+from scripts import server
 from tests import commands
 from tests.conftest import MakeOnce
 
@@ -59,6 +59,20 @@ class Workspace:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+        )
+
+    def start_as_a_terminal_does(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command in a group of its own, which Ctrl-C ends: `os.killpg(pid, SIGINT)`."""
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A test runner in the background may have handed on that it ignores the signal.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run_as_users_do(
@@ -154,59 +168,16 @@ def two_symbols(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    def choose() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return choose
-
-
-def wait_for(
-    address: str, process: subprocess.Popen[bytes], printed: Path, seconds: float = 90
-) -> None:
-    """Wait until a server answers, or say what it printed when it ended instead."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended: {printed.read_text()}")
-        try:
-            requests.get(address, timeout=2).raise_for_status()
-            return
-        except requests.RequestException:
-            time.sleep(0.3)
-    raise TimeoutError(address)
-
-
 @pytest.fixture(scope="module")
 def serve(
-    free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[list[str], dict[str, str], str], str]]:
-    """Start servers on loopback; they end, with all their children, after the module's tests.
-
-    They print to files: a pipe that nobody reads fills up, and the server waits for ever.
-    """
+    """Start servers on loopback; they end, with all their children, after the module's tests."""
     logs = tmp_path_factory.mktemp("servers")
-    started: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as servers:
 
-    def start(command: list[str], environment: dict[str, str], health: str) -> str:
-        port = free_port()
-        with (logs / f"{port}.log").open("wb") as printed:
-            process = subprocess.Popen(
-                [*command, "--host", "127.0.0.1", "--port", str(port)],
-                # As the Makefile and docker-compose.yml start theirs.
-                env={**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        started.append(process)
-        wait_for(f"http://127.0.0.1:{port}{health}", process, logs / f"{port}.log")
-        return f"http://127.0.0.1:{port}"
+        def start(command: list[str], environment: dict[str, str], health: str) -> str:
+            log = logs / f"{len(list(logs.iterdir()))}.log"
+            return servers.enter_context(server.serve(command, environment, health, log))
 
-    yield start
-    for process in started:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=30)
+        yield start

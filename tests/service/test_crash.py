@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -125,15 +124,9 @@ def test_workers_that_die_while_they_start_are_done_without(workspace, killed: i
 @pytest.mark.parametrize("moment", ["workers start", "workers are busy"])
 def test_ctrl_c_ends_everything_at_once_and_quietly(workspace, moment: str) -> None:
     # `--wf-splits 20`: the worker must still be at work when the signal comes.
-    command = [
-        sys.executable, "-m", "trainer", "train", "--symbols", "EURUSD", "--source", "sample",
+    process = workspace.start_as_a_terminal_does(
+        "-m", "trainer", "train", "--symbols", "EURUSD", "--source", "sample",
         "--models", "lightgbm", "--wf-splits", "20",
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=workspace.folder, env=workspace.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        # A test runner in the background may have handed on that it ignores the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     if moment == "workers start":
         while not workers_of(process) and process.poll() is None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -91,15 +89,7 @@ def test_a_killed_search_goes_on_with_its_trials_and_serves_what_it_finds(
 
 @pytest.mark.slow
 def test_ctrl_c_says_that_the_same_command_goes_on(workspace, bars: str) -> None:
-    def ends_at_the_signal() -> None:
-        # A test runner in the background may have handed on that it ignores the signal.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    process = subprocess.Popen(
-        [sys.executable, *SEARCH, "--source", bars], cwd=workspace.folder,
-        env=workspace.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, preexec_fn=ends_at_the_signal,
-    )  # fmt: skip
+    process = workspace.start_as_a_terminal_does(*SEARCH, "--source", bars)
     while len(trials_of(workspace)) < 2 and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)

@@ -69,10 +69,9 @@ class FirstPart:
         first = first_tested_bar(sample, config.wf_splits)
         # Other horizons end the rows earlier, other features begin them earlier: both move the
         # first block towards the first bar, by less than their own length.
-        bars = data.meta.bars
-        spare = max(config.horizon, *HORIZONS) + int(sample.bar[0]) + _MARGIN * len(bars)
+        bars, warmup = data.meta.bars, int(sample.bar[0])
+        spare = max(config.horizon, *HORIZONS) + warmup + _MARGIN * len(bars)
         end = max(0, first - math.ceil(spare))
-        warmup = int(sample.bar[0])
         if end - warmup < _LEAST_ROWS:
             raise TrainerError(
                 f"a search sees the first part of the bars, which is {end:,} of the {len(bars):,} "

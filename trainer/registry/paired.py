@@ -92,7 +92,7 @@ def track(model: TradingModel, record: Record, last: pd.Timestamp, frame: pd.Dat
     ]
     later = int((frame["timestamp"] > last).sum())
     if later and len(frame) >= model.required_bars + later:
-        decided = model.decide(frame, last=later, held=model.held_before(frame, later))
+        decided = model.decide_end(frame, later)[1].to_frame()
         ahead = forward_return(frame["open"].to_numpy(dtype=np.float64))[-later:]
         # The returns of the last two bars are not known yet.
         known = np.isfinite(ahead)

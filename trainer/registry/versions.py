@@ -50,6 +50,8 @@ class LoadedVersion:
         Baseline that it must beat, by the option `--against` of its training.
     search : str
         Study that chose its settings; empty if none did.
+    run_name : str
+        Name of its run, which lists the settings that differ from the defaults.
     """
 
     name: str
@@ -63,6 +65,12 @@ class LoadedVersion:
     source: str
     against: str
     search: str
+    run_name: str
+
+    @property
+    def job(self) -> Job:
+        """The job that trained it."""
+        return Job(self.model.contract.symbol, self.model.contract.model)
 
     @property
     def terms(self) -> Terms:
@@ -116,6 +124,7 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
         source=run.data.params.get("source", ""),
         against=run.data.params.get("against", "none"),
         search=run.data.params.get("search", ""),
+        run_name=str(run.info.run_name),
     )
 
 
@@ -178,17 +187,15 @@ def _report_text(client: MlflowClient, version: LoadedVersion) -> str:
     metrics = trial_metrics(client, version)
     criteria = judge({**version.headline.metrics, **metrics}, version.against)
     verdict = Verdict.of(version.evidence.flat_because, criteria)
-    contract = version.model.contract
-    job = Job(contract.symbol, contract.model)
-    searched = find_search_trials(client, version.experiment_id, version.search, job)
+    searched = find_search_trials(client, version.experiment_id, version.search, version.job)
     page = Page(
-        contract=contract,
+        contract=version.model.contract,
         headline=version.headline,
         evidence=version.evidence,
         status=verdict.status,
         understood=load_understood(version.run_id),
         search=tuple(searched),
-        settings=job.settings_in(str(client.get_run(version.run_id).info.run_name)),
+        settings=version.job.settings_in(version.run_name),
     )
     # Imported here: no other function of this module draws, and matplotlib takes long to import.
     from trainer.report.figures import draw_figures

@@ -72,6 +72,11 @@ class Trial:
         return self.net_sharpe[-1] if self.net_sharpe else math.nan
 
     @property
+    def traded(self) -> bool:
+        """Whether it traded in the blocks that were measured."""
+        return math.isfinite(self.value) and self.value != 0
+
+    @property
     def objective(self) -> float:
         """What the sampler maximises: the ratio, with the gain in log-loss to tell ties apart.
 

@@ -126,6 +126,8 @@ class PositionRule(ABC):
 
     def first_known(self, probability: FloatArray) -> int:
         """Return the first bar whose smoothed probability does not depend on bars before all."""
+        if not self.memory:
+            return 0
         absent = np.flatnonzero(np.isnan(probability))
         return int(min(self.memory, len(probability), *absent[:1]))
 

@@ -18,6 +18,7 @@ SelectionName = Literal["best", "deflated"]
 _KINDS: dict[str, type[PositionRule]] = {rule.kind: rule for rule in (Threshold, Exit, BreakEven)}
 #: Names of positions, for people and for callers over HTTP.
 POSITION_NAMES = {1: "long", 0: "flat", -1: "short"}
+_POSITIONS = {name: position for position, name in POSITION_NAMES.items()}
 #: Type of each field of a stored rule.
 _FIELDS: dict[str, tuple[type, ...]] = {
     "value": (int, float, type(None)), "allow_short": (bool,), "smooth": (int,),
@@ -105,9 +106,8 @@ def position_of(name: str) -> int | None:
     """
     if not name:
         return None
-    for position, known in POSITION_NAMES.items():
-        if name == known:
-            return position
-    raise TrainerError(
-        f"`held` must be long, flat or short, got {name!r}; leave it out if it is not known"
-    )
+    if name not in _POSITIONS:
+        raise TrainerError(
+            f"`held` must be long, flat or short, got {name!r}; leave it out if it is not known"
+        )
+    return _POSITIONS[name]

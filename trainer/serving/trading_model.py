@@ -128,7 +128,7 @@ class TradingModel:
         TrainerError
             If there are fewer bars than needed, or `last` is negative.
         UnknownPositionError
-            If a position depends on what was held before the bars, and `held` is not given.
+            If a position depends on what came before the bars.
         """
         return self.decide_last(frame, last, now=now, held=held)[1].to_frame()
 
@@ -171,19 +171,19 @@ class TradingModel:
             f"on what came before these {given:,} bars; {way_out}"
         )
 
-    def held_before(self, frame: pd.DataFrame, last: int) -> int | None:
-        """Return the position before the last bars, where these are all the bars that there are.
+    def decide_end(self, frame: pd.DataFrame, last: int) -> tuple[Bars, Decided, int | None]:
+        """Return the last decisions of a series that begins with these bars; see `decide_last`.
 
-        None if the bars tell it. Otherwise it is that of the whole series: as in training, the
-        position before the first bar is flat. A model whose probabilities are all above 0.5, and
-        never reach its entry, needs this.
+        The last value is the position before the decided bars; None if the bars tell it. Where they
+        do not, the position before the first bar is flat, as in training: so with a model whose
+        probabilities are all above 0.5 and never reach its entry.
         """
         try:
-            self.decide_last(frame, last)
+            return *self.decide_last(frame, last), None
         except UnknownPositionError:
             position = self.decide_bars(self.needed_bars(frame), held=0, begins=True).position
-            return int(position[-last - 1]) if len(position) > last else 0
-        return None
+            held = int(position[-last - 1]) if len(position) > last else 0
+            return *self.decide_last(frame, last, held=held), held
 
     def decide_bars(
         self, bars: Bars, *, last: int = 0, held: int | None = None, begins: bool = False
@@ -318,9 +318,7 @@ class TradingModel:
         """
         needed = self.required_bars + GOLDEN_ROWS - 1
         for stop in range(len(bars), needed - 1, -GOLDEN_ROWS):
-            frame = bars.slice(0, stop).to_frame()
-            held = self.held_before(frame, GOLDEN_ROWS)
-            used, decided = self.decide_last(frame, last=GOLDEN_ROWS, held=held)
+            used, decided, held = self.decide_end(bars.slice(0, stop).to_frame(), GOLDEN_ROWS)
             if np.isfinite(decided.score).all():
                 return used, decided.to_frame(), held
         raise TrainerError(

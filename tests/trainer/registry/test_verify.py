@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ import mlflow
 import psutil
 import pytest
 
+from features.bars import validate_bars
+from features.interval import Interval
 from trainer.errors import TrainerError
 from trainer.flavor import log_model
 from trainer.registry import verify
 from trainer.registry.verify import Verifier
+from trainer.serving.calibrators import PlattCalibrator
+from trainer.serving.holding_rules import Exit
+from trainer.serving.manifest import MANIFEST, golden_frame
+from trainer.serving.trading_model import TradingModel
 
 STORED = Path(__file__).resolve().parents[2] / "data" / "model_format_2"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -56,6 +63,28 @@ def test_a_sound_candidate_passes_and_leaves_no_process(registry_store: Any, log
         assert following is not None
     assert following.returncode == 0, "a process without a candidate ends"
     assert psutil.Process().children() == before
+
+
+@pytest.mark.parametrize(("entry", "held"), [(0.99, 0), (0.6, None)])
+def test_a_candidate_that_never_tells_what_it_holds_passes_with_what_it_held(
+    registry_store: Any, tmp_path: Path, entry: float, held: int | None
+) -> None:
+    """All its probabilities are about 0.601: it never enters, or its bars tell what it holds."""
+    model = replace(
+        TradingModel.load(STORED),
+        calibrator=PlattCalibrator(0.001, 0.41),
+        threshold=Exit(entry),
+    )
+    frame = golden_frame(json.loads((STORED / MANIFEST).read_text()))
+    interval = Interval.parse(model.contract.interval)
+    bars = validate_bars(frame, symbol="S", interval=interval, calendar=model.calendar)
+    model.save(tmp_path / "m", bars=bars, metrics={}, config={})
+    stored = json.loads((tmp_path / "m" / MANIFEST).read_text())
+    assert stored["golden"].get("held") == held
+    with mlflow.start_run(experiment_id=registry_store.client.create_experiment("e")):
+        uri = log_model(tmp_path / "m", "m", requirements=("lightgbm",)).model_uri
+    with Verifier(registry_store.uri, ENVIRONMENT, 1, ["lightgbm"]) as verifier:
+        verifier.verify(uri)
 
 
 def test_an_altered_candidate_does_not_pass(registry_store: Any, logged: str) -> None:

@@ -22,6 +22,7 @@ from trainer.serving.manifest import (
     check_digests,
     decision_to_json,
     golden_frame,
+    golden_held,
     read_json,
     sha256,
     write_json,
@@ -106,6 +107,14 @@ def test_golden_bars_have_utc_times() -> None:
     ]  # fmt: skip
     with pytest.raises(TrainerError, match=r"the golden rows are damaged: .*; train again"):
         golden_frame({"golden": {"bars": {"time_ns": [0, hour]}}})
+
+
+def test_the_position_before_the_golden_rows_is_a_position_or_absent() -> None:
+    assert golden_held({"golden": {}}) is None
+    assert [golden_held({"golden": {"held": held}}) for held in (-1, 0, 1)] == [-1, 0, 1]
+    for held in (2, True, "long", 0.0):
+        with pytest.raises(TrainerError, match=r"must be -1, 0 or 1, got .*; train again"):
+            golden_held({"golden": {"held": held}})
 
 
 def test_equal_objects_are_equal_files(tmp_path: Path) -> None:

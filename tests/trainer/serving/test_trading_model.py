@@ -231,7 +231,7 @@ def test_a_model_that_stays_on_one_side_is_saved_with_what_it_holds(
     calibrator = PlattCalibrator(0.001, 0.41)  # about 0.601
     alone = replace(model, calibrator=calibrator, threshold=Exit(value))
     bars = validate_bars(frame, symbol="SYNTH", interval=HOUR, calendar="24/7")
-    assert alone.held_before(frame, 5) == (None if position else 0)
+    assert alone.decide_end(frame, 5)[2] == (None if position else 0)
     alone.save(tmp_path / "m", bars=bars, metrics={}, config={})
     loaded = TradingModel.load(tmp_path / "m")
     stored = json.loads((tmp_path / "m" / MANIFEST).read_text())["golden"]
