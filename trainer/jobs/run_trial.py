@@ -35,6 +35,8 @@ SEARCH_FOLDS = 3
 _MARGIN = 0.01
 #: Rows that the first part must have after its warm-up: three blocks, each with folds before it.
 _LEAST_ROWS = 200
+#: Addition to an error of a trial: its bars and folds are not those of the command.
+_IN_PART = f" (a search sees the first part of the bars only, in at most {SEARCH_FOLDS} folds)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,7 @@ def run_trial(task: TrialTask, on_progress: Callable[[str, int, int], None]) -> 
     except Exception as error:
         # Some settings cannot be used on these bars; the others go on.
         known = isinstance(error, BarwrightError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
+        text = f"{error}{_IN_PART}" if known else f"{type(error).__name__}: {error}"
         return Trial(task.number, task.values, "failed", error=text)
     return replace(trial, net_sharpe=tuple(ratios), seconds=time.perf_counter() - started)
 

@@ -11,17 +11,17 @@ LEAST_BARS = 250
 
 
 def model_trades(flat_because: str) -> Criterion:
-    """Require that the production model trades; its walk-forward may have, and the model not.
+    """Require that the production model may trade; its walk-forward may have, and the model not.
 
     Parameters
     ----------
     flat_because : str
-        Why it does not trade; empty if it does.
+        Why it cannot trade; empty if it may.
     """
     return Criterion(
-        "the model trades",
-        f"flat: {flat_because}" if flat_because else "it does",
-        "it does",
+        "the production model may trade",
+        f"flat: {flat_because}" if flat_because else "it may",
+        "it may",
         not flat_because,
         f"it is flat: {flat_because}",
     )
@@ -29,7 +29,7 @@ def model_trades(flat_because: str) -> Criterion:
 
 def no_present_version(alias: str) -> Criterion:
     """Return the criterion of `not_worse` for an alias that points to no version: it passes."""
-    return Criterion(_not_worse_name(alias), "there is none", "-", True, "")
+    return Criterion(_not_worse_name(alias), "none yet: nothing to compare", "-", True, "")
 
 
 def not_worse(alias: str, present: str, compared: PairedComparison) -> Criterion:

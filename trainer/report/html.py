@@ -247,6 +247,6 @@ def _tested(page: Page) -> list[tuple[str, str]]:
 
 def _threshold(page: Page) -> str:
     """Return the threshold of the model; the rule break-even has none."""
-    if page.contract.position == "break-even" and page.evidence.threshold is not None:
+    if not page.has_threshold and page.evidence.threshold is not None:
         return "none: it enters where the expected move pays for its costs"
     return number_text(page.evidence.threshold, ".4f", "do not trade")

@@ -95,3 +95,8 @@ class Page:
     def why_undefined(self) -> str:
         """Reason why the headline has no value: no trade, or no measurement."""
         return "never traded" if self.metric("n_trades") == 0 else "not measured"
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether the position rule has a threshold; break-even has none."""
+        return self.contract.position != "break-even"

@@ -97,7 +97,8 @@ def _rows(page: Page) -> list[_TrialRow]:
     best = best_trial(page.search)
     return [
         _TrialRow(
-            f"{trial.name} chosen" if trial is best else trial.name, trial.value, trial.n_trades,
+            f"{trial.name} chosen" if trial is best else trial.name,
+            trial.value if trial.traded else math.nan, trial.n_trades,
             ", ".join(changed_settings(trial, start)) or "those of the command",
         )
         for trial in ranked_trials(page.search, _LISTED)
@@ -120,7 +121,7 @@ SEARCH = ReportFigure(
         _rows,
         (
             Column("trial", "trial", "s"),
-            Column("net_sharpe", "net Sharpe, first part", ".2f"),
+            Column("net_sharpe", "net Sharpe, first part", ".2f", undefined="never traded"),
             Column("trades", "trades", ",.0f"),
             Column("settings", "settings that were changed", "s"),
         ),

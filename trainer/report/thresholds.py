@@ -36,6 +36,8 @@ def _draw(page: Page, _series: pd.DataFrame) -> Figure:
     The choice "do not trade" is a line at 0. A threshold without a ratio has trades only.
     """
     title = "Choice of the threshold (val_: selection, not a headline)"
+    if not page.has_threshold:
+        return empty_figure(title, "the rule break-even has no threshold")
     curve = page.evidence.threshold_curve
     level, ratio, trades = columns(curve, "threshold", "val_net_sharpe", "trades")
     known = np.isfinite(level)
@@ -92,6 +94,8 @@ def _mark_choice(axes: Axes, level: FloatArray, ratio: FloatArray, chosen: float
 
 
 def _alt(page: Page) -> str:
+    if not page.has_threshold:
+        return "The rule break-even has no threshold to choose."
     chosen = number_text(page.evidence.threshold, ".4f", undefined="do not trade")
     return f"Out-of-fold net Sharpe ratio by threshold; chosen: {chosen}."
 

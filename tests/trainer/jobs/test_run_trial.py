@@ -147,4 +147,5 @@ def test_settings_that_cannot_be_used_fail_alone(part: FirstPart) -> None:
     failed = run(task(part, config(embargo=900)))
     assert failed.state == "failed"
     assert "`embargo` must be smaller" in failed.error
+    assert failed.error.endswith("in at most 3 folds)")
     assert (failed.net_sharpe, failed.record) == ((), None)

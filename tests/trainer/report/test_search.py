@@ -65,6 +65,13 @@ def test_the_table_has_the_best_trials_and_the_settings_of_the_command(page: Pag
     assert "chosen: trial 13 with 4.00" in SEARCH.alt(page)
 
 
+def test_a_trial_that_never_traded_has_no_ratio(page: Page) -> None:
+    assert SEARCH.table is not None
+    idle = replace(page, search=(replace(page.search[0], net_sharpe=(0.0,), n_trades=0),))
+    (row,) = SEARCH.table.rows(idle)
+    assert [column.cell(row) for column in SEARCH.table.columns][1:3] == ["never traded", "0"]
+
+
 def test_a_page_without_a_search_says_so(page: Page) -> None:
     without = replace(page, search=())
     assert not SEARCH.applies(without)

@@ -55,6 +55,14 @@ def test_thresholds_of_too_few_trades_look_different(content: dict[str, Any]) ->
     assert hollow.get_markerfacecolor() == "white"
 
 
+def test_break_even_has_no_threshold_to_draw(content: dict[str, Any]) -> None:
+    content["position"] = "break-even"
+    figure = draw(content)
+    assert "the rule break-even has no threshold" in texts(figure)
+    assert not any(axes.lines for axes in figure.axes)
+    assert "0.52" not in THRESHOLDS.alt(Page.from_json(content))
+
+
 def test_not_to_trade_is_drawn_as_the_choice(content: dict[str, Any]) -> None:
     content["threshold"] = None
     figure = draw(content)
