@@ -53,9 +53,10 @@ def search(debug: bool, budget: int, **values: str | tuple[str, ...] | None) -> 
     with exit_on_errors(debug, status=2):
         config = TrainConfig.parse(given)
     # Imported late, and MLflow only when the workers have been started: as in `train`.
-    from trainer.jobs.local_cluster import WorkerPool
+    from trainer.jobs.worker_pool import WorkerPool
 
-    with exit_on_errors(debug), WorkerPool(config, at_once=BATCH) as pool:
+    n_trials = config.n_jobs * BATCH
+    with exit_on_errors(debug), WorkerPool(config, n_trials) as pool:
         from cli.search_view import SearchView, print_search
         from cli.table import wide_console
         from trainer.jobs.search import search as run

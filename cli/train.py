@@ -39,9 +39,10 @@ def train(debug: bool, **values: str | tuple[str, ...] | None) -> None:
     # Imports in stages, for measured reasons. After the checks, because a wrong option ends in
     # 1.4 s of processor time, and in 4.7 s if Dask and MLflow are imported before. And MLflow only
     # when the workers have been started, because they import their libraries at the same time.
-    from trainer.jobs.local_cluster import WorkerPool
+    from trainer.jobs.worker_pool import WorkerPool
 
-    with exit_on_errors(debug), WorkerPool(config) as pool:
+    n_fits = config.n_jobs * config.n_fits
+    with exit_on_errors(debug), WorkerPool(config, n_fits) as pool:
         from cli.table import wide_console
         from cli.train_view import ProgressView, print_summary
         from trainer.jobs.train import train as run

@@ -33,6 +33,10 @@ TESTED_ELSEWHERE = {
     "trainer/arrays.py": "names of array types",
     "trainer/errors.py": "classes without code",
     "features/errors.py": "a class without code",
+    "trainer/procedure/stored_fit.py": "test_fit_cache.py: a fit is proven before it is stored",
+    "trainer/jobs/fits.py": "test_schedule.py compares with fits that one process makes",
+    "trainer/jobs/steps.py": "test_schedule.py runs each step, in any order",
+    "trainer/jobs/local_cluster.py": "test_worker_pool.py starts it",
 }
 
 

@@ -418,6 +418,11 @@ class TrainConfig(BaseModel):
         )
 
     @property
+    def n_jobs(self) -> int:
+        """Number of jobs: one for each model of each symbol."""
+        return len(self.symbols) * len(self.models)
+
+    @property
     def n_fits(self) -> int:
         """Number of fits of one job.
 

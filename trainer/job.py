@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from features.labels import LabelSpec
 from trainer.evidence.evidence import Evidence
@@ -121,6 +121,10 @@ class TrainedModel:
     data: DataFacts
     seconds: dict[str, float]
     requirements: tuple[str, ...]
+
+    def slim(self) -> Self:
+        """Return the model without figures, curves and record, which are large and stored."""
+        return replace(self, figures={}, curves=[], record=Record.empty())
 
     @property
     def flat_because(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,19 +37,19 @@ class Recorded(Procedure):
     outcomes: list[FloatArray] = field(default_factory=list)
     fits: list[tuple[bool, float]] = field(default_factory=list)
 
-    def run(self, sample: Sample) -> Fitted:
+    def run(self, sample: Sample, models: Sequence[ModelAdapter] | None = None) -> Fitted:
         """Run the procedure and keep its result."""
         self.outcomes.append(sample.outcome)
-        self.runs.append(super().run(sample))
+        self.runs.append(super().run(sample, models))
         return self.runs[-1]
 
     def fit(self, sample: Sample, rows: IntArray) -> ModelAdapter:
         """Fit a model and keep the CPU seconds."""
-        read = self.fit_cache.read if self.fit_cache else 0
+        read = self.fit_cache.n_read if self.fit_cache else 0
         started = time.process_time()
         adapter = super().fit(sample, rows)
         seconds = time.process_time() - started
-        self.fits.append((bool(self.fit_cache and self.fit_cache.read > read), seconds))
+        self.fits.append((bool(self.fit_cache and self.fit_cache.n_read > read), seconds))
         return adapter
 
 

@@ -55,12 +55,12 @@ def test_debug_prints_the_traceback_too() -> None:
 def test_mlflow_is_not_imported_before_the_workers_start() -> None:
     code = (
         "import sys\n"
-        "from trainer.jobs import local_cluster\n"
-        "class Spy(local_cluster.WorkerPool):\n"
+        "from trainer.jobs import worker_pool\n"
+        "class Spy(worker_pool.WorkerPool):\n"
         "    def __enter__(self):\n"
         "        print('mlflow' in sys.modules)\n"
         "        sys.exit()\n"
-        "local_cluster.WorkerPool = Spy\n"
+        "worker_pool.WorkerPool = Spy\n"
         "from cli.train import train\n"
         "train(['--symbols', 'EURUSD', '--source', 'sample'])\n"
     )

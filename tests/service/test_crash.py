@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -46,7 +46,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def busy_workers(
     process: subprocess.Popen[str], folder: Path, count: int, seconds: float = 120
 ) -> list[psutil.Process]:
-    """Wait until so many workers have made fits in a command's folder.
+    """Wait until so many workers are at work, and fits are in a command's folder.
 
     Processor time alone does not show it: on a slow machine the imports take as long as fits do.
     """
@@ -64,28 +64,50 @@ def busy_workers(
 
 
 @pytest.mark.slow
-def test_a_killed_worker_fails_its_symbol_only(workspace, two_symbols, tmp_path) -> None:
-    """Three symbols, two workers: one dies with its task, the task that waits is done."""
-    bars = tmp_path / "three"
-    bars.mkdir()
-    for name in ("A", "B", "C"):
-        shutil.copy(two_symbols / "FIRST_1h.parquet", bars / f"{name}_1h.parquet")
+def test_a_killed_worker_costs_nothing_but_its_fits(workspace, two_symbols) -> None:
+    """One worker of two dies: what it was fitting is fitted again, and both symbols are done."""
     # More rounds than usual: the kill must come while both are at work.
     process = workspace.start(
-        "-m", "trainer", "train", "--symbols", "A,B,C", "--source", str(bars),
+        "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
         "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
         "lightgbm.num_boost_round=400,lightgbm.early_stopping_rounds=400",
     )  # fmt: skip
     busy_workers(process, workspace.folder, 2)[0].send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err
+    for symbol in ("FIRST", "SECOND"):
+        assert workspace.versions(f"lightgbm-{symbol}") == ["1"], out
+    states = [r.info.status for r in workspace.runs() if r.data.tags["kind"] != "command"]
+    assert states == ["FINISHED", "FINISHED"]
+
+
+@pytest.mark.slow
+def test_a_fit_that_kills_its_workers_fails_its_symbol_only(workspace, two_symbols) -> None:
+    """Whatever fits the second symbol is killed, again and again, as by a lack of memory."""
+    process = workspace.start(
+        "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
+        "--n-splits", "2", "--wf-splits", "2", "--max-workers", "1", "--params",
+        "lightgbm.num_boost_round=400,lightgbm.early_stopping_rounds=400",
+    )  # fmt: skip
+    fits = workspace.folder / "data" / "fits"
+    killed: set[int] = set()
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline and len(killed) < 2:
+        # The first symbol has nine fits.
+        for worker in workers_of(process) if len(list(fits.glob("*.json"))) > 9 else []:
+            with contextlib.suppress(psutil.Error):
+                if worker.pid not in killed and worker.cpu_times().user > 4.0:
+                    worker.kill()
+                    killed.add(worker.pid)
+        time.sleep(0.05)
+    out, err = process.communicate(timeout=240)
+    assert len(killed) == 2
     assert process.returncode == 1, out + err
-    assert "its worker process died" in " ".join(out.split())
-    registered = [s for s in "ABC" if workspace.versions(f"lightgbm-{s}")]
-    assert len(registered) == 2, out
-    states = sorted(
-        run.info.status for run in workspace.runs() if run.data.tags["kind"] != "command"
-    )
-    assert states == ["FAILED", "FINISHED", "FINISHED"]
+    assert "lightgbm-SECOND: its worker process died twice" in " ".join(out.split())
+    assert workspace.versions("lightgbm-FIRST") == ["1"], out
+    assert workspace.versions("lightgbm-SECOND") == []
+    states = sorted(r.info.status for r in workspace.runs() if r.data.tags["kind"] != "command")
+    assert states == ["FAILED", "FINISHED"]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from features.dataset import DatasetBuilder
+from features.dataset import Dataset, DatasetBuilder
 from features.sources import RawBars
 from trainer.procedure.sample import Sample
 
@@ -110,17 +110,31 @@ def null_net_sharpe(
     list of float
         Annualised net Sharpe ratios; 0 for a run that never traded.
     """
-    # A block is as long as the span of a label: longer blocks would keep a signal that labels show.
-    block = builder.label.horizon + 1
     ratios = []
     for number in range(runs):
-        shuffled = permute_bars(frame, block, np.random.default_rng([seed, number]))
-        # Timestamps keep their places, so a return over a closed market may now look like a split.
-        null = replace(builder, source=_Permuted(shuffled), cache=None, allow_jumps=True)
-        ratios.append(
-            float(np.nan_to_num(measure(Sample.of(null.build(symbol), volatility_window))))
-        )
+        data = null_dataset(builder, symbol, frame, seed=seed, number=number)
+        ratios.append(float(np.nan_to_num(measure(Sample.of(data, volatility_window)))))
     return ratios
+
+
+def null_dataset(
+    builder: DatasetBuilder, symbol: str, frame: pd.DataFrame, *, seed: int, number: int
+) -> Dataset:
+    """Return the dataset of one null run.
+
+    Parameters
+    ----------
+    builder, symbol, frame, seed
+        As in `null_net_sharpe`.
+    number : int
+        Number of the run, from 0.
+    """
+    # A block is as long as the span of a label: longer blocks would keep a signal that labels show.
+    block = builder.label.horizon + 1
+    shuffled = permute_bars(frame, block, np.random.default_rng([seed, number]))
+    # Timestamps keep their places, so a return over a closed market may now look like a split.
+    null = replace(builder, source=_Permuted(shuffled), cache=None, allow_jumps=True)
+    return null.build(symbol)
 
 
 def percentile(headline: float, null: Sequence[float]) -> float:

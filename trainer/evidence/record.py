@@ -91,6 +91,12 @@ class Record:
             axis.place(outcome, np.nan),
         )
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a record without bars."""
+        none = np.empty(0)
+        return cls(np.empty(0, dtype=np.int64), none, none, none, none)
+
     def __len__(self) -> int:
         return len(self.time_ns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from adapters.base import ModelAdapter
 from features.dataset import take_rows
 from trainer.arrays import FloatArray, IntArray
 from trainer.errors import TrainerError
 from trainer.evidence.headline import Block
 from trainer.evidence.significance import significance
-from trainer.procedure.procedure import Procedure
+from trainer.procedure.procedure import Fitted, Procedure
 from trainer.procedure.sample import Sample
 from trainer.procedure.splits import PurgedWalkForward, plan_digest
 from trainer.statistics.bar_axis import BarAxis
@@ -115,6 +116,7 @@ def walk_forward(
     procedure: Procedure,
     n_splits: int,
     after_block: Callable[[float], None] | None = None,
+    models: Callable[[int], Sequence[ModelAdapter] | None] = lambda block: None,
 ) -> WalkForward:
     """Measure the procedure as it would have been used.
 
@@ -131,6 +133,9 @@ def walk_forward(
     after_block : callable, optional
         Called after each block with the net Sharpe ratio of all blocks so far; NaN if they never
         traded. What it raises ends the walk-forward.
+    models : callable, optional
+        Returns the models of a block, by its number from 0, that `Procedure.run` takes; None, as
+        by default, if they are to be fitted here.
 
     Returns
     -------
@@ -144,7 +149,8 @@ def walk_forward(
     splits = _split(sample, n_splits)
     decisions: list[_Decisions] = []
     for number, (train, test) in enumerate(splits):
-        decisions.append(_decide(sample, procedure, number, train, test))
+        fitted = procedure.run(sample.take(train), models(number))
+        decisions.append(_decide(sample, procedure, fitted, number, train, test))
         if after_block is not None:
             after_block(_net_sharpe(sample, procedure, splits, decisions))
     tested = np.concatenate([test for _, test in splits])  # (m,)
@@ -166,6 +172,17 @@ def walk_forward(
         [block.block for block in decisions],
         plan_digest(splits),
     )
+
+
+def training_rows(sample: Sample, n_splits: int) -> list[IntArray]:
+    """Return the rows on which the procedure of each block is fitted.
+
+    Raises
+    ------
+    TrainerError
+        If the rows are too few for the blocks.
+    """
+    return [train for train, _ in _split(sample, n_splits)]
 
 
 def first_tested_bar(sample: Sample, n_splits: int) -> int:
@@ -206,10 +223,14 @@ def _split(sample: Sample, n_splits: int) -> list[tuple[IntArray, IntArray]]:
 
 
 def _decide(
-    sample: Sample, procedure: Procedure, number: int, train: IntArray, test: IntArray
+    sample: Sample,
+    procedure: Procedure,
+    fitted: Fitted,
+    number: int,
+    train: IntArray,
+    test: IntArray,
 ) -> _Decisions:
-    """Run the procedure on the training rows and decide the test rows once."""
-    fitted = procedure.run(sample.take(train))
+    """Decide the test rows of a block once."""
     probability, position = fitted.positions(sample, test)
     block = ScoredBlock(
         block=number,

@@ -1,4 +1,4 @@
-"""Run a training command: one job for each symbol and model, on worker processes."""
+"""Run a training command: the fits of all jobs on workers, then their evidence."""
 
 # The modules that other rooms may import; the others are private.
-__all__ = ["local_cluster", "run_job", "search", "train"]
+__all__ = ["run_job", "search", "train", "worker_pool"]

@@ -1,11 +1,11 @@
-"""One job in one worker: a symbol's dataset, one model, its evidence, its files."""
+"""A job from its dataset and its fits to the files of a model, with the evidence on it."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import adapters
@@ -15,26 +15,47 @@ from features.calendars import calendar_requirements
 from features.dataset import Dataset, DatasetBuilder
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
-from trainer.errors import TrainerError
 from trainer.evidence import dossier
 from trainer.evidence.null_runs import null_net_sharpe
 from trainer.evidence.walk_forward import walk_forward
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs import results
-from trainer.procedure.fit_cache import FitCache
-from trainer.procedure.procedure import Fitted, Procedure
+from trainer.jobs.fits import Setup, fit_cache_of, make_procedure, stage_models
+from trainer.procedure.procedure import Fitted
 from trainer.procedure.sample import Sample
+from trainer.procedure.stored_fit import StoredFit
 from trainer.report.page import Page
 from trainer.serving.contract import Contract
 from trainer.serving.trading_model import TradingModel
-from trainer.statistics.costs import Terms
 
 #: Progress of one job: (phase, done, total).
 OnProgress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True, eq=False)
+class JobFitted:
+    """What workers made for a job before it is finished.
+
+    Attributes
+    ----------
+    stored : sequence of StoredFit
+        Its fits by number (`trainer.jobs.fits.PlannedFit`).
+    null : sequence of float
+        Net Sharpe ratios of its null runs.
+    n_read : int
+        Fits that were read from the fit cache.
+    seconds : dict of str to float
+        Wall time of earlier phases: ``data``, ``fits``.
+    """
+
+    stored: Sequence[StoredFit]
+    null: Sequence[float] = ()
+    n_read: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
 def run_job(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress) -> JobResult:
-    """Train one model and write it to a folder; return a failure, never raise it.
+    """Train one model in this process and write it to a folder; return a failure, never raise it.
 
     Parameters
     ----------
@@ -51,13 +72,43 @@ def run_job(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress
     """
     started = time.time()
     try:
-        trained = _train(job, config, folder, on_progress)
+        on_progress("features", 0, 1)
+        setup = Setup(job, config, make_builder(config))
+        data = setup.builder.build(job.symbol)
+        seconds = {"data": time.time() - started}
+        trained = _train(setup, data, folder, on_progress, None)
+        trained = replace(trained, seconds={**seconds, **trained.seconds})
     except Exception as error:
-        # A bug in one job must not stop the others; `--debug` prints its traceback.
-        known = isinstance(error, BarwrightError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        return JobResult(job, started, time.time(), error=text, details=traceback.format_exc())
+        return failed_job(job, started, error)
     return JobResult(job, started, time.time(), trained)
+
+
+def finish_job(
+    setup: Setup, data: Dataset, fitted: JobFitted | None, folder: Path, on_progress: OnProgress
+) -> TrainedModel:
+    """Make the model of a job, its evidence and its files from its dataset and its fits.
+
+    Parameters
+    ----------
+    setup : Setup
+    data : Dataset
+    fitted : JobFitted or None
+        None for a model whose fits do not travel: they are made here.
+    folder, on_progress
+        As in `run_job`.
+    """
+    return _train(setup, data, folder, on_progress, fitted)
+
+
+def failed_job(job: Job, started: float, error: BaseException) -> JobResult:
+    """Return the result of a job that ended with an error.
+
+    A bug in one job must not stop the others; `--debug` prints its traceback.
+    """
+    known = isinstance(error, BarwrightError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    details = "".join(traceback.format_exception(error))
+    return JobResult(job, started, time.time(), error=text, details=details)
 
 
 def _requirements(job: Job, builder: DatasetBuilder, data: Dataset) -> tuple[str, ...]:
@@ -69,49 +120,45 @@ def _requirements(job: Job, builder: DatasetBuilder, data: Dataset) -> tuple[str
     )
 
 
-def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress) -> TrainedModel:
+def _train(
+    setup: Setup, data: Dataset, folder: Path, on_progress: OnProgress, fitted: JobFitted | None
+) -> TrainedModel:
+    """Train a model; its fits and null runs are made here unless they are given."""
+    job, config, builder = setup.job, setup.config, setup.builder
     clock = _Clock()
-
-    # Data
-    on_progress("features", 0, 1)
-    builder = make_builder(config)
-    data = builder.build(job.symbol)
     sample = Sample.of(data, config.rule.volatility_window)
-    clock.lap("data")
-
-    # Procedure
-    adapter_class = adapters.find(job.model)
+    adapters.find(job.model)
     clock.lap("import")
-    fits = _FitCounter(on_progress, config.n_fits)
-    procedure = make_procedure(job, config, adapter_class, data, fits.count, fits.describe)
+    fits = _OwnFits(setup, data, on_progress) if fitted is None else _GivenFits(setup, data, fitted)
+    procedure = fits.procedure
 
     # Walk-forward
-    walk = walk_forward(sample, procedure, config.wf_splits)
+    walk = walk_forward(sample, procedure, config.wf_splits, models=fits.models)
     clock.lap("walk_forward")
 
     # Production model
-    fitted = procedure.run(sample)
+    production = procedure.run(sample, fits.models(config.wf_splits))
     clock.lap("production")
 
     # Null runs
-    null = _null_runs(job, config, builder, data, procedure)
+    null = fits.null_ratios()
     clock.lap("null")
 
     # Evidence
     on_progress("evidence", 0, 1)
     record = dossier.record_of(data, sample, walk)
-    evidence = dossier.gather(config, data, sample, fitted, record, null)
-    model = _assemble(job, config, builder, data, fitted)
+    evidence = dossier.gather(config, data, sample, production, record, null)
+    model = _assemble(job, config, builder, data, production)
     trained = TrainedModel(
         folder=folder,
         contract=model.contract,
-        headline=dossier.headline_of(data, walk, fitted, evidence, record, procedure.terms),
+        headline=dossier.headline_of(data, walk, production, evidence, record, procedure.terms),
         evidence=evidence,
         record=record,
         figures={},
-        curves=fitted.curves,
-        params=results.params(job, config, data, fitted, walk, record),
-        data=results.data_facts(data, procedure.fit_cache.read if procedure.fit_cache else 0),
+        curves=production.curves,
+        params=results.params(job, config, data, production, walk, record),
+        data=results.data_facts(data, fits.n_read),
         seconds={},
         requirements=_requirements(job, builder, data),
     )
@@ -125,70 +172,7 @@ def _train(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress)
     # Files
     _save(model, data, job, config, trained)
     clock.lap("save")
-    return replace(trained, figures=figures, seconds={**clock.laps, "fits": fits.seconds})
-
-
-def _check_smooth(config: TrainConfig, data: Dataset) -> None:
-    """Check that the bars have a beginning on which the mean of the rule does not depend."""
-    memory, count = config.rule.rule(None).memory, len(data.meta.bars)
-    if memory >= len(data.X):
-        raise TrainerError(
-            f"`--smooth` {config.smooth} looks {memory:,} bars back, and {data.meta.symbol} has "
-            f"{count:,} bars, {len(data.X):,} of them with features; give a smaller span"
-        )
-
-
-def make_procedure(
-    job: Job,
-    config: TrainConfig,
-    adapter_class: type[ModelAdapter],
-    data: Dataset,
-    on_fit: Callable[[float], None],
-    on_progress: Callable[[str], None],
-) -> Procedure:
-    """Return the procedure of a job; the callables are those of `Procedure`."""
-    _check_smooth(config, data)
-
-    def make_adapter() -> ModelAdapter:
-        return adapter_class(
-            task="classification" if data.meta.label.is_classification else "regression",
-            seed=config.seed_of(job.symbol, job.model),
-            # An adapter that has only one device gets that one.
-            device=config.device if config.device in adapter_class.devices else "auto",
-            params=config.params.get(job.model),
-        )
-
-    return Procedure(
-        make_adapter,
-        n_splits=config.n_splits,
-        embargo=config.embargo,
-        horizon=config.horizon,
-        terms=Terms(config.costs, data.meta.periods_per_year),
-        calibration=config.calibration,
-        position=config.rule,
-        on_fit=on_fit,
-        on_progress=on_progress,
-        fit_cache=FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None,
-    )
-
-
-def _null_runs(
-    job: Job, config: TrainConfig, builder: DatasetBuilder, data: Dataset, procedure: Procedure
-) -> list[float]:
-    """Return the net Sharpe ratio of the walk-forward on bars that were permuted, run by run."""
-
-    def measure(sample: Sample) -> float:
-        return walk_forward(sample, procedure, config.wf_splits).metrics["net_sharpe"]
-
-    return null_net_sharpe(
-        builder,
-        job.symbol,
-        data.meta.bars.to_frame(),
-        measure,
-        runs=config.null_runs,
-        seed=config.seed_of(job.symbol, job.model),
-        volatility_window=config.rule.volatility_window,
-    )
+    return replace(trained, figures=figures, seconds={**fits.seconds, **clock.laps})
 
 
 def _assemble(
@@ -254,20 +238,74 @@ class _Clock:
         self._last = now
 
 
-class _FitCounter:
-    """Number of fits for the progress callback, and the seconds inside them."""
+class _OwnFits:
+    """Fits that are made in this process, one after the other."""
 
-    def __init__(self, on_progress: OnProgress, total: int) -> None:
-        self._on_progress, self._total, self._done = on_progress, total, 0
-        self.seconds = 0.0
-        on_progress("fits", 0, total)
+    def __init__(self, setup: Setup, data: Dataset, on_progress: OnProgress) -> None:
+        self._setup, self._data, self._on_progress = setup, data, on_progress
+        self._done, self._seconds = 0, 0.0
+        self._cache = fit_cache_of(setup.config)
+        self.procedure = make_procedure(
+            setup.job,
+            setup.config,
+            data,
+            on_fit=self._count,
+            on_progress=lambda text: self._report(f"fits: {text}"),
+            fit_cache=self._cache,
+        )
+        self._report("fits")
 
-    def count(self, seconds: float) -> None:
-        """Count a fit that took so many seconds."""
-        self.seconds += seconds
+    def models(self, stage: int) -> None:
+        """Return no models: the procedure fits them."""
+
+    def null_ratios(self) -> list[float]:
+        """Return the net Sharpe ratios of the null runs, whose fits are made here as well."""
+        config = self._setup.config
+
+        def measure(sample: Sample) -> float:
+            return walk_forward(sample, self.procedure, config.wf_splits).metrics["net_sharpe"]
+
+        return null_net_sharpe(
+            self._setup.builder,
+            self._setup.job.symbol,
+            self._data.meta.bars.to_frame(),
+            measure,
+            runs=config.null_runs,
+            seed=self._setup.seed,
+            volatility_window=config.rule.volatility_window,
+        )
+
+    @property
+    def n_read(self) -> int:
+        """Fits that were read from the fit cache."""
+        return 0 if self._cache is None else self._cache.n_read
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time of the fits."""
+        return {"fits": self._seconds}
+
+    def _count(self, seconds: float) -> None:
+        self._seconds += seconds
         self._done += 1
-        self._on_progress("fits", self._done, self._total)
+        self._report("fits")
 
-    def describe(self, text: str) -> None:
-        """Pass on how far the current fit is."""
-        self._on_progress(f"fits: {text}", self._done, self._total)
+    def _report(self, phase: str) -> None:
+        self._on_progress(phase, self._done, self._setup.config.n_fits)
+
+
+class _GivenFits:
+    """Fits that other workers made."""
+
+    def __init__(self, setup: Setup, data: Dataset, fitted: JobFitted) -> None:
+        self._fitted = fitted
+        self.procedure = make_procedure(setup.job, setup.config, data)
+        self.n_read, self.seconds = fitted.n_read, dict(fitted.seconds)
+
+    def models(self, stage: int) -> list[ModelAdapter]:
+        """Return the models of a procedure: of a block, or after the last one of production."""
+        return stage_models(self.procedure, self._fitted.stored, stage)
+
+    def null_ratios(self) -> Sequence[float]:
+        """Return the net Sharpe ratios of the null runs."""
+        return self._fitted.null

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-import adapters
 from adapters.base import Value
 from barwright import BarwrightError
 from features.sources import RawBars
@@ -20,7 +19,7 @@ from trainer.errors import TrainerError
 from trainer.evidence import dossier
 from trainer.evidence.walk_forward import first_tested_bar, walk_forward
 from trainer.job import Job
-from trainer.jobs.run_job import make_procedure
+from trainer.jobs.fits import fit_cache_of, make_procedure
 from trainer.procedure.sample import Sample
 from trainer.search.space import HORIZONS, Space
 from trainer.search.study import should_stop
@@ -161,14 +160,7 @@ def _measure(task: TrialTask, trial: Trial, after_block: Callable[[float], None]
     builder = replace(make_builder(config), source=task.part, allow_jumps=True)
     data = builder.build(task.job.symbol)
     sample = Sample.of(data, config.rule.volatility_window)
-    procedure = make_procedure(
-        task.job,
-        config,
-        adapters.find(task.job.model),
-        data,
-        lambda seconds: None,
-        lambda text: None,
-    )
+    procedure = make_procedure(task.job, config, data, fit_cache=fit_cache_of(config))
     walk = walk_forward(sample, procedure, SEARCH_BLOCKS, after_block)
     gain = walk.metrics["base_rate_log_loss"] - walk.metrics["log_loss"]
     return replace(

@@ -14,7 +14,6 @@ from barwright import BarwrightError
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.job import Job
-from trainer.jobs.local_cluster import OnJobProgress, Task, WorkerPool, death_text
 from trainer.jobs.run_names import command_run_name
 from trainer.jobs.run_trial import (
     SEARCH_BLOCKS,
@@ -24,6 +23,7 @@ from trainer.jobs.run_trial import (
     run_trial,
 )
 from trainer.jobs.train import Registration, Summary, train_jobs
+from trainer.jobs.worker_pool import OnJobProgress, Task, WorkerPool, death_text
 from trainer.registry.verify import Verifier
 from trainer.search.space import Space
 from trainer.search.study import BATCH, known_before, propose
@@ -211,7 +211,7 @@ def _run_trials(
 ) -> None:
     """Run the trials of all studies, batch by batch, and log each when it ends."""
     by_name = {study.job.name: study for study in studies}
-    waiting: deque[Task] = deque()
+    waiting = _Queue()
     for study in studies:
         waiting += _next_batch(study, config, budget)
     for end in pool.each(waiting, on_progress):
@@ -227,6 +227,16 @@ def _run_trials(
             study.error = f"trial 1, with the settings of the command, failed: {trial.error}"
         on_trial(study, trial)
         waiting += _next_batch(study, config, budget)
+
+
+class _Queue(deque[Task]):
+    """Tasks in the order in which they were appended."""
+
+    more = False
+
+    def take(self, n_workers: int) -> Task | None:
+        """Return the next task."""
+        return self.popleft() if self else None
 
 
 def _next_batch(study: Study, config: TrainConfig, budget: int) -> list[Task]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import adapters
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict, judge
 from trainer.job import Job, JobResult, TrainedModel
-from trainer.jobs.local_cluster import OnJobProgress, WorkerPool
 from trainer.jobs.run_names import command_run_name, job_run_name
+from trainer.jobs.training import run_jobs
+from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
 from trainer.procedure.fit_cache import FitCache
 from trainer.registry.register import register_verified
 from trainer.registry.verify import Verifier
@@ -162,11 +162,13 @@ def train_jobs(
     jobs = list(configs)
     registrations: dict[Job, Registration] = {}
     with scratch_folder() as workspace:
-        for result in pool.run(_longest_first(jobs), configs, workspace, on_progress):
+        for result in run_jobs(configs, pool, workspace, on_progress):
             name = job_run_name(result.job, configs[result.job])
             registrations[result.job] = _register(tracking, verifier, result, name)
             on_result(registrations[result.job])
-        _conclude(tracking, registrations, configs)
+            of_symbol = [job for job in jobs if job.symbol == result.job.symbol]
+            if all(job in registrations for job in of_symbol):
+                _conclude_symbol(tracking, of_symbol, registrations, configs)
     for folder in {Path(c.fit_cache_folder) for c in configs.values() if c.fit_cache}:
         FitCache(folder).prune()
     summary = Summary(
@@ -175,15 +177,6 @@ def train_jobs(
     if summary.failed:
         tracking.fail()
     return summary
-
-
-def _longest_first(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs in the order in which they start: the workers must not end on a long one.
-
-    Jobs of one model keep their order. The model of a plug-in, of which nothing is known, starts
-    first.
-    """
-    return sorted(jobs, key=lambda job: -adapters.relative_cost(job.model))
 
 
 def _register(tracking: Tracking, verifier: Verifier, result: JobResult, name: str) -> Registration:
@@ -218,46 +211,39 @@ def _register(tracking: Tracking, verifier: Verifier, result: JobResult, name: s
     return Registration(replace(result, trained=None, error=text), None, None, seconds)
 
 
-def _conclude(
-    tracking: Tracking,
-    registrations: dict[Job, Registration],
-    configs: Mapping[Job, TrainConfig],
-) -> None:
-    """Judge each version with all trials of its symbol, those of this command included."""
-    records = {
-        registration.result.trained.record.digest: registration.result.trained.record
-        for registration in registrations.values()
-        if registration.result.trained is not None
-    }
-    for symbol in dict.fromkeys(job.symbol for job in registrations):
-        _conclude_symbol(tracking, symbol, registrations, records, configs)
-
-
 def _conclude_symbol(
     tracking: Tracking,
-    symbol: str,
+    jobs: Sequence[Job],
     registrations: dict[Job, Registration],
-    records: Mapping[str, Record],
     configs: Mapping[Job, TrainConfig],
 ) -> None:
+    """Judge each version of a symbol with all of its trials, those of this command included.
+
+    After that, what is in the store is no longer kept: a run may have hundreds of symbols.
+    """
+    ended = [registrations[job].result.trained for job in jobs]
+    records = {trained.record.digest: trained.record for trained in ended if trained is not None}
     trials = None
-    for job, registration in registrations.items():
+    for job in jobs:
+        registration = registrations[job]
         trained, version = registration.result.trained, registration.version
-        if job.symbol != symbol or trained is None or version is None:
+        if trained is None or version is None:
             continue
         try:
             if trials is None:
-                trials = find_trials(tracking.client, tracking.experiment_id, symbol)
+                trials = find_trials(tracking.client, tracking.experiment_id, job.symbol)
                 trials.records.update(records)
             verdict = _conclude_version(
                 tracking, trials, registration.run_id, job, version, trained, configs[job]
             )
-            registrations[job] = replace(registration, verdict=verdict)
+            registration = replace(registration, verdict=verdict)
         except (TrainerError, *STORE_ERRORS) as error:
             # The version stays registered; `promote` gathers the evidence again.
             text = f"registered, but its evidence could not be gathered: {error}"
-            result = replace(registration.result, error=text)
-            registrations[job] = replace(registration, result=result)
+            registration = replace(registration, result=replace(registration.result, error=text))
+        shutil.rmtree(trained.folder, ignore_errors=True)
+        result = replace(registration.result, trained=trained.slim())
+        registrations[job] = replace(registration, result=result)
 
 
 def _conclude_version(

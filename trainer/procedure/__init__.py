@@ -7,5 +7,6 @@ __all__ = [
     "procedure",
     "sample",
     "splits",
+    "stored_fit",
     "threshold_search",
 ]

@@ -14,25 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from adapters.base import Batch, ModelAdapter
 from features.atomic import replacing
-from trainer.arrays import IntArray
 from trainer.errors import TrainerError
-from trainer.scratch import scratch_folder
+from trainer.procedure.stored_fit import StoredFit
 
 #: Increase it when the files or the key change: older entries are then never read.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: Largest size of the folder after a command, in bytes; the entries used longest ago are removed.
 LIMIT = 2 * 1024**3
 
-#: Number of rows, in addition to the lookback, on which a model that is read from its file must
-#: give the scores of the fitted model before it is stored.
-_PROOF_ROWS = 256
 #: Files of an entry, and files that a killed writer may leave. No other file is ever removed.
 _ENTRY_FILE = re.compile(r"\.?(?P<entry>.+_[0-9a-f]{32})\.(bin|json)(\.[0-9a-f]{32})?")
 
@@ -45,12 +39,12 @@ class FitCache:
     ----------
     folder : pathlib.Path
         Usually ``data/fits``; made on first use.
-    read : int
-        Number of fits that were read so far.
+    n_read : int
+        Number of fits that `fetch` read so far.
     """
 
     folder: Path
-    read: int = field(default=0, init=False)
+    n_read: int = field(default=0, init=False)
 
     def fetch(self, adapter: ModelAdapter, train: Batch, valid: Batch) -> ModelAdapter:
         """Read the model that was fitted to these rows before, or fit it and store it.
@@ -76,25 +70,74 @@ class FitCache:
             If the model cannot be fitted.
         """
         key = fit_key(adapter, train, valid)
-        stem = self.folder / f"{adapter.name}_{key[:32]}"
-        stored = _read(stem, key, adapter)
-        if stored is not None:
-            self.read += 1
-            return stored
+        stored = self.read(adapter.name, key)
+        # The `load` of a plug-in may raise anything: the model is then fitted again.
+        with suppress(Exception):
+            if stored is not None:
+                model = stored.restore(adapter)
+                self.n_read += 1
+                return model
+        self.check_folder()
+        adapter.fit(train, valid)
+        made = StoredFit.of(key, adapter, train)
+        if made is not None:
+            self.write(adapter.name, made)
+        return adapter
+
+    def read(self, model: str, key: str) -> StoredFit | None:
+        """Return the fit of an entry; None if there is no entry, or it is damaged.
+
+        Parameters
+        ----------
+        model : str
+            Name of the adapter.
+        key : str
+            As `fit_key` returns it.
+        """
+        content, facts = self._files(model, key)
+        # A damaged file may raise anything.
+        with suppress(Exception):
+            entry = json.loads(facts.read_bytes())
+            stored = StoredFit(str(entry["key"]), content.read_bytes(), entry["artifacts"])
+            if stored.key == key and entry["seal"] == stored.seal:
+                with suppress(OSError):
+                    os.utime(facts)  # `prune` reads the time of the last use
+                return stored
+        return None
+
+    def write(self, model: str, fit: StoredFit) -> None:
+        """Store a fit.
+
+        Raises
+        ------
+        TrainerError
+            If the folder cannot be written.
+        """
+        content, facts = self._files(model, fit.key)
+        entry = {"key": fit.key, "seal": fit.seal, "artifacts": fit.artifacts}
+        self.check_folder()
+        # Model first: it is read only if the seal in the JSON file fits it. So a crash between the
+        # two, or another process with the same key, leaves a valid entry or none.
+        with self._writing(), replacing(content) as file:
+            file.write(fit.content)
+        with self._writing(), replacing(facts) as file:
+            file.write(json.dumps(entry).encode())
+
+    def check_folder(self) -> None:
+        """Make the folder, before time is spent on a fit that could not be stored.
+
+        Raises
+        ------
+        TrainerError
+            If it cannot be made.
+        """
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-        adapter.fit(train, valid)
-        content = _verified_content(adapter, train)
-        if content is not None:
-            artifacts = adapter.get_artifacts()
-            entry = {"key": key, "seal": _seal(key, artifacts, content), "artifacts": artifacts}
-            # Model first: it is read only if the seal in the JSON file fits it. So a crash between
-            # the two, or another process with the same key, leaves a valid entry or none.
-            with self._writing(), replacing(stem.with_name(f"{stem.name}.bin")) as file:
-                file.write(content)
-            with self._writing(), replacing(stem.with_name(f"{stem.name}.json")) as file:
-                file.write(json.dumps(entry).encode())
-        return adapter
+
+    def _files(self, model: str, key: str) -> tuple[Path, Path]:
+        """Return the files of an entry: the model, and the values that its file lacks."""
+        name = f"{model}_{key[:32]}"
+        return self.folder / f"{name}.bin", self.folder / f"{name}.json"
 
     def prune(self, limit: int = LIMIT) -> None:
         """Remove the entries that were used longest ago, until at most `limit` bytes are left.
@@ -152,7 +195,7 @@ def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:
         "seed": adapter.seed,
         "device": adapter.fit_device,
         "code": _code(type(adapter).__module__),
-        "environment": _environment(),
+        "environment": environment_digest(),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     names = ["X", "y", "weight", "position"]
@@ -170,75 +213,6 @@ def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:
     return digest.hexdigest()
 
 
-def _read(stem: Path, key: str, adapter: ModelAdapter) -> ModelAdapter | None:
-    """Return the model of an entry; None if there is no entry, or it is damaged."""
-    model, facts = (stem.with_name(f"{stem.name}.{ending}") for ending in ("bin", "json"))
-    # A damaged file or the `load` of a plug-in may raise anything: the model is then fitted again.
-    with suppress(Exception):
-        entry = json.loads(facts.read_bytes())
-        artifacts = entry["artifacts"]
-        if entry["key"] == key and entry["seal"] == _seal(key, artifacts, model.read_bytes()):
-            loaded = _restored(type(adapter).load(model), adapter, artifacts)
-            with suppress(OSError):
-                os.utime(facts)  # `prune` reads the time of the last use
-            return loaded
-    return None
-
-
-def _verified_content(fitted: ModelAdapter, train: Batch) -> bytes | None:
-    """Return the content of the model's file if it gives back the fitted model, else None.
-
-    A model that its file does not give back completely is not stored, and is fitted every time.
-    """
-    artifacts = fitted.get_artifacts()
-    if fitted.fit_device != "cpu" and artifacts.get("device") == "cpu":
-        return None  # the GPU failed during this fit, and may work in the next one
-    last = slice(-(_PROOF_ROWS + fitted.lookback), None)
-    X, position = train.X[last], train.position[last]  # (rows, f), (rows,)
-    # `save` or `load` of a plug-in may raise anything: the verification of its model reports it.
-    with suppress(Exception), scratch_folder() as folder:
-        first, again = folder / "model.bin", folder / "again.bin"
-        fitted.save(first)
-        loaded = _restored(type(fitted).load(first), fitted, json.loads(json.dumps(artifacts)))
-        loaded.save(again)
-        content = first.read_bytes()
-        same_file = content == again.read_bytes()
-        if same_file and _results(loaded, X, position) == _results(fitted, X, position):
-            return content
-    return None
-
-
-def _results(
-    model: ModelAdapter, X: npt.NDArray[np.float32], position: IntArray
-) -> tuple[Any, ...]:
-    """Return all results of a model, as values that compare bit for bit."""
-    own_positions = model.rollout(X, position)
-    return (
-        model.predict(X, position).tobytes(),
-        None if own_positions is None else own_positions.tobytes(),
-        model.task,
-        model.lookback,
-        model.trials,
-        model.get_artifacts(),
-    )
-
-
-def _restored(
-    loaded: ModelAdapter, unfitted: ModelAdapter, artifacts: dict[str, Any]
-) -> ModelAdapter:
-    """Give a loaded model the values that its file lacks: settings, and artifacts of its fit."""
-    loaded.seed, loaded.device, loaded.params = unfitted.seed, unfitted.device, unfitted.params
-    loaded.on_progress = unfitted.on_progress
-    loaded.get_artifacts = lambda: dict(artifacts)  # type: ignore[method-assign]
-    return loaded
-
-
-def _seal(key: str, artifacts: dict[str, Any], content: bytes) -> str:
-    """Return a digest of all parts of an entry."""
-    text = json.dumps([key, artifacts], sort_keys=True)
-    return hashlib.sha256(text.encode() + content).hexdigest()
-
-
 @functools.cache
 def _code(module: str) -> str:
     """Return a digest of the sources of `adapters`, and of the package of a plug-in's class."""
@@ -254,6 +228,12 @@ def _code(module: str) -> str:
             content = file.read_bytes()
             digest.update(f"{top}|{file.relative_to(folder)}|{len(content)}|".encode() + content)
     return digest.hexdigest()
+
+
+@functools.cache
+def environment_digest() -> str:
+    """Return a digest of interpreter, processor and versions, which are a part of every key."""
+    return hashlib.sha256(json.dumps(_environment()).encode()).hexdigest()
 
 
 @functools.cache

@@ -7,13 +7,13 @@ threshold is chosen on probabilities whose calibrators did not see the fold.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import ModelAdapter
+from adapters.base import Batch, ModelAdapter
 from trainer.arrays import FloatArray, IntArray
 from trainer.procedure.calibration import fit_calibrator
 from trainer.procedure.fit_cache import FitCache
@@ -157,13 +157,20 @@ class Procedure:
         )
         return list(splitter.split())
 
-    def run(self, sample: Sample) -> Fitted:
+    def fit_rows(self, sample: Sample) -> list[IntArray]:
+        """Return the training rows of each fit of `run`, in their order: one a fold, then all."""
+        return _fit_rows(sample, self.folds(sample))
+
+    def run(self, sample: Sample, models: Sequence[ModelAdapter] | None = None) -> Fitted:
         """Fit everything on these rows, and on nothing else.
 
         Parameters
         ----------
         sample : Sample
             Labelled rows.
+        models : sequence of ModelAdapter, optional
+            Models that are fitted already, one for each entry of `fit_rows`. By default they are
+            fitted here.
 
         Returns
         -------
@@ -178,13 +185,12 @@ class Procedure:
         """
         # 1. Out-of-fold scores: each row is scored by a model that did not see its label span.
         folds = self.folds(sample)
+        if models is None:
+            models = [self.fit(sample, rows) for rows in _fit_rows(sample, folds)]
+        *fold_models, final = models
         scores = np.full(len(sample), np.nan)  # (n,)
-        curves, models = [], []
-        for train, test in folds:
-            adapter = self.fit(sample, train)
-            models.append(adapter)
+        for adapter, (_, test) in zip(fold_models, folds, strict=True):
             scores[test] = score_rows(adapter, sample, test)
-            curves.append([float(v) for v in adapter.get_artifacts().get("valid_curve", [])])
 
         # 2. Calibrator, on all out-of-fold scores.
         everything = np.arange(len(sample))
@@ -196,9 +202,9 @@ class Procedure:
         # A calibrator without slope means that scores do not rank outcomes: no reason to trade.
         threshold = self.rule.rule(None) if calibrator.is_constant else search.threshold
 
-        # 4. Production model, on all rows.
+        # 4. The last model is that of all rows.
         return Fitted(
-            adapter=self.fit(sample, everything),
+            adapter=final,
             calibrator=calibrator,
             threshold=threshold,
             search=search,
@@ -206,9 +212,12 @@ class Procedure:
             fold_metrics=[
                 self._fold_metrics(sample, probability, threshold, test) for _, test in folds
             ],
-            curves=curves,
+            curves=[
+                [float(v) for v in model.get_artifacts().get("valid_curve", [])]
+                for model in fold_models
+            ],
             plan_digest=plan_digest(folds),
-            fold_models=models,
+            fold_models=fold_models,
             fold_rows=[test for _, test in folds],
         )
 
@@ -221,18 +230,29 @@ class Procedure:
         rows : int64 array of shape (m,)
             Row indices, increasing.
         """
+        adapter, train, tail = self.prepare(sample, rows)
+        started = time.perf_counter()
+        if self.fit_cache is None:
+            adapter.fit(train, tail)
+        else:
+            adapter = self.fit_cache.fetch(adapter, train, tail)
+        self.on_fit(time.perf_counter() - started)
+        return adapter
+
+    def prepare(self, sample: Sample, rows: IntArray) -> tuple[ModelAdapter, Batch, Batch]:
+        """Return a new model, and the rows of its fit: those to learn from, and their purged tail.
+
+        Parameters
+        ----------
+        sample : Sample
+        rows : int64 array of shape (m,)
+            Row indices, increasing.
+        """
         train, tail = purged_tail(sample.bar[rows], sample.label_end[rows], TAIL_FRACTION)
         adapter = self.make_adapter()
         adapter.on_progress = self.on_progress
         cost = self.terms.costs.share
-        fit_rows, tail_rows = sample.batch(rows[train], cost), sample.batch(rows[tail], cost)
-        started = time.perf_counter()
-        if self.fit_cache is None:
-            adapter.fit(fit_rows, tail_rows)
-        else:
-            adapter = self.fit_cache.fetch(adapter, fit_rows, tail_rows)
-        self.on_fit(time.perf_counter() - started)
-        return adapter
+        return adapter, sample.batch(rows[train], cost), sample.batch(rows[tail], cost)
 
     def _calibrate(
         self,
@@ -339,6 +359,10 @@ class Procedure:
             axis.place(sample.forward_return[rows], 0.0),
             self.terms,
         )
+
+
+def _fit_rows(sample: Sample, folds: list[tuple[IntArray, IntArray]]) -> list[IntArray]:
+    return [*(train for train, _ in folds), np.arange(len(sample))]
 
 
 def row_positions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,8 +32,8 @@ class Recording(Procedure):
 
     runs: list[Fitted] = field(default_factory=list)
 
-    def run(self, sample: Sample) -> Fitted:
-        self.runs.append(super().run(sample))
+    def run(self, sample: Sample, models: Sequence[ModelAdapter] | None = None) -> Fitted:
+        self.runs.append(super().run(sample, models))
         return self.runs[-1]
 
 

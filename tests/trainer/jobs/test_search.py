@@ -5,9 +5,7 @@ Trials and jobs run in this process; tests/service/test_search.py runs the comma
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,14 @@ import numpy as np
 import pytest
 
 from benchmarks.selection_noise import synthetic_walk
+from tests.trainer.jobs.inline_pool import InlinePool
 from trainer.config import TrainConfig
-from trainer.job import Job, JobResult
-from trainer.jobs.local_cluster import Ended, Task
-from trainer.jobs.run_job import run_job
+from trainer.jobs.run_trial import run_trial
 from trainer.jobs.search import SearchSummary, Study, search
+from trainer.jobs.worker_pool import Task
 from trainer.search.trial import Trial
 from trainer.tracking.search_runs import find_search_trials
+from trainer.tracking.trials import load_record
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,32 +35,20 @@ SMALL = {
 }  # fmt: skip
 
 
-class InProcess:
-    """Workers in this process: tasks run one after the other; `dies` names trials that kill one."""
+class Workers(InlinePool):
+    """One worker in this process; `dies` names trials that kill one."""
 
     def __init__(self, dies: Sequence[int] = (), stop_after: int = 10_000) -> None:
-        self.dies, self.stop_after = dies, stop_after
-
-    def each(self, waiting: deque[Task], on_progress: Any) -> Iterator[Ended]:
-        done = 0
-        while waiting:
-            task = waiting.popleft()
-            if task.arguments[0].number in self.dies:
-                yield Ended(task, None, RuntimeError("killed"))
-                continue
-            if done == self.stop_after:
+        def fails(task: Task) -> BaseException | None:
+            if task.function is not run_trial:
+                return None
+            if task.arguments[0].number in dies:
+                return RuntimeError("killed")
+            if sum(t.function is run_trial for t in self.ended) > stop_after:
                 raise KeyboardInterrupt
-            done += 1
-            yield Ended(task, task.function(*task.arguments, lambda *_: None), None)
+            return None
 
-    def run(
-        self, jobs: Sequence[Job], configs: Mapping[Job, TrainConfig], workspace: Path, *_: object
-    ) -> Iterator[JobResult]:
-        for job in jobs:
-            started = time.time()
-            result = run_job(job, configs[job], workspace / job.name, lambda *_: None)
-            assert result.started >= started
-            yield result
+        super().__init__(n_workers=1, fails=fails)
 
 
 @pytest.fixture
@@ -74,7 +61,7 @@ def bars(registry_store: Any) -> Any:
 
 
 def run(
-    store: Any, budget: int, pool: InProcess | None = None, **options: str
+    store: Any, budget: int, pool: Workers | None = None, **options: str
 ) -> tuple[SearchSummary, list[Trial]]:
     given = {
         **SMALL,
@@ -89,7 +76,7 @@ def run(
         trials.append(trial)
 
     summary = search(
-        TrainConfig.parse(given), given, budget, pool or InProcess(),  # type: ignore[arg-type]
+        TrainConfig.parse(given), given, budget, pool or Workers(),  # type: ignore[arg-type]
         on_progress=lambda *_: None, on_trial=on_trial, on_result=lambda _: None,
     )  # fmt: skip
     return summary, trials
@@ -134,15 +121,16 @@ def test_a_search_finds_the_signal_trains_its_settings_and_counts_its_trials(bar
     (registration,) = summary.trained.results
     assert registration.version == "1"
     assert candidate.data.params["walk_forward_plan"]
-    record = registration.result.trained.record  # type: ignore[union-attr]
+    record = load_record(registration.run_id)
     last_seen = study.part.frame["timestamp"].iloc[-1]  # type: ignore[union-attr]
+    assert record is not None
     assert record.time_ns[0] > last_seen.value
 
 
 def test_a_search_that_was_stopped_goes_on_with_the_same_trials(bars: Any) -> None:
     whole, trials = run(bars, 11, symbols="PLANT", experiment="whole")
     with pytest.raises(KeyboardInterrupt):
-        run(bars, 11, InProcess(stop_after=6), symbols="PLANT")
+        run(bars, 11, Workers(stop_after=6), symbols="PLANT")
     again, added = run(bars, 11, symbols="PLANT")
     assert again.studies[0].read == 6
     assert len(added) == 5
@@ -163,7 +151,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_trials(bars: Any) -> No
 
 
 def test_studies_fail_alone_and_a_dead_worker_fails_its_trial_only(bars: Any) -> None:
-    summary, _ = run(bars, 4, InProcess(dies=[2]), symbols="NOBARS,WALK")
+    summary, _ = run(bars, 4, Workers(dies=[2]), symbols="NOBARS,WALK")
     missing, walk = summary.studies
     assert summary.failed
     assert "NOBARS" in missing.error

@@ -62,12 +62,12 @@ def saved(model: ModelAdapter, path: Path) -> bytes:
 
 def refitted(cache: FitCache, name: str = "lightgbm") -> bool:
     """Fetch a model, which must be right in any case; return whether it was fitted."""
-    before = cache.read
+    before = cache.n_read
     model = cache.fetch(make(name), TRAIN, TAIL)
     fresh = make(name).fit(TRAIN, TAIL)
     assert model.predict(TAIL.X).tobytes() == fresh.predict(TAIL.X).tobytes()
     assert model.get_artifacts() == fresh.get_artifacts()
-    return cache.read == before
+    return cache.n_read == before
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ def entry(cache: FitCache) -> tuple[Path, Path]:
 def test_a_fit_that_is_read_has_all_results_of_the_fitted_one(name: str, tmp_path: Path) -> None:
     cache, progress = FitCache(tmp_path / "fits"), []
     fitted = cache.fetch(make(name), TRAIN, TAIL)
-    assert cache.read == 0
+    assert cache.n_read == 0
     unfitted = make(name)
     unfitted.on_progress = progress.append
     stored = cache.fetch(unfitted, TRAIN, TAIL)
-    assert (cache.read, progress) == (1, []), "it was fitted again"
+    assert (cache.n_read, progress) == (1, []), "it was fitted again"
     assert type(stored) is type(fitted)
     assert saved(stored, tmp_path / "stored") == saved(fitted, tmp_path / "fitted")
     rows = batch(200, seed=2)
@@ -125,7 +125,7 @@ def test_fits_are_read_in_another_process(tmp_path: Path) -> None:
         "folder = Path(sys.argv[3]); cache = t.FitCache(folder / 'fits')\n"
         "for name in t.QUICK:\n"
         "    cache.fetch(t.make(name), t.TRAIN, t.TAIL).save(folder / name)\n"
-        "print(cache.read)\n"
+        "print(cache.n_read)\n"
     )
     arguments = [str(ROOT), str(Path(__file__).parent), str(tmp_path)]
     out = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
@@ -392,7 +392,7 @@ def test_a_model_that_its_file_does_not_give_back_completely_is_fitted_every_tim
     for _ in range(2):
         model = cache.fetch(Forgetful(task="classification"), TRAIN, TAIL)
         assert model.trials == 2
-    assert cache.read == (not loses)
+    assert cache.n_read == (not loses)
     assert len(list(tmp_path.iterdir())) == (0 if loses else 2)
 
 
@@ -495,7 +495,7 @@ def aged(folder: Path) -> tuple[list[str], int]:
         for path in folder.glob(f"{new}.*"):
             os.utime(path, (1_000 + number, 1_000 + number))
     cache.fetch(make(seed=0), TRAIN, TAIL)
-    assert cache.read == 1
+    assert cache.n_read == 1
     return stems, sum(path.stat().st_size for path in folder.iterdir())
 
 
@@ -509,7 +509,7 @@ def test_the_entries_used_longest_ago_are_removed_first(
     assert {path.name for path in tmp_path.iterdir()} == files
     cache = FitCache(tmp_path)
     cache.fetch(make(seed=1), TRAIN, TAIL)
-    assert cache.read == (1 in left)
+    assert cache.n_read == (1 in left)
 
 
 def test_pruning_removes_files_of_a_killed_writer_and_no_other_files(tmp_path: Path) -> None:

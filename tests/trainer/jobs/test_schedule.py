@@ -1,0 +1,273 @@
+"""The schedule of a run: fits in any order give the results of one process, failures stay alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import adapters
+from adapters.lgbm import LightGBMAdapter
+from benchmarks.selection_noise import synthetic_walk
+from tests.trainer.jobs.inline_pool import InlinePool
+from trainer.config import TrainConfig
+from trainer.job import Job, JobResult, TrainedModel
+from trainer.jobs import steps
+from trainer.jobs.run_job import run_job
+from trainer.jobs.schedule import TrainingSchedule
+from trainer.jobs.worker_pool import Task
+from trainer.procedure.fit_cache import FitCache
+
+pytestmark = pytest.mark.slow
+SMALL = {
+    "models": "lightgbm", "n_splits": 2, "wf_splits": 2, "fee_bps": 0.1, "slippage_bps": 0.1,
+    "cache": "off", "embargo": 20, "features": "returns,volatility",
+    "params": "lightgbm.num_boost_round=12,lightgbm.learning_rate=0.2",
+}  # fmt: skip
+#: (2 blocks + production) x (2 folds + 1).
+N_FITS = 9
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with SYNTHETIC bars of four symbols."""
+    folder = tmp_path_factory.mktemp("bars")
+    for seed, symbol in enumerate("ABCD"):
+        frame = synthetic_walk(1_500, 0.0, 0.3, np.random.default_rng(seed))
+        frame.to_parquet(folder / f"{symbol}_1h.parquet")
+    return str(folder)
+
+
+class Run:
+    """A schedule that was worked through."""
+
+    def __init__(self, pool: InlinePool, folder: Path, configs: dict[Job, TrainConfig]) -> None:
+        self.results: dict[str, JobResult] = {}
+        self.files: dict[str, dict[str, bytes]] = {}
+        self.progress: list[tuple[str, str, int, int]] = []
+        self.order: list[str] = []
+
+        def on_result(result: JobResult, finished: steps.FinishedJob | None) -> None:
+            name = result.job.name
+            assert name not in self.results, "a job ends once"
+            self.results[name] = result
+            self.order.append(name)
+            if finished is not None:
+                self.files[name] = finished.files
+
+        self.schedule = TrainingSchedule(
+            configs, on_progress=lambda *call: self.progress.append(call), on_result=on_result
+        )
+        for end in pool.each(self.schedule, lambda *call: None):
+            self.schedule.accept(end)
+        assert pool.held == [], "datasets are left on the workers"
+
+
+def settings(source: str, symbols: str, folder: Path, **changes: Any) -> dict[Job, TrainConfig]:
+    config = TrainConfig.parse(
+        {**SMALL, "symbols": symbols, "source": source, "fit_cache_folder": str(folder / "fits"),
+         **changes}
+    )  # fmt: skip
+    return {Job(s, m): config for s in config.symbols for m in config.models}
+
+
+def steps_of(pool: InlinePool) -> Counter[str]:
+    return Counter(task.function.__name__ for task in pool.ended)
+
+
+def fits_of(pool: InlinePool) -> int:
+    return sum(len(t.arguments[3]) for t in pool.ended if t.function is steps.make_fits)
+
+
+def comparable(trained: TrainedModel | None) -> str:
+    """All of a model but its place and its times, as a text in which NaN is equal to NaN."""
+    assert trained is not None
+    parts = (
+        trained.contract, trained.headline, trained.evidence, trained.curves, trained.params,
+        trained.data, trained.requirements, trained.record.digest, sorted(trained.figures.items()),
+    )  # fmt: skip
+    return repr(parts)
+
+
+@pytest.mark.parametrize(("seed", "n_workers"), [(0, 1), (1, 2), (2, 5)])
+def test_fits_in_any_order_give_the_bytes_of_one_process(
+    source: str, tmp_path: Path, seed: int, n_workers: int
+) -> None:
+    changes = {"fit_cache": "off", "null_runs": 2, "position": "break-even"}
+    configs = settings(source, "A,B", tmp_path, **changes)
+    pool = InlinePool(n_workers, seed)
+    run = Run(pool, tmp_path, configs)
+    # The null runs have two blocks of three fits each.
+    assert fits_of(pool) == 2 * (N_FITS + 2 * 6)
+    for job, config in configs.items():
+        alone = run_job(job, config, tmp_path / job.name, lambda *_: None)
+        result = run.results[job.name]
+        assert comparable(result.trained) == comparable(alone.trained)
+        assert alone.trained is not None
+        for path in alone.trained.folder.iterdir():
+            assert run.files[job.name][path.name] == path.read_bytes(), path.name
+        assert len(run.files[job.name]) == len(list(alone.trained.folder.iterdir()))
+        fits = [call[2:] for call in run.progress if call[:2] == (job.name, "fits")]
+        assert fits[-1] == (21, 21)
+        assert fits == sorted(fits)
+
+
+def test_models_of_a_symbol_share_its_dataset(source: str, tmp_path: Path) -> None:
+    small = "gru.hidden=4,gru.max_epochs=1,gru.lookback=8,gru.chunk=48"
+    params = f"{SMALL['params']},{small}"
+    configs = settings(source, "A", tmp_path, models="gru,lightgbm", params=params)
+    pool = InlinePool(1)
+    run = Run(pool, tmp_path, configs)
+    assert all(result.error == "" for result in run.results.values())
+    assert steps_of(pool)["read_bars"] == steps_of(pool)["build_data"] == 1
+    first = next(task for task in pool.ended if task.function is steps.make_fits)
+    assert first.name == "gru-A", "the fits that take longest are made first"
+    rows = [fit.rows for t in pool.ended if t.function is steps.make_fits for fit in t.arguments[3]]
+    assert rows[0] == max(rows)
+
+
+@pytest.mark.parametrize(("n_workers", "null_runs", "most"), [(1, 0, 2), (1, 3, 4)])
+def test_datasets_in_memory_depend_on_the_workers_only(
+    source: str, tmp_path: Path, n_workers: int, null_runs: int, most: int
+) -> None:
+    """One for each worker and one more, and as many for null runs."""
+    pool = InlinePool(n_workers)
+    run = Run(pool, tmp_path, settings(source, "A,B,C,D", tmp_path, null_runs=null_runs))
+    assert pool.most_held <= most
+    assert sorted(run.order) == [f"lightgbm-{symbol}" for symbol in "ABCD"]
+    if not null_runs:
+        assert run.order[0] == "lightgbm-A", "the first symbol is finished first"
+
+
+def test_no_series_is_opened_while_results_wait(source: str, tmp_path: Path) -> None:
+    answers = iter([True, False, False, True])
+    configs = settings(source, "A,B", tmp_path)
+    schedule = TrainingSchedule(
+        configs, on_progress=lambda *_: None, on_result=lambda *_: None,
+        may_open=lambda: next(answers),
+    )  # fmt: skip
+    first = schedule.take(2)
+    assert first is not None
+    assert first.arguments[1] == "A"
+    assert (schedule.take(2), schedule.take(2)) == (None, None)
+    assert schedule.more
+    second = schedule.take(2)
+    assert second is not None
+    assert second.arguments[1] == "B"
+    assert not schedule.more
+
+
+# --- the fit cache ----------------------------------------------------------------------------
+
+
+def test_a_rerun_makes_only_the_fits_that_are_missing(source: str, tmp_path: Path) -> None:
+    configs = settings(source, "A,B", tmp_path)
+    first = Run(InlinePool(), tmp_path, configs)
+    entries = sorted((tmp_path / "fits").glob("*.json"))
+    assert len(entries) == 2 * N_FITS
+    for path in entries[:3]:
+        path.unlink()
+    pool = InlinePool(seed=1)
+    again = Run(pool, tmp_path, configs)
+    assert fits_of(pool) == 3
+    read = [result.trained.data.fits_read for result in again.results.values() if result.trained]
+    assert sum(read) == 2 * N_FITS - 3
+    assert again.files == first.files
+    pool = InlinePool(seed=2)
+    Run(pool, tmp_path, settings(source, "A,B", tmp_path, fee_bps=3))
+    assert fits_of(pool) == 0, "lightgbm is not fitted to costs"
+
+
+def test_a_fit_of_another_processor_is_used_and_not_stored(source: str, tmp_path: Path) -> None:
+    def elsewhere(task: Task) -> None:
+        if task.function is steps.make_fits:
+            for fit in task.arguments[3]:
+                object.__setattr__(fit, "environment", "another")
+
+    run = Run(InlinePool(fails=elsewhere), tmp_path, settings(source, "A", tmp_path))
+    assert run.results["lightgbm-A"].error == ""
+    assert list((tmp_path / "fits").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_fails_the_job_before_its_fits(
+    source: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    pool = InlinePool()
+    configs = settings(source, "A", tmp_path, fit_cache_folder=str(tmp_path / "file" / "fits"))
+    run = Run(pool, tmp_path, configs)
+    assert "cannot be written: Not a directory" in run.results["lightgbm-A"].error
+    assert fits_of(pool) == 0
+
+
+# --- failures ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "step", ["read_bars", "build_data", "plan_fits", "make_fits", "null_data", "null_ratio",
+             "finish"],
+)  # fmt: skip
+def test_a_step_that_fails_ends_the_jobs_of_its_symbol_only(
+    source: str, tmp_path: Path, step: str
+) -> None:
+    pool: InlinePool
+
+    def fails(task: Task) -> BaseException | None:
+        name = task.function.__name__
+        count = sum(t.function.__name__ == name and t.name == task.name for t in pool.ended)
+        broken = name == step and task.name == "lightgbm-B" and count == 1
+        return OSError("the disk is full") if broken else None
+
+    pool = InlinePool(fails=fails)
+    runs = int(step.startswith("null"))
+    run = Run(pool, tmp_path, settings(source, "A,B", tmp_path, null_runs=runs))
+    errors = {name: result.error for name, result in run.results.items()}
+    assert errors == {"lightgbm-A": "", "lightgbm-B": "OSError: the disk is full"}
+    failed = run.results["lightgbm-B"]
+    assert failed.trained is None
+    assert failed.started <= failed.ended
+
+
+def test_a_symbol_without_bars_fails_with_the_text_for_the_user(
+    source: str, tmp_path: Path
+) -> None:
+    run = Run(InlinePool(), tmp_path, settings(source, "NONE,A", tmp_path))
+    assert run.results["lightgbm-A"].error == ""
+    assert "NONE" in run.results["lightgbm-NONE"].error
+    assert "Traceback" in run.results["lightgbm-NONE"].details
+    assert "\n" not in run.results["lightgbm-NONE"].error
+
+
+class Forgetful(LightGBMAdapter):
+    """A model whose file loses half of its scores."""
+
+    name = "forgetful"
+    _loaded = False
+
+    def predict(self, X: Any, position: Any = None) -> Any:
+        return super().predict(X, position) * (0.5 if self._loaded else 1.0)
+
+    @classmethod
+    def load(cls, path: Path) -> Any:
+        model = super().load(path)
+        model._loaded = True
+        return model
+
+
+def test_a_model_that_does_not_travel_is_fitted_by_one_worker(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find: Callable[[str], Any] = adapters.find
+    monkeypatch.setattr(adapters, "find", lambda name: Forgetful)
+    pool = InlinePool(1)
+    run = Run(pool, tmp_path, settings(source, "A", tmp_path, null_runs=1))
+    monkeypatch.setattr(adapters, "find", find)
+    assert run.results["lightgbm-A"].error == ""
+    assert fits_of(pool) == 1, "the first fit shows it"
+    finish = [task for task in pool.ended if task.function is steps.finish]
+    assert [task.arguments[2] for task in finish] == [None]
+    assert FitCache(tmp_path / "fits").n_read == 0

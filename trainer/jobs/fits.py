@@ -1,0 +1,230 @@
+"""The fits of a job: each needs the dataset and no other fit, so that any worker can make it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import adapters
+from adapters.base import ModelAdapter
+from features.dataset import Dataset, DatasetBuilder
+from trainer.arrays import IntArray
+from trainer.config import TrainConfig
+from trainer.errors import TrainerError
+from trainer.evidence.walk_forward import training_rows
+from trainer.job import Job
+from trainer.procedure.fit_cache import FitCache, environment_digest, fit_key
+from trainer.procedure.procedure import Procedure
+from trainer.procedure.sample import Sample
+from trainer.procedure.stored_fit import StoredFit
+from trainer.statistics.costs import Terms
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A job with its settings, as workers receive it.
+
+    Attributes
+    ----------
+    job : Job
+    config : TrainConfig
+    builder : DatasetBuilder
+        Made by the command, because a worker may lack the file of the features.
+    """
+
+    job: Job
+    config: TrainConfig
+    builder: DatasetBuilder
+
+    @property
+    def seed(self) -> int:
+        """Seed of the job."""
+        return self.config.seed_of(self.job.symbol, self.job.model)
+
+
+@dataclass(frozen=True)
+class PlannedFit:
+    """One fit of a job on one series of bars.
+
+    Attributes
+    ----------
+    number : int
+        Its place among them: the procedures of the walk-forward blocks, then that of the
+        production model; within a procedure the folds, then all rows.
+    rows : int
+        Rows that it is fitted on.
+    key : str
+        As `trainer.procedure.fit_cache.fit_key` returns it.
+    environment : str
+        Environment of the key (`environment_digest`).
+    """
+
+    number: int
+    rows: int
+    key: str
+    environment: str
+
+
+@dataclass(frozen=True, eq=False)
+class MadeFit:
+    """A fit that a worker made.
+
+    Attributes
+    ----------
+    number : int
+        As in `PlannedFit`.
+    rows : int
+        As in `PlannedFit`.
+    seconds : float
+        Wall time of the fit.
+    stored : StoredFit or None
+        None if the model's file does not give the model back completely.
+    cacheable : bool
+        Whether it was made in the environment of its key.
+    """
+
+    number: int
+    rows: int
+    seconds: float
+    stored: StoredFit | None
+    cacheable: bool
+
+
+class JobFits:
+    """The fits of a job on a dataset, each by its number.
+
+    Parameters
+    ----------
+    setup : Setup
+    data : Dataset
+    on_progress : callable, optional
+        Called during a long fit with a short text.
+    production : bool, default True
+        Whether there is a production model; a null run has none.
+
+    Raises
+    ------
+    TrainerError
+        If the rows are too few for the blocks.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        data: Dataset,
+        on_progress: Callable[[str], None] = lambda text: None,
+        *,
+        production: bool = True,
+    ) -> None:
+        config = setup.config
+        self._sample = Sample.of(data, config.rule.volatility_window)
+        self._procedure = make_procedure(setup.job, config, data, on_progress=on_progress)
+        self._stages: list[IntArray | None] = [*training_rows(self._sample, config.wf_splits)]
+        if production:
+            self._stages.append(None)
+
+    def plan(self) -> list[PlannedFit]:
+        """Return all fits, in the order of their numbers."""
+        environment = environment_digest()
+        plan: list[PlannedFit] = []
+        for stage in range(len(self._stages)):
+            sample = self._stage(stage)
+            for rows in self._procedure.fit_rows(sample):
+                adapter, train, tail = self._procedure.prepare(sample, rows)
+                key = fit_key(adapter, train, tail)
+                plan.append(PlannedFit(len(plan), len(rows), key, environment))
+        return plan
+
+    def make(self, fit: PlannedFit) -> MadeFit:
+        """Make one fit."""
+        stage, part = divmod(fit.number, self._procedure.n_splits + 1)
+        sample = self._stage(stage)
+        adapter, train, tail = self._procedure.prepare(
+            sample, self._procedure.fit_rows(sample)[part]
+        )
+        started = time.perf_counter()
+        adapter.fit(train, tail)
+        seconds = time.perf_counter() - started
+        return MadeFit(
+            fit.number,
+            fit.rows,
+            seconds,
+            StoredFit.of(fit.key, adapter, train),
+            fit.environment == environment_digest(),
+        )
+
+    def _stage(self, number: int) -> Sample:
+        rows = self._stages[number]
+        return self._sample if rows is None else self._sample.take(rows)
+
+
+def stage_models(
+    procedure: Procedure, stored: Sequence[StoredFit], stage: int
+) -> list[ModelAdapter]:
+    """Return the models of one procedure, as `Procedure.run` takes them.
+
+    Parameters
+    ----------
+    procedure : Procedure
+    stored : sequence of StoredFit
+        The fits of a job, by number.
+    stage : int
+        Number of a block; after the last one the production model.
+    """
+    count = procedure.n_splits + 1
+    return [
+        fit.restore(procedure.make_adapter()) for fit in stored[stage * count : (stage + 1) * count]
+    ]
+
+
+def make_procedure(
+    job: Job,
+    config: TrainConfig,
+    data: Dataset,
+    *,
+    on_fit: Callable[[float], None] = lambda seconds: None,
+    on_progress: Callable[[str], None] = lambda text: None,
+    fit_cache: FitCache | None = None,
+) -> Procedure:
+    """Return the procedure of a job; the last arguments are those of `Procedure`."""
+    _check_smooth(config, data)
+    adapter_class = adapters.find(job.model)
+
+    def make_adapter() -> ModelAdapter:
+        return adapter_class(
+            task="classification" if data.meta.label.is_classification else "regression",
+            seed=config.seed_of(job.symbol, job.model),
+            # An adapter that has only one device gets that one.
+            device=config.device if config.device in adapter_class.devices else "auto",
+            params=config.params.get(job.model),
+        )
+
+    return Procedure(
+        make_adapter,
+        n_splits=config.n_splits,
+        embargo=config.embargo,
+        horizon=config.horizon,
+        terms=Terms(config.costs, data.meta.periods_per_year),
+        calibration=config.calibration,
+        position=config.rule,
+        on_fit=on_fit,
+        on_progress=on_progress,
+        fit_cache=fit_cache,
+    )
+
+
+def fit_cache_of(config: TrainConfig) -> FitCache | None:
+    """Return the fit cache of these settings; None without one."""
+    return FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None
+
+
+def _check_smooth(config: TrainConfig, data: Dataset) -> None:
+    """Check that the bars have a beginning on which the mean of the rule does not depend."""
+    memory, count = config.rule.rule(None).memory, len(data.meta.bars)
+    if memory >= len(data.X):
+        raise TrainerError(
+            f"`--smooth` {config.smooth} looks {memory:,} bars back, and {data.meta.symbol} has "
+            f"{count:,} bars, {len(data.X):,} of them with features; give a smaller span"
+        )

@@ -1,0 +1,107 @@
+"""A fitted model as bytes, which are proven to give the model back completely."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.base import Batch, ModelAdapter
+from trainer.arrays import IntArray
+from trainer.scratch import scratch_folder
+
+#: Number of rows, in addition to the lookback, on which a model that is read from its bytes must
+#: give the scores of the fitted model.
+_PROOF_ROWS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFit:
+    """A fitted model in a form that another process or machine can use.
+
+    Attributes
+    ----------
+    key : str
+        Digest of everything that the fit follows from (`trainer.procedure.fit_cache.fit_key`).
+    content : bytes
+        The model's file.
+    artifacts : dict of str to JSON value
+        Values of the fit that its file lacks.
+    """
+
+    key: str
+    content: bytes
+    artifacts: dict[str, Any]
+
+    @classmethod
+    def of(cls, key: str, fitted: ModelAdapter, train: Batch) -> Self | None:
+        """Return the bytes of a fitted model; None if they do not give it back completely.
+
+        Parameters
+        ----------
+        key : str
+        fitted : ModelAdapter
+        train : Batch
+            Rows of its fit.
+        """
+        artifacts = fitted.get_artifacts()
+        if fitted.fit_device != "cpu" and artifacts.get("device") == "cpu":
+            return None  # the GPU failed during this fit, and may work in the next one
+        last = slice(-(_PROOF_ROWS + fitted.lookback), None)
+        X, position = train.X[last], train.position[last]  # (rows, f), (rows,)
+        # `save` or `load` of a plug-in may raise anything: the verification of its model reports
+        # it.
+        with suppress(Exception), scratch_folder() as folder:
+            file = folder / "model.bin"
+            fitted.save(file)
+            stored = cls(key, file.read_bytes(), json.loads(json.dumps(artifacts)))
+            loaded = stored.restore(fitted)
+            loaded.save(file)
+            same_file = stored.content == file.read_bytes()
+            if same_file and _results(loaded, X, position) == _results(fitted, X, position):
+                return stored
+        return None
+
+    def restore(self, adapter: ModelAdapter) -> ModelAdapter:
+        """Return the fitted model.
+
+        Parameters
+        ----------
+        adapter : ModelAdapter
+            With the settings of the fit; it is not changed.
+        """
+        with scratch_folder() as folder:
+            file = folder / "model.bin"
+            file.write_bytes(self.content)
+            loaded = type(adapter).load(file)
+        artifacts = self.artifacts
+        loaded.seed, loaded.device, loaded.params = adapter.seed, adapter.device, adapter.params
+        loaded.on_progress = adapter.on_progress
+        loaded.get_artifacts = lambda: dict(artifacts)  # type: ignore[method-assign]
+        return loaded
+
+    @property
+    def seal(self) -> str:
+        """Digest of all parts."""
+        text = json.dumps([self.key, self.artifacts], sort_keys=True)
+        return hashlib.sha256(text.encode() + self.content).hexdigest()
+
+
+def _results(
+    model: ModelAdapter, X: npt.NDArray[np.float32], position: IntArray
+) -> tuple[Any, ...]:
+    """Return all results of a model, as values that compare bit for bit."""
+    own_positions = model.rollout(X, position)
+    return (
+        model.predict(X, position).tobytes(),
+        None if own_positions is None else own_positions.tobytes(),
+        model.task,
+        model.lookback,
+        model.trials,
+        model.get_artifacts(),
+    )
