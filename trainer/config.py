@@ -122,6 +122,13 @@ Study = Annotated[str, BeforeValidator(_parse_study)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
 
+#: Options that say where the workers are.
+_OF_CLUSTER = {
+    "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key", "insecure_scheduler",
+    "worker_timeout",
+}  # fmt: skip
+
+
 class TrainConfig(BaseModel):
     """Validated options of a training run; their descriptions are the help of the command line."""
 
@@ -293,7 +300,48 @@ class TrainConfig(BaseModel):
         json_schema_extra=_SETTING,
     )
     max_workers: int = Field(
-        4, ge=1, le=256, description="Worker processes at most.", json_schema_extra=_RUN
+        4,
+        ge=1,
+        le=256,
+        description="Worker processes of this machine at most; there are never more than "
+        "processors.",
+        json_schema_extra=_RUN,
+    )
+    scheduler: str = Field(
+        "",
+        description="Dask scheduler whose workers make the fits, as tls://host:8786. By default "
+        "they are processes of this machine.",
+        json_schema_extra=_RUN,
+    )
+    scheduler_file: str = Field(
+        "",
+        description="File that `dask scheduler --scheduler-file` wrote, in place of --scheduler.",
+        json_schema_extra=_RUN,
+    )
+    tls_ca_file: str = Field(
+        "",
+        description="File (PEM) of the authority that signed the certificates of the cluster.",
+        json_schema_extra=_RUN,
+    )
+    tls_cert: str = Field(
+        "", description="File (PEM) of the certificate of this command.", json_schema_extra=_RUN
+    )
+    tls_key: str = Field(
+        "", description="File (PEM) of the key of this certificate.", json_schema_extra=_RUN
+    )
+    insecure_scheduler: Switch = Field(
+        False,
+        description="Accept a scheduler of another machine without TLS: whoever reaches its port "
+        "can run code on all of its machines.",
+        json_schema_extra=_RUN,
+    )
+    worker_timeout: int = Field(
+        120,
+        ge=1,
+        le=1_000_000,
+        description="Seconds without any worker after which the command ends; raise it for "
+        "clusters whose workers wait in a queue.",
+        json_schema_extra=_RUN,
     )
     seed: int = Field(
         42,
@@ -416,6 +464,15 @@ class TrainConfig(BaseModel):
             window=self.volatility_window,
             selection=self.selection,
         )
+
+    def logged(self) -> dict[str, Any]:
+        """Return the options that a run keeps: all but where its workers were."""
+        return self.model_dump(exclude=_OF_CLUSTER)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the workers are those of a cluster."""
+        return bool(self.scheduler or self.scheduler_file)
 
     @property
     def n_jobs(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import ExitStack
 from multiprocessing import resource_tracker
 from types import TracebackType
@@ -15,8 +16,10 @@ from distributed import Client, LocalCluster
 from distributed.core import Status
 from distributed.security import Security
 
+from trainer.errors import TrainerError
+
 #: One thread per fit: then results do not depend on the number of workers.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _DASK_SETTINGS = {
     # The pool counts deaths itself, and learns of each at once.
     "distributed.scheduler.allowed-failures": 0,
@@ -43,7 +46,7 @@ class LocalWorkers:
         self.client: Client
 
     def __enter__(self) -> Self:
-        for variable in _THREAD_VARIABLES:
+        for variable in THREAD_VARIABLES:
             os.environ.setdefault(variable, "1")
         with ExitStack() as opening:
             opening.enter_context(dask.config.set(_DASK_SETTINGS))
@@ -83,6 +86,14 @@ class LocalWorkers:
         if lost < self._count:
             return ""
         return f"{self._count} worker process(es) did not start: {lost} died"
+
+    def admit(self, addresses: Sequence[str]) -> list[str]:
+        """Return the workers that may have tasks: all, because they are copies of this process."""
+        return list(addresses)
+
+    def reconnect(self) -> None:
+        """Raise an error: this scheduler is a part of the command, and does not come back."""
+        raise TrainerError("the scheduler of this command ended; run it again")
 
     def kill(self) -> None:
         """End the processes without waiting for their tasks."""

@@ -9,6 +9,9 @@ from trainer.evidence.walk_forward import WalkForward
 from trainer.job import DataFacts, Job
 from trainer.procedure.procedure import Fitted
 
+#: Options that a run of one job keeps in another form.
+_OTHERWISE = ("symbols", "models", "params", "experiment")
+
 
 def params(
     job: Job,
@@ -20,7 +23,7 @@ def params(
 ) -> dict[str, object]:
     """Return the settings worth comparing between runs, which MLflow logs as parameters."""
     return {
-        **config.model_dump(exclude={"symbols", "models", "params", "experiment"}),
+        **{name: value for name, value in config.logged().items() if name not in _OTHERWISE},
         "model": job.model,
         "trials": fitted.adapter.trials,
         "symbol": data.meta.symbol,

@@ -130,7 +130,7 @@ def search(
     TrainerError
         If MLflow cannot be used.
     """
-    options = {**config.model_dump(), "budget": budget}
+    options = {**config.logged(), "budget": budget}
     name = command_run_name(config, "search")
     with open_tracking(config.experiment, options, name) as tracking:
         studies = [

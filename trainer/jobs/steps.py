@@ -59,6 +59,8 @@ class FinishedJob:
 def read_bars(config: TrainConfig, symbol: str) -> tuple[DatasetBuilder, RawBars]:
     """Read the bars of a symbol, in the process of the command, which has its sources and files."""
     builder = make_builder(config)
+    if config.is_remote:  # the folders of another machine are not ours
+        builder = replace(builder, cache=None)
     return builder, builder.source.read(symbol, config.interval)
 
 

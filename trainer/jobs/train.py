@@ -109,7 +109,7 @@ def train(
     """
     jobs = [Job(symbol, model) for symbol in config.symbols for model in config.models]
     with (
-        open_tracking(config.experiment, config.model_dump(), command_run_name(config)) as tracking,
+        open_tracking(config.experiment, config.logged(), command_run_name(config)) as tracking,
         Verifier(tracking.uri, os.environ, len(jobs), config.preloaded_models) as verifier,
     ):
         if config.search:

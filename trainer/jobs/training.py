@@ -12,7 +12,7 @@ from trainer.config import TrainConfig
 from trainer.job import Job, JobResult
 from trainer.jobs.schedule import TrainingSchedule
 from trainer.jobs.steps import FinishedJob
-from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
+from trainer.jobs.worker_pool import OnJobProgress, SchedulerLostError, WorkerPool
 
 #: Results that wait for the caller, beyond which no further symbol is begun.
 _MOST_WAITING = 4
@@ -48,32 +48,41 @@ def run_jobs(
         If there is no worker.
     """
     results: queue.Queue[JobResult | BaseException] = queue.Queue()
-    stopped = Event()
+    stopped, left = Event(), dict(configs)
 
     def on_result(result: JobResult, finished: FinishedJob | None) -> None:
         trained = None
         if finished is not None:
             trained = finished.unpacked(workspace / result.job.name)
+        del left[result.job]
         results.put(replace(result, trained=trained))
 
-    schedule = TrainingSchedule(
-        configs,
-        on_progress=on_progress,
-        on_result=on_result,
-        may_open=lambda: results.qsize() < _MOST_WAITING,
-    )
+    def work_on_all() -> None:
+        schedule = TrainingSchedule(
+            left,
+            on_progress=on_progress,
+            on_result=on_result,
+            may_open=lambda: results.qsize() < _MOST_WAITING,
+        )
 
-    def on_worker_progress(name: str, phase: str, done: int, total: int) -> None:
-        # A worker knows its own fit only.
-        counts = schedule.count(name) if phase.startswith("fits") else (done, total)
-        on_progress(name, phase, *counts)
+        def on_worker_progress(name: str, phase: str, done: int, total: int) -> None:
+            # A worker knows its own fit only.
+            counts = schedule.count(name) if phase.startswith("fits") else (done, total)
+            on_progress(name, phase, *counts)
+
+        for end in pool.each(schedule, on_worker_progress):
+            schedule.accept(end)
+            if stopped.is_set():
+                return
 
     def work() -> None:
         try:
-            for end in pool.each(schedule, on_worker_progress):
-                schedule.accept(end)
-                if stopped.is_set():
-                    return
+            while left and not stopped.is_set():
+                try:
+                    work_on_all()
+                except SchedulerLostError:
+                    # Jobs begin again; their fits are read from the fit cache.
+                    pool.reconnect()
         except BaseException as error:
             results.put(error)
 

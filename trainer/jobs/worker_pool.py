@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import queue
@@ -13,18 +14,19 @@ from dataclasses import dataclass, replace
 from threading import Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
+from uuid import uuid4
 
-from distributed import Future, WorkerPlugin, get_worker
+from distributed import Client, Future, WorkerPlugin, get_worker
 from distributed.gc import disable_gc_diagnosis
 from distributed.scheduler import KilledWorker
+from threadpoolctl import threadpool_limits
 
 import adapters
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
-from trainer.jobs.local_cluster import LocalWorkers
+from trainer.jobs.local_cluster import THREAD_VARIABLES, LocalWorkers
+from trainer.jobs.remote_cluster import RemoteWorkers
 
-_TOPIC = "barwright-progress"
-_START_SECONDS = 120
 #: Seconds between looks at which workers there are.
 _LOOK_SECONDS = 0.5
 #: Times that a task may end with its worker. What killed two workers would kill the next one.
@@ -66,6 +68,10 @@ class Task:
     deaths: int = 0
 
 
+class SchedulerLostError(TrainerError):
+    """The connection to the scheduler broke, and with it all tasks and results on workers."""
+
+
 class Ended(NamedTuple):
     """The end of a task: its result, or the error of a worker that died with it."""
 
@@ -93,6 +99,42 @@ class TaskSource(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """Where the workers are: `LocalWorkers` or `RemoteWorkers`."""
+
+    client: Client
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    @property
+    def all_lost(self) -> str:
+        """Why there will be no worker; empty as long as there may be one."""
+        ...
+
+    def start(self) -> None:
+        """Start the workers, without waiting for them."""
+        ...
+
+    def admit(self, addresses: Sequence[str]) -> list[str]:
+        """Return the new workers that may have tasks, or raise `TrainerError`."""
+        ...
+
+    def reconnect(self) -> None:
+        """Connect again to a scheduler that was lost, or raise `TrainerError`."""
+        ...
+
+    def kill(self) -> None:
+        """End the work without waiting for it."""
+        ...
+
+
 class WorkerPool:
     """Workers of one command; they start while the caller goes on.
 
@@ -107,10 +149,13 @@ class WorkerPool:
 
     def __init__(self, config: TrainConfig, n_tasks: int) -> None:
         self._config = config
-        self._workers = LocalWorkers(min(config.max_workers, _processors(), n_tasks))
+        self._workers: Workers = (
+            RemoteWorkers(config)
+            if config.is_remote
+            else LocalWorkers(min(config.max_workers, _processors(), n_tasks))
+        )
         self._open = ExitStack()
         self._closing: Thread | None = None
-        self._busy: dict[str, Future[Any]] = {}
 
     def __enter__(self) -> Self:
         _silence_connections()
@@ -120,7 +165,8 @@ class WorkerPool:
         with ExitStack() as opening:
             opening.enter_context(self._workers)
             self._client = self._workers.client
-            self._client.register_plugin(_Libraries(self._config.preloaded_models))
+            if not self._config.is_remote:
+                self._client.register_plugin(_Libraries(self._config.preloaded_models))
             self._workers.start()
             self._open = opening.pop_all()
         return self
@@ -142,6 +188,17 @@ class WorkerPool:
         self._closing = Thread(target=self._open.close)
         self._closing.start()
 
+    def reconnect(self) -> None:
+        """Connect to a scheduler again that was lost; wait for it as long as for workers.
+
+        Raises
+        ------
+        TrainerError
+            If it does not come back.
+        """
+        self._workers.reconnect()
+        self._client = self._workers.client
+
     def each(self, tasks: TaskSource, on_progress: OnJobProgress) -> Iterator[Ended]:
         """Run tasks on the workers and yield the end of each as it comes.
 
@@ -158,20 +215,40 @@ class WorkerPool:
 
         Raises
         ------
+        SchedulerLostError
+            If the connection to the scheduler breaks.
         TrainerError
             If there is no worker.
         """
-        run = _Run(self._client, self._workers, tasks)
-        self._client.subscribe_topic(_TOPIC, lambda event: on_progress(*event[1]))
-        with run:
-            yield from run.ends()
+        # Others may use the same scheduler.
+        topic = f"barwright-progress-{uuid4().hex}"
+        self._client.subscribe_topic(topic, lambda event: on_progress(*event[1]))
+        try:
+            with _Run(self._client, self._workers, tasks, topic, self._config) as run:
+                yield from run.ends()
+        except Exception as error:
+            if self._client.status != "running":
+                raise _lost() from error
+            raise
+        finally:
+            with suppress(Exception):  # the connection may be lost
+                self._client.unsubscribe_topic(topic)
 
 
 class _Run:
     """The tasks of one call of `WorkerPool.each`."""
 
-    def __init__(self, client: Any, workers: LocalWorkers, tasks: TaskSource) -> None:
-        self._client, self._workers, self._tasks = client, workers, tasks
+    def __init__(
+        self,
+        client: Any,
+        workers: Workers,
+        tasks: TaskSource,
+        topic: str,
+        config: TrainConfig,
+    ) -> None:
+        self._client, self._workers, self._tasks, self._topic = client, workers, tasks, topic
+        self._timeout = config.worker_timeout
+        self._admitted: set[str] = set()
         self._ended: queue.Queue[Future[Any] | Ended] = queue.Queue()
         self._running: dict[Future[Any], tuple[Task, str]] = {}
         self._here: set[int] = set()
@@ -207,15 +284,23 @@ class _Run:
         if now - self._looked < _LOOK_SECONDS and self._addresses:
             return
         self._looked = now
-        self._addresses = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        if self._client.status != "running":
+            raise _lost()
+        there = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        if new := [address for address in there if address not in self._admitted]:
+            self._admitted.update(self._workers.admit(new))
+        self._addresses = there
         if self._addresses:
             self._alone_since = now
             return
         why = self._workers.all_lost
-        if not why and now - self._alone_since > _START_SECONDS:
-            why = f"no worker was there for {_START_SECONDS} s"
         if why:
             raise TrainerError(f"{why}; free memory or lower --max-workers, then run again")
+        if now - self._alone_since > self._timeout:
+            raise TrainerError(
+                f"no worker was there for {self._timeout} s; start workers, or raise "
+                "--worker-timeout if they wait in a queue, then run again"
+            )
 
     def _start_tasks(self) -> bool:
         """Give a task to each free worker; return whether a task may be left."""
@@ -228,6 +313,7 @@ class _Run:
                 return False
             future = self._client.submit(
                 _run_on_worker,
+                self._topic,
                 task.name,
                 task.function,
                 *task.arguments,
@@ -275,6 +361,8 @@ class _Run:
         return self._end_of(task, got)
 
     def _end_of(self, task: Task, future: Future[Any]) -> Ended | None:
+        if future.cancelled():
+            raise _lost()
         error = future.exception()
         if isinstance(error, KilledWorker):
             self._addresses = ()  # the next task must not go to the address that is gone
@@ -306,6 +394,13 @@ class _Run:
                     self._ended.put(end)
 
 
+def _lost() -> SchedulerLostError:
+    return SchedulerLostError(
+        "the connection to the scheduler broke; the same command goes on with the fits that are "
+        "in the fit cache, and with the trials that have ended"
+    )
+
+
 class _GoneError(Exception):
     """A worker is no longer there."""
 
@@ -324,13 +419,23 @@ class _Libraries(WorkerPlugin):
                 adapters.find(model)
 
 
-def _run_on_worker(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def _run_on_worker(topic: str, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    _prepare_worker()
     worker = get_worker()
 
     def on_progress(phase: str, done: int, total: int) -> None:
-        worker.log_event(_TOPIC, (name, phase, done, total))
+        worker.log_event(topic, (name, phase, done, total))
 
     return function(*arguments, on_progress)
+
+
+@functools.cache
+def _prepare_worker() -> None:
+    """Set one thread for each library: then results do not depend on the processors there are."""
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = "1"
+    # Libraries that are loaded already do not read the variables again.
+    threadpool_limits(1)
 
 
 def death_text(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +195,8 @@ def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:
         "params": adapter.params,
         "seed": adapter.seed,
         "device": adapter.fit_device,
-        "code": _code(type(adapter).__module__),
+        # Our own adapters, and the package of a plug-in's class.
+        "code": code_digest(tuple({"adapters", type(adapter).__module__.partition(".")[0]})),
         "environment": environment_digest(),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -214,11 +216,17 @@ def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:
 
 
 @functools.cache
-def _code(module: str) -> str:
-    """Return a digest of the sources of `adapters`, and of the package of a plug-in's class."""
+def code_digest(packages: tuple[str, ...]) -> str:
+    """Return a digest of the sources of packages, or of modules without a package.
+
+    Parameters
+    ----------
+    packages : tuple of str
+        Names without a dot, of what can be imported.
+    """
     digest = hashlib.sha256()
-    for top in sorted({"adapters", module.partition(".")[0]}):
-        package = sys.modules.get(top, sys.modules[module])
+    for top in sorted(packages):
+        package = import_module(top)
         folders = [Path(folder) for folder in getattr(package, "__path__", [])]
         files = [(folder, file) for folder in folders for file in sorted(folder.rglob("*.py"))]
         if not folders:

@@ -1,0 +1,212 @@
+"""Workers of a cluster that somebody else runs: connected over TLS, compared with this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import platform
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import dask
+from distributed import Client
+from distributed.security import Security
+
+from trainer.config import TrainConfig
+from trainer.errors import TrainerError
+from trainer.procedure.fit_cache import code_digest
+
+_CONNECT_SECONDS = 30
+_DASK_SETTINGS = {
+    # Bars and fits travel with their tasks.
+    "distributed.admin.large-graph-warning-threshold": "1GB",
+}
+#: Rooms whose code makes a model.
+_ROOMS = ("features", "adapters", "trainer")
+
+
+class RemoteWorkers:
+    """The workers of a scheduler that runs already; they stay alive when the command ends.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        ``scheduler`` or ``scheduler_file``, and the files of the certificates.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._address = _address(config)
+        self._security = _security(config, self._address)
+        self._timeout = config.worker_timeout
+        self._open = ExitStack()
+        self.client: Client
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            opening.enter_context(dask.config.set(_DASK_SETTINGS))
+            self.client = self._connect()
+            opening.callback(lambda: self.client.close())
+            self._check(self.client.run_on_scheduler(environment_of), "the scheduler")
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def start(self) -> None:
+        """Do nothing: the workers run already."""
+
+    @property
+    def all_lost(self) -> str:
+        """Why there will be no worker; empty, because somebody may start one at any time."""
+        return ""
+
+    def reconnect(self) -> None:
+        """Connect again to a scheduler that was lost, and wait until it is there.
+
+        Raises
+        ------
+        TrainerError
+            If it does not come back in time, or has other versions now.
+        """
+        with suppress(Exception):
+            self.client.close()
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                self.client = self._connect()
+                break
+            except TrainerError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+        self._check(self.client.run_on_scheduler(environment_of), "the scheduler")
+
+    def kill(self) -> None:
+        """Do nothing: the tasks are cancelled when the client closes, and the workers live on."""
+
+    def admit(self, addresses: Sequence[str]) -> list[str]:
+        """Return the workers that may have tasks.
+
+        Raises
+        ------
+        TrainerError
+            If one has other versions than this machine.
+        """
+        for address, found in self.client.run(environment_of, workers=list(addresses)).items():
+            self._check(found, f"the worker {address}")
+        return list(addresses)
+
+    def _connect(self) -> Client:
+        try:
+            return Client(
+                self._address,
+                security=self._security,
+                timeout=_CONNECT_SECONDS,
+                set_as_default=False,
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise TrainerError(
+                f"the scheduler {self._address} cannot be reached: {error}; start it, or check "
+                "--scheduler, its port and the certificates"
+            ) from error
+
+    @staticmethod
+    def _check(found: Mapping[str, str], whose: str) -> None:
+        own = environment_of()
+        differences = [
+            f"{name} {found.get(name, 'missing')} there, {own.get(name, 'missing')} here"
+            for name in sorted({*own, *found})
+            if own.get(name) != found.get(name)
+        ]
+        if differences:
+            more = f" and {len(differences) - 4} more" if len(differences) > 4 else ""
+            raise TrainerError(
+                f"{whose} differs from this machine: {'; '.join(differences[:4])}{more}; install "
+                "the same version of barwright with the same constraints.txt on both"
+            )
+
+
+def environment_of() -> dict[str, str]:
+    """Return what must be equal on all machines: Python, our code, the versions of libraries."""
+    found = {"python": platform.python_version(), "code of barwright": code_digest(_ROOMS)[:12]}
+    for name in _distributions():
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _distributions() -> list[str]:
+    """Return the distributions that barwright names, those of its models included."""
+    try:
+        named = requires("barwright") or []
+    except PackageNotFoundError:
+        return []
+    core = [text for text in named if "extra ==" not in text or '"deep"' in text]
+    return sorted(re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in core)
+
+
+def _address(config: TrainConfig) -> str:
+    if not config.scheduler_file:
+        return config.scheduler
+    if config.scheduler:
+        raise TrainerError("give either `--scheduler` or `--scheduler-file`, not both")
+    try:
+        content = json.loads(Path(config.scheduler_file).read_text())
+        return str(content["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainerError(
+            f"`--scheduler-file` must be a file that `dask scheduler --scheduler-file` wrote, got "
+            f"{config.scheduler_file!r} ({type(error).__name__}); check the path, and that the "
+            "scheduler runs"
+        ) from error
+
+
+def _security(config: TrainConfig, address: str) -> Security:
+    protocol, found, rest = address.partition("://")
+    if not found or protocol not in ("tls", "tcp") or ":" not in rest:
+        raise TrainerError(f"`--scheduler` must be tls://host:port, got {address!r}")
+    if protocol == "tcp":
+        if not config.insecure_scheduler and not _is_loopback(rest.rpartition(":")[0]):
+            raise TrainerError(
+                f"`--scheduler` {address} has no TLS: whoever reaches it can run code on its "
+                "machines; use tls:// with certificates, or pass --insecure-scheduler on"
+            )
+        return Security(require_encryption=False)
+    files = {
+        "--tls-ca-file": config.tls_ca_file,
+        "--tls-cert": config.tls_cert,
+        "--tls-key": config.tls_key,
+    }
+    for option, name in files.items():
+        if not name or not Path(name).is_file():
+            raise TrainerError(
+                f"`{option}` must be a PEM file for a tls:// scheduler, got {name!r}"
+            )
+    return Security(
+        require_encryption=True,
+        tls_ca_file=config.tls_ca_file,
+        tls_client_cert=config.tls_cert,
+        tls_client_key=config.tls_key,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    host = host.strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
