@@ -5,6 +5,7 @@ __all__ = [
     "dossier",
     "evidence",
     "headline",
+    "importance",
     "metric_names",
     "null_runs",
     "record",

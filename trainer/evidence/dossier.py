@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -57,6 +57,7 @@ def gather(
     fitted: Fitted,
     record: Record,
     null: Sequence[float],
+    falls: Mapping[int, FloatArray] | None = None,
 ) -> Evidence:
     """Return the evidence beside the headline.
 
@@ -72,6 +73,8 @@ def gather(
         Record of the walk-forward.
     null : sequence of float
         Net Sharpe ratios of the null runs; empty if there were none.
+    falls : mapping of int to float64 arrays, optional
+        As `measured` of `trainer.evidence.importance.permutation_importance`.
 
     Returns
     -------
@@ -104,7 +107,12 @@ def gather(
         threshold_curve=_threshold_curve(fitted.search),
         reliability=_reliability(record),
         importance=permutation_importance(
-            sample, fitted.fold_rows, fitted.fold_models, data.feature_names, seed=config.seed
+            sample,
+            fitted.fold_rows,
+            fitted.fold_models,
+            data.feature_names,
+            seed=config.seed,
+            measured=falls,
         ),
         null_net_sharpe=tuple(null),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +24,7 @@ def permutation_importance(
     names: Sequence[str],
     *,
     seed: int,
+    measured: Mapping[int, FloatArray] | None = None,
 ) -> tuple[ImportanceRow, ...]:
     """Measure how much the ROC AUC of out-of-fold scores falls when one feature is shuffled.
 
@@ -40,6 +42,8 @@ def permutation_importance(
         Names of the features.
     seed : int
         Seed of the shuffling.
+    measured : mapping of int to float64 arrays, optional
+        What `fold_falls` returned already, by the number of the fold.
 
     Returns
     -------
@@ -50,11 +54,11 @@ def permutation_importance(
     ----------
     Breiman, L. (2001). Random forests. Machine Learning 45(1), sec. 10.
     """
-    rng = np.random.default_rng(seed)
+    known = measured or {}
     falls = np.array(  # (folds, features)
         [
-            _falls(sample.take(rows[-ROWS:]), model, rng)
-            for rows, model in zip(tested, models, strict=True)
+            known[fold] if fold in known else fold_falls(sample, tested, fold, model, seed=seed)
+            for fold, model in enumerate(models)
         ]
     )
     importances = [
@@ -63,6 +67,44 @@ def permutation_importance(
         if np.isfinite(column).all()
     ]
     return tuple(sorted(importances, key=lambda row: -row.mean))
+
+
+def fold_falls(
+    sample: Sample, tested: Sequence[IntArray], fold: int, model: ModelAdapter, *, seed: int
+) -> FloatArray:
+    """Return the fall of the ROC AUC for each feature on the rows of one fold.
+
+    Parameters
+    ----------
+    sample : Sample
+    tested : sequence of int64 arrays
+        For each fold, the rows that its model did not see.
+    fold : int
+    model : ModelAdapter
+        The model of this fold.
+    seed : int
+        Seed of the shuffling of all folds: those before this one draw first.
+
+    Returns
+    -------
+    float64 array of shape (f,)
+        NaN if the model scores no row.
+    """
+    rng = np.random.default_rng(seed)
+    for rows in tested[:fold]:
+        for _ in range(sample.X.shape[1]):
+            rng.permutation(len(rows[-ROWS:]))
+    return _falls(sample.take(tested[fold][-ROWS:]), model, rng)
+
+
+def falls_key(sample: Sample, tested: Sequence[IntArray], fold: int, *, seed: int) -> str:
+    """Return a digest of all that `fold_falls` depends on beside the model."""
+    rows = sample.take(tested[fold][-ROWS:])
+    sizes = [len(other[-ROWS:]) for other in tested[:fold]]
+    digest = hashlib.sha256(repr((seed, fold, sizes, rows.X.shape)).encode())
+    for array in (rows.X.T, rows.outcome, rows.bar):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _falls(sample: Sample, model: ModelAdapter, rng: np.random.Generator) -> FloatArray:

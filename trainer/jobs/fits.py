@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import adapters
@@ -13,6 +13,7 @@ from features.dataset import Dataset, DatasetBuilder
 from trainer.arrays import IntArray
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
+from trainer.evidence.importance import falls_key, fold_falls
 from trainer.evidence.walk_forward import training_rows
 from trainer.job import Job
 from trainer.procedure.fit_cache import FitCache, environment_digest, fit_key
@@ -59,12 +60,16 @@ class PlannedFit:
         As `trainer.procedure.fit_cache.fit_key` returns it.
     environment : str
         Environment of the key (`environment_digest`).
+    falls_key : str
+        As `trainer.evidence.importance.falls_key` returns it; empty for a model on whose rows no
+        importance is measured.
     """
 
     number: int
     rows: int
     key: str
     environment: str
+    falls_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +124,7 @@ class JobFits:
         production: bool = True,
     ) -> None:
         config = setup.config
+        self._seed = config.seed
         self._sample = Sample.of(data, config.rule.volatility_window)
         self._procedure = make_procedure(setup.job, config, data, on_progress=on_progress)
         self._stages: list[IntArray | None] = [*training_rows(self._sample, config.wf_splits)]
@@ -131,29 +137,37 @@ class JobFits:
         plan: list[PlannedFit] = []
         for stage in range(len(self._stages)):
             sample = self._stage(stage)
-            for rows in self._procedure.fit_rows(sample):
+            folds = self._procedure.folds(sample)
+            for part, rows in enumerate(self._procedure.fit_rows(sample, folds)):
                 adapter, train, tail = self._procedure.prepare(sample, rows)
                 key = fit_key(adapter, train, tail)
-                plan.append(PlannedFit(len(plan), len(rows), key, environment))
+                falls = ""
+                if self._has_importance(stage, part):
+                    tested = [test for _, test in folds]
+                    falls = falls_key(sample, tested, part, seed=self._seed)
+                plan.append(PlannedFit(len(plan), len(rows), key, environment, falls))
         return plan
 
     def make(self, fit: PlannedFit) -> MadeFit:
-        """Make one fit."""
+        """Make one fit; on a fold of the production model, measure the importance of features."""
         stage, part = divmod(fit.number, self._procedure.n_splits + 1)
         sample = self._stage(stage)
-        adapter, train, tail = self._procedure.prepare(
-            sample, self._procedure.fit_rows(sample)[part]
-        )
+        folds = self._procedure.folds(sample)
+        rows = self._procedure.fit_rows(sample, folds)[part]
+        adapter, train, tail = self._procedure.prepare(sample, rows)
         started = time.perf_counter()
         adapter.fit(train, tail)
         seconds = time.perf_counter() - started
-        return MadeFit(
-            fit.number,
-            fit.rows,
-            seconds,
-            StoredFit.of(fit.key, adapter, train),
-            fit.environment == environment_digest(),
-        )
+        stored = StoredFit.of(fit.key, adapter, train)
+        if stored is not None and self._has_importance(stage, part):
+            tested = [test for _, test in folds]
+            falls = fold_falls(sample, tested, part, adapter, seed=self._seed)
+            stored = replace(stored, falls=tuple(falls.tolist()), falls_key=fit.falls_key)
+        cacheable = fit.environment == environment_digest()
+        return MadeFit(fit.number, fit.rows, seconds, stored, cacheable)
+
+    def _has_importance(self, stage: int, part: int) -> bool:
+        return self._stages[stage] is None and part < self._procedure.n_splits
 
     def _stage(self, number: int) -> Sample:
         rows = self._stages[number]

@@ -13,6 +13,7 @@ from adapters.base import ModelAdapter
 from barwright import BarwrightError
 from features.calendars import calendar_requirements
 from features.dataset import Dataset, DatasetBuilder
+from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.evidence import dossier
@@ -46,12 +47,15 @@ class JobFitted:
         Fits that were read from the fit cache.
     seconds : dict of str to float
         Wall time of earlier phases: ``data``, ``fits``.
+    falls : dict of int to float64 array
+        Importance of features that was measured with the fits of the production model, by fold.
     """
 
     stored: Sequence[StoredFit]
     null: Sequence[float] = ()
     n_read: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+    falls: Mapping[int, FloatArray] = field(default_factory=dict)
 
 
 def run_job(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress) -> JobResult:
@@ -147,7 +151,7 @@ def _train(
     # Evidence
     on_progress("evidence", 0, 1)
     record = dossier.record_of(data, sample, walk)
-    evidence = dossier.gather(config, data, sample, production, record, null)
+    evidence = dossier.gather(config, data, sample, production, record, null, fits.falls)
     model = _assemble(job, config, builder, data, production)
     trained = TrainedModel(
         folder=folder,
@@ -255,6 +259,9 @@ class _OwnFits:
         )
         self._report("fits")
 
+    #: Importances of features that were measured already, by fold.
+    falls: Mapping[int, FloatArray] = {}
+
     def models(self, stage: int) -> None:
         """Return no models: the procedure fits them."""
 
@@ -298,7 +305,7 @@ class _GivenFits:
     """Fits that other workers made."""
 
     def __init__(self, setup: Setup, data: Dataset, fitted: JobFitted) -> None:
-        self._fitted = fitted
+        self._fitted, self.falls = fitted, fitted.falls
         self.procedure = make_procedure(setup.job, setup.config, data)
         self.n_read, self.seconds = fitted.n_read, dict(fitted.seconds)
 

@@ -18,10 +18,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 import adapters
 from barwright import BarwrightError
 from features.dataset import DatasetBuilder
 from features.sources import RawBars
+from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.job import Job, JobResult
 from trainer.jobs import steps
@@ -63,12 +66,27 @@ class _Fits:
     job: _JobState
     #: Fits that no worker has, the longest first.
     todo: deque[PlannedFit] = field(default_factory=deque)
-    n_planned: int = -1
+    plan: list[PlannedFit] = field(default_factory=list)
     stored: dict[int, StoredFit] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        return len(self.stored) == self.n_planned
+        return bool(self.plan) and len(self.stored) == len(self.plan)
+
+    @property
+    def in_order(self) -> list[StoredFit]:
+        return [self.stored[fit.number] for fit in self.plan]
+
+    @property
+    def falls(self) -> dict[int, FloatArray]:
+        """Importances of features by fold, of the rows that were planned."""
+        keys = [fit.falls_key for fit in self.plan if fit.falls_key]
+        numbers = [fit.number for fit in self.plan if fit.falls_key]
+        return {
+            fold: np.array(self.stored[number].falls)
+            for fold, (number, key) in enumerate(zip(numbers, keys, strict=True))
+            if self.stored[number].falls_key == key
+        }
 
 
 @dataclass(eq=False)
@@ -287,7 +305,7 @@ class TrainingSchedule:
             )
 
     def _planned(self, series: _Series, fits: _Fits, plan: list[PlannedFit]) -> None:
-        job, fits.n_planned = fits.job, len(plan)
+        job, fits.plan = fits.job, plan
         if series.production:
             self._waiting.extendleft(
                 _Series([job], null=number, origin=series)
@@ -333,7 +351,7 @@ class TrainingSchedule:
         if series.production:
             self._finish_if_complete(series, job)
             return
-        stored = [fits.stored[number] for number in range(fits.n_planned)]
+        stored = fits.in_order
         then = partial(self._have_ratio, series, job)
         arguments = (job.setup, series.data, stored)
         series.tasks.append(self._task([job], steps.null_ratio, arguments, then))
@@ -351,10 +369,11 @@ class TrainingSchedule:
         if not fits.complete or len(job.null) < runs:
             return
         fitted = JobFitted(
-            stored=[fits.stored[number] for number in range(fits.n_planned)],
+            stored=fits.in_order,
             null=[job.null[number] for number in range(runs)],
             n_read=job.n_read,
             seconds={"data": series.seconds, "fits": job.seconds},
+            falls=fits.falls,
         )
         self._finish(series, job, fitted)
 

@@ -47,50 +47,13 @@ def run_jobs(
     TrainerError
         If there is no worker.
     """
-    results: queue.Queue[JobResult | BaseException] = queue.Queue()
-    stopped, left = Event(), dict(configs)
-
-    def on_result(result: JobResult, finished: FinishedJob | None) -> None:
-        trained = None
-        if finished is not None:
-            trained = finished.unpacked(workspace / result.job.name)
-        del left[result.job]
-        results.put(replace(result, trained=trained))
-
-    def work_on_all() -> None:
-        schedule = TrainingSchedule(
-            left,
-            on_progress=on_progress,
-            on_result=on_result,
-            may_open=lambda: results.qsize() < _MOST_WAITING,
-        )
-
-        def on_worker_progress(name: str, phase: str, done: int, total: int) -> None:
-            # A worker knows its own fit only.
-            counts = schedule.count(name) if phase.startswith("fits") else (done, total)
-            on_progress(name, phase, *counts)
-
-        for end in pool.each(schedule, on_worker_progress):
-            schedule.accept(end)
-            if stopped.is_set():
-                return
-
-    def work() -> None:
-        try:
-            while left and not stopped.is_set():
-                try:
-                    work_on_all()
-                except SchedulerLostError:
-                    # Jobs begin again; their fits are read from the fit cache.
-                    pool.reconnect()
-        except BaseException as error:
-            results.put(error)
-
-    thread = Thread(target=work, name="barwright-jobs", daemon=True)
+    work = _Work(configs, pool, workspace, on_progress)
+    # A daemon: a caller that is stopped must not wait for tasks.
+    thread = Thread(target=work.run, name="barwright-jobs", daemon=True)
     thread.start()
     try:
         for number in range(len(configs)):
-            result = results.get()
+            result = work.results.get()
             if isinstance(result, BaseException):
                 raise result
             if number == len(configs) - 1:
@@ -99,4 +62,65 @@ def run_jobs(
                 pool.close_early()
             yield result
     finally:
-        stopped.set()
+        work.stopped.set()
+
+
+class _Work:
+    """The work on all jobs, in a thread of its own.
+
+    Attributes
+    ----------
+    results : queue.Queue
+        Results of jobs as they end, or the error that ended the work.
+    stopped : threading.Event
+        Set by the caller if it wants no further result.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[Job, TrainConfig],
+        pool: WorkerPool,
+        workspace: Path,
+        on_progress: OnJobProgress,
+    ) -> None:
+        self.results: queue.Queue[JobResult | BaseException] = queue.Queue()
+        self.stopped = Event()
+        self._left, self._pool, self._workspace = dict(configs), pool, workspace
+        self._on_progress = on_progress
+
+    def run(self) -> None:
+        """Work until every job has a result."""
+        try:
+            while self._left and not self.stopped.is_set():
+                try:
+                    self._run_once()
+                except SchedulerLostError:
+                    # Jobs begin again; their fits are read from the fit cache.
+                    self._pool.reconnect()
+        except BaseException as error:
+            self.results.put(error)
+
+    def _run_once(self) -> None:
+        schedule = TrainingSchedule(
+            self._left,
+            on_progress=self._on_progress,
+            on_result=self._have_result,
+            may_open=lambda: self.results.qsize() < _MOST_WAITING,
+        )
+
+        def on_worker_progress(name: str, phase: str, done: int, total: int) -> None:
+            # A worker knows its own fit only.
+            counts = schedule.count(name) if phase.startswith("fits") else (done, total)
+            self._on_progress(name, phase, *counts)
+
+        for end in self._pool.each(schedule, on_worker_progress):
+            schedule.accept(end)
+            if self.stopped.is_set():
+                return
+
+    def _have_result(self, result: JobResult, finished: FinishedJob | None) -> None:
+        trained = None
+        if finished is not None:
+            trained = finished.unpacked(self._workspace / result.job.name)
+        del self._left[result.job]
+        self.results.put(replace(result, trained=trained))

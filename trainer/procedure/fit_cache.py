@@ -99,7 +99,13 @@ class FitCache:
         # A damaged file may raise anything.
         with suppress(Exception):
             entry = json.loads(facts.read_bytes())
-            stored = StoredFit(str(entry["key"]), content.read_bytes(), entry["artifacts"])
+            stored = StoredFit(
+                str(entry["key"]),
+                content.read_bytes(),
+                entry["artifacts"],
+                tuple(entry["falls"]),
+                entry["falls_key"],
+            )
             if stored.key == key and entry["seal"] == stored.seal:
                 with suppress(OSError):
                     os.utime(facts)  # `prune` reads the time of the last use
@@ -115,7 +121,13 @@ class FitCache:
             If the folder cannot be written.
         """
         content, facts = self._files(model, fit.key)
-        entry = {"key": fit.key, "seal": fit.seal, "artifacts": fit.artifacts}
+        entry = {
+            "key": fit.key,
+            "seal": fit.seal,
+            "artifacts": fit.artifacts,
+            "falls": fit.falls,
+            "falls_key": fit.falls_key,
+        }
         self.check_folder()
         # Model first: it is read only if the seal in the JSON file fits it. So a crash between the
         # two, or another process with the same key, leaves a valid entry or none.

@@ -157,9 +157,16 @@ class Procedure:
         )
         return list(splitter.split())
 
-    def fit_rows(self, sample: Sample) -> list[IntArray]:
-        """Return the training rows of each fit of `run`, in their order: one a fold, then all."""
-        return _fit_rows(sample, self.folds(sample))
+    def fit_rows(self, sample: Sample, folds: list[tuple[IntArray, IntArray]]) -> list[IntArray]:
+        """Return the training rows of each fit of `run`, in their order: one a fold, then all.
+
+        Parameters
+        ----------
+        sample : Sample
+        folds : list of (int64 array, int64 array)
+            As `folds` returns them.
+        """
+        return [*(train for train, _ in folds), np.arange(len(sample))]
 
     def run(self, sample: Sample, models: Sequence[ModelAdapter] | None = None) -> Fitted:
         """Fit everything on these rows, and on nothing else.
@@ -186,7 +193,7 @@ class Procedure:
         # 1. Out-of-fold scores: each row is scored by a model that did not see its label span.
         folds = self.folds(sample)
         if models is None:
-            models = [self.fit(sample, rows) for rows in _fit_rows(sample, folds)]
+            models = [self.fit(sample, rows) for rows in self.fit_rows(sample, folds)]
         *fold_models, final = models
         scores = np.full(len(sample), np.nan)  # (n,)
         for adapter, (_, test) in zip(fold_models, folds, strict=True):
@@ -359,10 +366,6 @@ class Procedure:
             axis.place(sample.forward_return[rows], 0.0),
             self.terms,
         )
-
-
-def _fit_rows(sample: Sample, folds: list[tuple[IntArray, IntArray]]) -> list[IntArray]:
-    return [*(train for train, _ in folds), np.arange(len(sample))]
 
 
 def row_positions(

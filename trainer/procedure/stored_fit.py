@@ -32,11 +32,18 @@ class StoredFit:
         The model's file.
     artifacts : dict of str to JSON value
         Values of the fit that its file lacks.
+    falls : tuple of float
+        Fall of the ROC AUC for each feature on rows that the model did not see; empty if it was not
+        measured.
+    falls_key : str
+        Digest of what the falls depend on beside the model.
     """
 
     key: str
     content: bytes
     artifacts: dict[str, Any]
+    falls: tuple[float, ...] = ()
+    falls_key: str = ""
 
     @classmethod
     def of(cls, key: str, fitted: ModelAdapter, train: Batch) -> Self | None:
@@ -88,7 +95,8 @@ class StoredFit:
     @property
     def seal(self) -> str:
         """Digest of all parts."""
-        text = json.dumps([self.key, self.artifacts], sort_keys=True)
+        parts = [self.key, self.artifacts, self.falls, self.falls_key]
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode() + self.content).hexdigest()
 
 

@@ -180,6 +180,8 @@ def test_a_rerun_makes_only_the_fits_that_are_missing(source: str, tmp_path: Pat
     pool = InlinePool(seed=2)
     Run(pool, tmp_path, settings(source, "A,B", tmp_path, fee_bps=3))
     assert fits_of(pool) == 0, "lightgbm is not fitted to costs"
+    falls = [t.arguments[2].falls for t in pool.ended if t.function is steps.finish]
+    assert [set(of_job) for of_job in falls] == [{0, 1}] * 2, "importances are read, too"
 
 
 def test_a_fit_of_another_processor_is_used_and_not_stored(source: str, tmp_path: Path) -> None:

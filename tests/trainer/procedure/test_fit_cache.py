@@ -326,6 +326,8 @@ def test_a_damaged_entry_is_fitted_again_and_replaced(
     [
         {"artifacts": {"params": {}, "valid_curve": [0.5]}},
         {"artifacts": None},
+        {"falls": [0.5]},
+        {"falls_key": "x"},
         {"key": "0" * 64},
         {"seal": "0" * 64},
     ],
