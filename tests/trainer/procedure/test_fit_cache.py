@@ -153,7 +153,8 @@ def trained_job(model: str, folder: Path, **changes: Any) -> TrainedModel:
 
 
 @pytest.mark.slow
-@each_model
+# lightgbm: tests/trainer/jobs/test_schedule.py.
+@pytest.mark.parametrize("name", ["gru", "ppo"])
 def test_a_job_that_reads_its_fits_returns_the_same_bytes(name: str, tmp_path: Path) -> None:
     fresh = trained_job(name, tmp_path / "fresh", fit_cache="off")
     assert not (tmp_path / "fits").exists()
