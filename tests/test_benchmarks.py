@@ -38,6 +38,7 @@ PRINTED = {
     "kfold": "ours / bare",
     "gru": "chunks / windows",
     "ppo": "vectorised / one environment",
+    "schedule": "efficiency, 16 workers",
     "mismatches": "decisions that differ, all models and paths: 0",
 }
 

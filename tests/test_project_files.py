@@ -27,7 +27,8 @@ COMMANDS = {name: {"main": "train"}.get(name, name) for name in MLPROJECT["entry
 # symbol and interval of `trade`, which the model contains.
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
-    "train": {"--debug", "--experiment", "--param"},
+    # MLproject passes every option on, and each of them would win over the one of a run file.
+    "train": {"--debug", "--experiment", "--param", "--config", "--dump-config"},
     "search": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval", "--explain"},
     "audit": {"--debug", "--json"},

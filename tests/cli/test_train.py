@@ -68,3 +68,27 @@ def test_mlflow_is_not_imported_before_the_workers_start() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_run_file_is_printed_and_read_and_the_command_line_wins(tmp_path: Path) -> None:
+    given = ["--symbols", "EURUSD", "--source", "sample", "--fee-bps", "3", "--smooth", "h"]
+    dumped = CliRunner().invoke(train, [*given, "--dump-config"])
+    assert dumped.exit_code == 0, dumped.output
+    path = tmp_path / "run.yaml"
+    path.write_text(dumped.stdout)
+    again = CliRunner().invoke(train, ["--config", str(path), "--dump-config"])
+    assert again.stdout == dumped.stdout
+    changed = CliRunner().invoke(
+        train, ["--config", str(path), "--fee-bps", "10", "--seed", "7", "--dump-config"]
+    )
+    lines = set(dumped.stdout.splitlines()) ^ set(changed.stdout.splitlines())
+    assert lines == {"fee_bps: 3.0", "fee_bps: 10.0", "seed: 42", "seed: 7"}
+
+
+def test_a_wrong_run_file_is_one_line_and_exit_status_2(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("symbols: EURUSD\nsource: sample\nfee-bps: -1\n")
+    result = CliRunner().invoke(train, ["--config", str(path)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: `--fee-bps` must be greater than or equal")
+    assert len(result.stderr.splitlines()) == 1
