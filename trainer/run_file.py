@@ -36,7 +36,7 @@ def run_file_text(config: TrainConfig) -> str:
     Examples
     --------
     >>> config = TrainConfig.parse({"symbols": "EURUSD", "source": "sample", "models": "gru"})
-    >>> print(run_file_text(config)[:57])
+    >>> print(run_file_text(config)[:59])
     symbols:
     - EURUSD
     models:
