@@ -52,7 +52,7 @@ class RemoteWorkers:
             opening.enter_context(dask.config.set(_DASK_SETTINGS))
             self.client = self._connect()
             opening.callback(lambda: self.client.close())
-            self._check(self.client.run_on_scheduler(environment_of), "the scheduler")
+            self._check_scheduler()
             self._open = opening.pop_all()
         return self
 
@@ -91,22 +91,34 @@ class RemoteWorkers:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(1)
-        self._check(self.client.run_on_scheduler(environment_of), "the scheduler")
+        self._check_scheduler()
 
     def kill(self) -> None:
         """Do nothing: the tasks are cancelled when the client closes, and the workers live on."""
 
     def admit(self, addresses: Sequence[str]) -> list[str]:
-        """Return the workers that may have tasks.
+        """Return the workers that may have tasks; one that is gone already is left out.
 
         Raises
         ------
         TrainerError
-            If one has other versions than this machine.
+            If one has other versions than this machine, or no barwright.
         """
-        for address, found in self.client.run(environment_of, workers=list(addresses)).items():
-            self._check(found, f"the worker {address}")
-        return list(addresses)
+        found = self.client.run(environment_of, workers=list(addresses), on_error="return")
+        admitted = []
+        for address, answer in found.items():
+            if isinstance(answer, OSError):
+                continue
+            self._check(answer, f"the worker {address}")
+            admitted.append(address)
+        return admitted
+
+    def _check_scheduler(self) -> None:
+        try:
+            answer = self.client.run_on_scheduler(environment_of)
+        except ImportError as error:
+            answer = error
+        self._check(answer, "the scheduler")
 
     def _connect(self) -> Client:
         try:
@@ -123,7 +135,12 @@ class RemoteWorkers:
             ) from error
 
     @staticmethod
-    def _check(found: Mapping[str, str], whose: str) -> None:
+    def _check(found: Mapping[str, str] | Exception, whose: str) -> None:
+        if isinstance(found, Exception):
+            raise TrainerError(
+                f"{whose} cannot run barwright ({type(found).__name__}: {found}); install it "
+                "there, with the same constraints.txt as here"
+            )
         own = environment_of()
         differences = [
             f"{name} {found.get(name, 'missing')} there, {own.get(name, 'missing')} here"

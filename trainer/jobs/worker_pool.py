@@ -289,7 +289,7 @@ class _Run:
         there = list(self._client.scheduler_info(n_workers=-1)["workers"])
         if new := [address for address in there if address not in self._admitted]:
             self._admitted.update(self._workers.admit(new))
-        self._addresses = there
+        self._addresses = [address for address in there if address in self._admitted]
         if self._addresses:
             self._alone_since = now
             return

@@ -6,7 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
+from distributed import LocalCluster
 
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
@@ -80,3 +82,22 @@ def test_the_environment_names_what_makes_a_model() -> None:
     assert text.endswith(
         "install the same version of barwright with the same constraints.txt on both"
     )
+
+
+def test_a_machine_without_barwright_is_named() -> None:
+    text = r"the worker tls://h:1 cannot run barwright \(ModuleNotFoundError: No module named"
+    with pytest.raises(TrainerError, match=text):
+        RemoteWorkers._check(
+            ModuleNotFoundError("No module named 'trainer'"), "the worker tls://h:1"
+        )
+
+
+def test_a_worker_that_is_gone_already_gets_no_task() -> None:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as made,
+        workers(scheduler=made.scheduler_address) as found,
+    ):
+        (alive,) = found.client.scheduler_info()["workers"]
+        assert found.admit([alive]) == [alive]
+        assert found.admit([alive, "tcp://127.0.0.1:9"]) == [alive]
