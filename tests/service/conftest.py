@@ -47,6 +47,9 @@ class Workspace:
     ) -> tuple[tuple[str, ...], dict[str, str]]:
         if arguments[:3] == ("-m", "trainer", "train") and "--models" not in arguments:
             arguments += ("--models", "lightgbm")  # the quickest of them
+        if arguments[:3] == ("-m", "trainer", "train") and "--max-workers" not in arguments:
+            # The start of a second worker takes longer than its share of such small runs.
+            arguments += ("--max-workers", "1")
         return arguments, {**self.environment, **environment}
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
