@@ -31,11 +31,12 @@ TESTED_ELSEWHERE = {
     "barwright.py": "a class without code; the tree of errors is tested in this file",
     "trainer/__main__.py": "three lines: every test of tests/service starts a command with it",
     "trainer/arrays.py": "names of array types",
-    "trainer/errors.py": "classes without code",
+    "trainer/errors.py": "classes, and one function with an example (test_examples.py)",
     "features/errors.py": "a class without code",
     "trainer/procedure/stored_fit.py": "test_fit_cache.py: a fit is proven before it is stored",
     "trainer/jobs/fits.py": "test_schedule.py compares with fits that one process makes",
     "trainer/jobs/steps.py": "test_schedule.py runs each step, in any order",
+    "trainer/jobs/workers.py": "test_worker_pool.py and test_remote_cluster.py open both kinds",
     "trainer/jobs/local_cluster.py": "test_worker_pool.py starts it",
 }
 

@@ -16,3 +16,18 @@ class UsageError(TrainerError):
 
 class UnknownPositionError(TrainerError):
     """A position depends on what came before the bars that were given."""
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error as a text for the user: one that was not foreseen has its kind.
+
+    Examples
+    --------
+    >>> error_text(TrainerError("give more bars"))
+    'give more bars'
+    >>> error_text(OSError("the pipe is closed"))
+    'OSError: the pipe is closed'
+    """
+    if isinstance(error, BarwrightError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

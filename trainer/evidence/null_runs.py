@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from features.dataset import Dataset, DatasetBuilder
-from features.sources import RawBars
+from features.sources import HeldBars, RawBars
 from trainer.procedure.sample import Sample
 
 _PRICES = ("open", "high", "low", "close")
@@ -65,16 +65,6 @@ def permute_bars(frame: pd.DataFrame, block: int, rng: np.random.Generator) -> p
     volume = frame["volume"].to_numpy(dtype=np.float64)
     out["volume"] = np.concatenate([volume[:1], volume[1:][order]])
     return out
-
-
-@dataclass(frozen=True)
-class _Permuted:
-    """Source of the shuffled bars of one symbol."""
-
-    frame: pd.DataFrame
-
-    def read(self, symbol: str, interval: str) -> RawBars:
-        return RawBars(self.frame, f"{symbol} at {interval}, returns permuted in blocks")
 
 
 def null_net_sharpe(
@@ -133,7 +123,9 @@ def null_dataset(
     block = builder.label.horizon + 1
     shuffled = permute_bars(frame, block, np.random.default_rng([seed, number]))
     # Timestamps keep their places, so a return over a closed market may now look like a split.
-    null = replace(builder, source=_Permuted(shuffled), cache=None, allow_jumps=True)
+    text = f"{symbol} at {builder.interval.text}, returns permuted in blocks"
+    source = HeldBars(RawBars(shuffled, text))
+    null = replace(builder, source=source, cache=None, allow_jumps=True)
     return null.build(symbol)
 
 

@@ -22,6 +22,9 @@ from trainer.procedure.sample import Sample
 from trainer.procedure.stored_fit import StoredFit
 from trainer.statistics.costs import Terms
 
+#: Folds of a procedure, as (train, test) row indices.
+Folds = list[tuple[IntArray, IntArray]]
+
 
 @dataclass(frozen=True, eq=False)
 class Setup:
@@ -130,29 +133,26 @@ class JobFits:
         self._stages: list[IntArray | None] = [*training_rows(self._sample, config.wf_splits)]
         if production:
             self._stages.append(None)
+        self._last: tuple[int, Sample, Folds] | None = None
 
     def plan(self) -> list[PlannedFit]:
         """Return all fits, in the order of their numbers."""
         environment = environment_digest()
         plan: list[PlannedFit] = []
         for stage in range(len(self._stages)):
-            sample = self._stage(stage)
-            folds = self._procedure.folds(sample)
+            sample, folds = self._stage(stage)
             for part, rows in enumerate(self._procedure.fit_rows(sample, folds)):
-                adapter, train, tail = self._procedure.prepare(sample, rows)
-                key = fit_key(adapter, train, tail)
+                key = fit_key(*self._procedure.prepare(sample, rows))
                 falls = ""
                 if self._has_importance(stage, part):
-                    tested = [test for _, test in folds]
-                    falls = falls_key(sample, tested, part, seed=self._seed)
+                    falls = falls_key(sample, _tested(folds), part, seed=self._seed)
                 plan.append(PlannedFit(len(plan), len(rows), key, environment, falls))
         return plan
 
     def make(self, fit: PlannedFit) -> MadeFit:
         """Make one fit; on a fold of the production model, measure the importance of features."""
         stage, part = divmod(fit.number, self._procedure.n_splits + 1)
-        sample = self._stage(stage)
-        folds = self._procedure.folds(sample)
+        sample, folds = self._stage(stage)
         rows = self._procedure.fit_rows(sample, folds)[part]
         adapter, train, tail = self._procedure.prepare(sample, rows)
         started = time.perf_counter()
@@ -160,8 +160,7 @@ class JobFits:
         seconds = time.perf_counter() - started
         stored = StoredFit.of(fit.key, adapter, train)
         if stored is not None and self._has_importance(stage, part):
-            tested = [test for _, test in folds]
-            falls = fold_falls(sample, tested, part, adapter, seed=self._seed)
+            falls = fold_falls(sample, _tested(folds), part, adapter, seed=self._seed)
             stored = replace(stored, falls=tuple(falls.tolist()), falls_key=fit.falls_key)
         cacheable = fit.environment == environment_digest()
         return MadeFit(fit.number, fit.rows, seconds, stored, cacheable)
@@ -169,9 +168,18 @@ class JobFits:
     def _has_importance(self, stage: int, part: int) -> bool:
         return self._stages[stage] is None and part < self._procedure.n_splits
 
-    def _stage(self, number: int) -> Sample:
-        rows = self._stages[number]
-        return self._sample if rows is None else self._sample.take(rows)
+    def _stage(self, number: int) -> tuple[Sample, Folds]:
+        """Return the rows of one procedure, with its folds."""
+        # Fits that are handed out together are mostly those of one procedure.
+        if self._last is None or self._last[0] != number:
+            rows = self._stages[number]
+            sample = self._sample if rows is None else self._sample.take(rows)
+            self._last = number, sample, self._procedure.folds(sample)
+        return self._last[1:]
+
+
+def _tested(folds: Folds) -> list[IntArray]:
+    return [test for _, test in folds]
 
 
 def stage_models(

@@ -5,11 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
 from contextlib import ExitStack
 from multiprocessing import resource_tracker
-from types import TracebackType
-from typing import Self
 
 import dask
 from distributed import Client, LocalCluster
@@ -17,6 +14,7 @@ from distributed.core import Status
 from distributed.security import Security
 
 from trainer.errors import TrainerError
+from trainer.jobs.workers import Workers
 
 #: One thread per fit: then results do not depend on the number of workers.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -24,14 +22,12 @@ _DASK_SETTINGS = {
     # The pool counts deaths itself, and learns of each at once.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.daemon": False,
-    # Bars and fits travel with their tasks.
-    "distributed.admin.large-graph-warning-threshold": "1GB",
     # It would remove copies of a dataset that the next fit needs again.
     "distributed.scheduler.active-memory-manager.start": False,
 }
 
 
-class LocalWorkers:
+class LocalWorkers(Workers):
     """Worker processes of one command; they start while the caller goes on.
 
     Parameters
@@ -41,55 +37,34 @@ class LocalWorkers:
     """
 
     def __init__(self, count: int) -> None:
+        super().__init__()
         self._count = count
-        self._open = ExitStack()
-        self.client: Client
 
-    def __enter__(self) -> Self:
+    def _connect_in(self, opening: ExitStack) -> None:
         for variable in THREAD_VARIABLES:
             os.environ.setdefault(variable, "1")
-        with ExitStack() as opening:
-            opening.enter_context(dask.config.set(_DASK_SETTINGS))
-            self._cluster = _empty_cluster()
-            # Callbacks, not contexts: a context must be left by the thread that entered it.
-            opening.callback(self._cluster.close)
-            self.client = Client(self._cluster)
-            opening.callback(self.client.close)
-            _block_interrupts(self.client)
-            self._open = opening.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.close()
+        opening.enter_context(dask.config.set(_DASK_SETTINGS))
+        self._cluster = _empty_cluster()
+        # Callbacks, not contexts: a context must be left by the thread that entered it.
+        opening.callback(self._cluster.close)
+        self.client = Client(self._cluster)
+        opening.callback(self.client.close)
+        _block_interrupts(self.client)
 
     def start(self) -> None:
         """Start the processes, without waiting for them."""
         self._cluster.scale(self._count)
 
     @property
-    def lost(self) -> int:
-        """Number of processes that ended and do not come back."""
-        return sum(
+    def all_lost(self) -> str:
+        """Why there will be no worker; empty unless all processes ended and do not come back."""
+        lost = sum(
             nanny.status in (Status.failed, Status.closing, Status.closed)
             for nanny in self._cluster.workers.values()
         )
-
-    @property
-    def all_lost(self) -> str:
-        """Why there will be no worker; empty as long as there may be one."""
-        lost = self.lost
         if lost < self._count:
             return ""
         return f"{self._count} worker process(es) did not start: {lost} died"
-
-    def admit(self, addresses: Sequence[str]) -> list[str]:
-        """Return the workers that may have tasks: all, because they are copies of this process."""
-        return list(addresses)
 
     def reconnect(self) -> None:
         """Raise an error: this scheduler is a part of the command, and does not come back."""

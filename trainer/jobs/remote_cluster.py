@@ -11,27 +11,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import dask
 from distributed import Client
 from distributed.security import Security
 
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
+from trainer.jobs.workers import Workers
 from trainer.procedure.fit_cache import code_digest
 
 _CONNECT_SECONDS = 30
-_DASK_SETTINGS = {
-    # Bars and fits travel with their tasks.
-    "distributed.admin.large-graph-warning-threshold": "1GB",
-}
 #: Rooms whose code makes a model.
 _ROOMS = ("features", "adapters", "trainer")
 
 
-class RemoteWorkers:
+class RemoteWorkers(Workers):
     """The workers of a scheduler that runs already; they stay alive when the command ends.
 
     Parameters
@@ -41,36 +35,16 @@ class RemoteWorkers:
     """
 
     def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
         self._address = _address(config)
         self._security = _security(config, self._address)
         self._timeout = config.worker_timeout
-        self._open = ExitStack()
-        self.client: Client
 
-    def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            opening.enter_context(dask.config.set(_DASK_SETTINGS))
-            self.client = self._connect()
-            opening.callback(lambda: self.client.close())
-            self._check_scheduler()
-            self._open = opening.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.close()
-
-    def start(self) -> None:
-        """Do nothing: the workers run already."""
-
-    @property
-    def all_lost(self) -> str:
-        """Why there will be no worker; empty, because somebody may start one at any time."""
-        return ""
+    def _connect_in(self, opening: ExitStack) -> None:
+        self.client = self._connect()
+        # Of the client that there is at the end, after a `reconnect`.
+        opening.callback(lambda: self.client.close())
+        self._check_scheduler()
 
     def reconnect(self) -> None:
         """Connect again to a scheduler that was lost, and wait until it is there.
@@ -92,9 +66,6 @@ class RemoteWorkers:
                     raise
                 time.sleep(1)
         self._check_scheduler()
-
-    def kill(self) -> None:
-        """Do nothing: the tasks are cancelled when the client closes, and the workers live on."""
 
     def admit(self, addresses: Sequence[str]) -> list[str]:
         """Return the workers that may have tasks; one that is gone already is left out.

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import adapters
 from adapters.base import ModelAdapter
-from barwright import BarwrightError
 from features.calendars import calendar_requirements
 from features.dataset import Dataset, DatasetBuilder
 from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
+from trainer.errors import error_text
 from trainer.evidence import dossier
 from trainer.evidence.null_runs import null_net_sharpe
 from trainer.evidence.walk_forward import walk_forward
@@ -80,11 +80,29 @@ def run_job(job: Job, config: TrainConfig, folder: Path, on_progress: OnProgress
         setup = Setup(job, config, make_builder(config))
         data = setup.builder.build(job.symbol)
         seconds = {"data": time.time() - started}
-        trained = _train(setup, data, folder, on_progress, None)
+        trained = finish_job(setup, data, None, folder, on_progress)
         trained = replace(trained, seconds={**seconds, **trained.seconds})
     except Exception as error:
         return failed_job(job, started, error)
     return JobResult(job, started, time.time(), trained)
+
+
+def failed_job(job: Job, started: float, error: BaseException) -> JobResult:
+    """Return the result of a job that ended with an error.
+
+    A bug in one job must not stop the others; `--debug` prints its traceback.
+    """
+    details = "".join(traceback.format_exception(error))
+    return JobResult(job, started, time.time(), error=error_text(error), details=details)
+
+
+def _requirements(job: Job, builder: DatasetBuilder, data: Dataset) -> tuple[str, ...]:
+    """Return the distributions that the served model needs beyond those of every model."""
+    return (
+        *adapters.requirements(job.model),
+        *builder.features.requirements,
+        *calendar_requirements(data.meta.calendar),
+    )
 
 
 def finish_job(
@@ -97,37 +115,10 @@ def finish_job(
     setup : Setup
     data : Dataset
     fitted : JobFitted or None
-        None for a model whose fits do not travel: they are made here.
+        None if fits and null runs are to be made here, one after the other.
     folder, on_progress
         As in `run_job`.
     """
-    return _train(setup, data, folder, on_progress, fitted)
-
-
-def failed_job(job: Job, started: float, error: BaseException) -> JobResult:
-    """Return the result of a job that ended with an error.
-
-    A bug in one job must not stop the others; `--debug` prints its traceback.
-    """
-    known = isinstance(error, BarwrightError)
-    text = str(error) if known else f"{type(error).__name__}: {error}"
-    details = "".join(traceback.format_exception(error))
-    return JobResult(job, started, time.time(), error=text, details=details)
-
-
-def _requirements(job: Job, builder: DatasetBuilder, data: Dataset) -> tuple[str, ...]:
-    """Return the distributions that the served model needs beyond those of every model."""
-    return (
-        *adapters.requirements(job.model),
-        *builder.features.requirements,
-        *calendar_requirements(data.meta.calendar),
-    )
-
-
-def _train(
-    setup: Setup, data: Dataset, folder: Path, on_progress: OnProgress, fitted: JobFitted | None
-) -> TrainedModel:
-    """Train a model; its fits and null runs are made here unless they are given."""
     job, config, builder = setup.job, setup.config, setup.builder
     clock = _Clock()
     sample = Sample.of(data, config.rule.volatility_window)
@@ -245,6 +236,9 @@ class _Clock:
 class _OwnFits:
     """Fits that are made in this process, one after the other."""
 
+    #: Importances of features that were measured already, by fold.
+    falls: Mapping[int, FloatArray] = {}
+
     def __init__(self, setup: Setup, data: Dataset, on_progress: OnProgress) -> None:
         self._setup, self._data, self._on_progress = setup, data, on_progress
         self._done, self._seconds = 0, 0.0
@@ -258,9 +252,6 @@ class _OwnFits:
             fit_cache=self._cache,
         )
         self._report("fits")
-
-    #: Importances of features that were measured already, by fold.
-    falls: Mapping[int, FloatArray] = {}
 
     def models(self, stage: int) -> None:
         """Return no models: the procedure fits them."""

@@ -15,7 +15,7 @@ from barwright import BarwrightError
 from features.sources import RawBars
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, error_text
 from trainer.evidence import dossier
 from trainer.evidence.walk_forward import first_tested_bar, walk_forward
 from trainer.job import Job
@@ -147,8 +147,9 @@ def run_trial(task: TrialTask, on_progress: Callable[[str, int, int], None]) -> 
         trial = replace(trial, state="pruned")
     except Exception as error:
         # Some settings cannot be used on these bars; the others go on.
-        known = isinstance(error, BarwrightError)
-        text = f"{error}{_IN_PART}" if known else f"{type(error).__name__}: {error}"
+        text = error_text(error)
+        if isinstance(error, BarwrightError):
+            text += _IN_PART
         return Trial(task.number, task.values, "failed", error=text)
     return replace(trial, net_sharpe=tuple(ratios), seconds=time.perf_counter() - started)
 

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 import adapters
-from barwright import BarwrightError
 from features.dataset import DatasetBuilder
 from features.sources import RawBars
 from trainer.arrays import FloatArray
@@ -222,10 +221,10 @@ class TrainingSchedule:
         return fit.rows * self._pace.get(model, adapters.relative_cost(model))
 
     def _fit_task(self, series: _Series, fits: _Fits, n_workers: int) -> Task:
-        batch, seconds = [fits.todo.popleft()], 0.0
+        most = math.ceil(len(fits.todo) / n_workers)  # an equal share for each worker
+        batch = [fits.todo.popleft()]
         if fits.job.job.model in self._pace:
             seconds = self._cost(fits.job, batch[0])
-            most = math.ceil(len(fits.todo) / max(1, n_workers))
             while fits.todo and len(batch) < most:
                 seconds += self._cost(fits.job, fits.todo[0])
                 if seconds > BATCH_SECONDS:
@@ -401,11 +400,7 @@ class TrainingSchedule:
         self._on_result(result, finished)
 
     def _fail(self, job: _JobState, error: BaseException) -> None:
-        if not isinstance(error, BarwrightError):
-            text = death_text(error)
-            result = replace(failed_job(job.job, job.started, error), error=text)
-        else:
-            result = failed_job(job.job, job.started, error)
+        result = replace(failed_job(job.job, job.started, error), error=death_text(error))
         self._end(job)
         self._on_result(result, None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from features.dataset import Dataset, DatasetBuilder
-from features.sources import RawBars
+from features.sources import HeldBars, RawBars
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.evidence.null_runs import null_dataset
@@ -20,17 +20,6 @@ from trainer.jobs.run_job import JobFitted, OnProgress, finish_job
 from trainer.procedure.sample import Sample
 from trainer.procedure.stored_fit import StoredFit
 from trainer.scratch import scratch_folder
-
-
-@dataclass(frozen=True)
-class HeldBars:
-    """A source that holds the bars of one symbol."""
-
-    raw: RawBars
-
-    def read(self, symbol: str, interval: str) -> RawBars:
-        """Return the bars."""
-        return self.raw
 
 
 @dataclass(frozen=True, eq=False)

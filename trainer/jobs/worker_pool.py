@@ -16,16 +16,18 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 from uuid import uuid4
 
-from distributed import Client, Future, WorkerPlugin, get_worker
+import dask
+from distributed import Future, WorkerPlugin, get_worker
 from distributed.gc import disable_gc_diagnosis
 from distributed.scheduler import KilledWorker
 from threadpoolctl import threadpool_limits
 
 import adapters
 from trainer.config import TrainConfig
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, error_text
 from trainer.jobs.local_cluster import THREAD_VARIABLES, LocalWorkers
 from trainer.jobs.remote_cluster import RemoteWorkers
+from trainer.jobs.workers import Workers
 
 #: Seconds between looks at which workers there are.
 _LOOK_SECONDS = 0.5
@@ -99,42 +101,6 @@ class TaskSource(Protocol):
         ...
 
 
-class Workers(Protocol):
-    """Where the workers are: `LocalWorkers` or `RemoteWorkers`."""
-
-    client: Client
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    @property
-    def all_lost(self) -> str:
-        """Why there will be no worker; empty as long as there may be one."""
-        ...
-
-    def start(self) -> None:
-        """Start the workers, without waiting for them."""
-        ...
-
-    def admit(self, addresses: Sequence[str]) -> list[str]:
-        """Return the new workers that may have tasks, or raise `TrainerError`."""
-        ...
-
-    def reconnect(self) -> None:
-        """Connect again to a scheduler that was lost, or raise `TrainerError`."""
-        ...
-
-    def kill(self) -> None:
-        """End the work without waiting for it."""
-        ...
-
-
 class WorkerPool:
     """Workers of one command; they start while the caller goes on.
 
@@ -163,6 +129,9 @@ class WorkerPool:
         # that moment is lost.
         disable_gc_diagnosis(force=True)
         with ExitStack() as opening:
+            # Bars and fits travel with their tasks: no reason for a warning.
+            large = {"distributed.admin.large-graph-warning-threshold": "1GB"}
+            opening.enter_context(dask.config.set(large))
             opening.enter_context(self._workers)
             self._client = self._workers.client
             if not self._config.is_remote:
@@ -445,7 +414,7 @@ def death_text(error: BaseException) -> str:
             "its worker process died twice (killed, or out of memory); free memory or lower "
             "--max-workers, then run again"
         )
-    return f"{type(error).__name__}: {error}"
+    return error_text(error)
 
 
 def _processors() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,21 @@ def test_models_of_a_symbol_share_its_dataset(source: str, tmp_path: Path) -> No
     assert rows[0] == max(rows)
 
 
+def test_small_fits_are_handed_out_together_once_their_time_is_known(
+    source: str, tmp_path: Path
+) -> None:
+    def sizes(n_workers: int, cache: str) -> list[int]:
+        pool = InlinePool(n_workers)
+        Run(pool, tmp_path, settings(source, "A", tmp_path, fit_cache_folder=str(tmp_path / cache)))
+        return [len(t.arguments[3]) for t in pool.ended if t.function is steps.make_fits]
+
+    # Each takes some milliseconds. The first one is measured, the others are shared equally.
+    assert sizes(1, "one") == [1, N_FITS - 1]
+    shared = sizes(2, "two")
+    assert sum(shared) == N_FITS
+    assert 1 < max(shared) <= math.ceil((N_FITS - 1) / 2)
+
+
 @pytest.mark.parametrize(("n_workers", "null_runs", "most"), [(1, 0, 2), (1, 2, 4)])
 def test_datasets_in_memory_depend_on_the_workers_only(
     source: str, tmp_path: Path, n_workers: int, null_runs: int, most: int
@@ -182,6 +198,23 @@ def test_a_rerun_makes_only_the_fits_that_are_missing(source: str, tmp_path: Pat
     assert fits_of(pool) == 0, "lightgbm is not fitted to costs"
     falls = [t.arguments[2].falls for t in pool.ended if t.function is steps.finish]
     assert [set(of_job) for of_job in falls] == [{0, 1}] * 2, "importances are read, too"
+
+
+def test_fits_that_were_stored_without_importances_are_read_all_the_same(
+    source: str, tmp_path: Path
+) -> None:
+    """As those of a search, or of a job in one process."""
+    configs = settings(source, "A", tmp_path)
+    ((job, config),) = configs.items()
+    alone = run_job(job, config, tmp_path / "alone", lambda *_: None)
+    pool = InlinePool()
+    run = Run(pool, tmp_path, configs)
+    assert fits_of(pool) == 0
+    (finish,) = (task for task in pool.ended if task.function is steps.finish)
+    assert finish.arguments[2].falls == {}
+    assert alone.trained is not None
+    for name, content in run.files[job.name].items():
+        assert content == (alone.trained.folder / name).read_bytes(), name
 
 
 def test_a_fit_of_another_processor_is_used_and_not_stored(source: str, tmp_path: Path) -> None:
