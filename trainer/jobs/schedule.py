@@ -39,7 +39,7 @@ BATCH_SECONDS = 1.0
 
 @dataclass(eq=False)
 class _JobState:
-    """A job between its begin and its end."""
+    """A job between its start and its end."""
 
     job: Job
     config: TrainConfig
