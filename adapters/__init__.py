@@ -26,6 +26,7 @@ __all__ = [
     "gru_training",
     "lgbm",
     "names",
+    "packages",
     "ppo",
     "ppo_training",
     "recurrent",
@@ -93,6 +94,19 @@ def relative_cost(name: str) -> float:
     (1, True)
     """
     return _BUILT_IN[name].cost if name in _BUILT_IN else math.inf
+
+
+def packages(name: str) -> tuple[str, ...]:
+    """Return the packages with the code of a model, without an import of its adapter.
+
+    Examples
+    --------
+    >>> packages("gru")
+    ('adapters',)
+    """
+    if name in _BUILT_IN:
+        return ("adapters",)
+    return ("adapters", _entry_point(name).module.partition(".")[0])
 
 
 def requirements(name: str) -> tuple[str, ...]:

@@ -190,7 +190,8 @@ def rollback(name: str, to: str, debug: bool) -> None:
         uri, client = open_store()
         # With a count of 0 no process starts before a model is verified: most mistakes raise an
         # error before that.
-        with Verifier(uri, os.environ, 0) as verifier:
+        with Verifier(os.environ, 0) as verifier:
+            verifier.open(uri)
             version = promotion.rollback(client, name, to, verifier)
     with printing(debug):
         click.echo(f"{name}: version {version} is version {to} again, and @latest serves it.")

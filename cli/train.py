@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -59,19 +60,23 @@ def train(
             click.echo(run_file_text(config), nl=False)
         return
     # Imports in stages, for measured reasons. After the checks, because a wrong option ends in
-    # 1.4 s of processor time, and in 4.7 s if Dask and MLflow are imported before. And MLflow only
-    # when the workers have been started, because they import their libraries at the same time.
-    from trainer.jobs.worker_pool import WorkerPool
+    # 1.4 s of processor time, and in 4.7 s if Dask and MLflow are imported before. And after the
+    # start of the first verification process, which imports its libraries at the same time.
+    from trainer.registry.verify import Verifier
 
-    n_fits = config.n_jobs * config.n_fits
-    with exit_on_errors(debug), WorkerPool(config, n_fits) as pool:
+    verifier = Verifier(os.environ, config.n_jobs, config.preloaded_models)
+    with exit_on_errors(debug), verifier:
         from cli.table import wide_console
         from cli.train_view import ProgressView, print_summary
         from trainer.jobs.train import train as run
+        from trainer.jobs.worker_pool import WorkerPool
 
         console = wide_console()
+        pool = WorkerPool(config, config.n_jobs * config.n_fits)
         with ProgressView(console, config) as view:
-            summary = run(config, pool, on_progress=view.on_progress, on_result=view.on_result)
+            summary = run(
+                config, pool, verifier, on_progress=view.on_progress, on_result=view.on_result
+            )
     with printing(debug):
         print_summary(console, summary, config)
     if debug:

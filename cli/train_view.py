@@ -17,7 +17,7 @@ from rich.table import Table
 from cli.table import widest
 from trainer.config import TrainConfig
 from trainer.evidence.verdict import STATUSES
-from trainer.job import DataFacts, Job, JobResult, TrainedModel
+from trainer.job import DataFacts, Job, TrainedModel
 from trainer.jobs.train import Registration, Summary
 from trainer.text import number_text
 from trainer.tracking.store import server_command
@@ -65,13 +65,15 @@ class ProgressView:
         """Draw or print the end of a job."""
         result, version = registration.result, registration.version
         line = self._lines[result.job.name]
-        phase = "registered" if version else "failed"
+        phase = "unchanged" if registration.kept else "registered" if version else "failed"
         self._progress.update(line, phase=phase, completed=1, total=1)
         self._progress.stop_task(line)
         if not self._console.is_terminal:
-            end = f"version {version}" if version else "failed"
             seconds = result.ended - result.started
-            self._console.print(f"{result.job.name}: {end} after {seconds:.1f} s")
+            end = f"version {version} after" if version else "failed after"
+            if registration.kept is not None:
+                end = f"version {version} is unchanged,"
+            self._console.print(f"{result.job.name}: {end} {seconds:.1f} s")
 
 
 def print_summary(console: Console, summary: Summary, config: TrainConfig) -> None:
@@ -84,7 +86,8 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
             text = f"[red]{result.job.name}[/red]: {escape(result.error)}"
             console.print(text, soft_wrap=one_line)
     trained = [r.result.trained for r in summary.results if r.result.trained is not None]
-    for line in (*_data_lines(trained), *_fits_line(trained, config)):
+    lines = (*_data_lines(trained), *_fits_line(trained, config), *_kept_line(summary))
+    for line in lines:
         console.print(line, highlight=False, soft_wrap=one_line)
     registered = [r for r in summary.results if r.version is not None]
     for registration in registered:
@@ -133,23 +136,22 @@ def _table(summary: Summary, console: Console) -> Table:
                 registration.result.job.name,
                 registration.version or "-",
                 "[red]failed[/red]" if status == "failed" else status,
-                *(cell(registration.result) for _, cell in _COLUMNS[:count]),
+                *(cell(registration) for _, cell in _COLUMNS[:count]),
             )
         return table
 
     return widest(console, build, len(_COLUMNS))
 
 
-def _metric(name: str, form: str) -> Callable[[JobResult], str]:
-    def cell(result: JobResult) -> str:
-        value = None if result.trained is None else result.trained.headline.metrics.get(name)
-        return number_text(value, form, undefined="-")
+def _metric(name: str, form: str) -> Callable[[Registration], str]:
+    def cell(registration: Registration) -> str:
+        return number_text(registration.metrics.get(name), form, undefined="-")
 
     return cell
 
 
 #: Heading, and the text of a job's cell. The last columns are left out first.
-_COLUMNS: tuple[tuple[str, Callable[[JobResult], str]], ...] = (
+_COLUMNS: tuple[tuple[str, Callable[[Registration], str]], ...] = (
     ("net\nSharpe", _metric("net_sharpe", ".2f")),
     ("trades", _metric("n_trades", ".0f")),
     ("net\nreturn", _metric("net_return", "+.1%")),
@@ -157,7 +159,7 @@ _COLUMNS: tuple[tuple[str, Callable[[JobResult], str]], ...] = (
     ("hold\nSharpe", _metric("buy_hold_sharpe", ".2f")),
     ("less\nhold", _metric("less_hold", "+.2f")),
     ("turnover", _metric("turnover", ".0f")),
-    ("seconds", lambda result: f"{result.ended - result.started:.1f}"),
+    ("seconds", lambda one: "-" if one.kept else f"{one.result.ended - one.result.started:.1f}"),
 )
 
 
@@ -168,12 +170,14 @@ def _status(registration: Registration) -> str:
 def _explain(registration: Registration) -> list[str]:
     """Return why a version is flat or unproven, and its place among the null runs if any."""
     trained, verdict = registration.result.trained, registration.verdict
-    if trained is None or verdict is None:
+    if verdict is None:
         return []
-    name, metrics = registration.result.job.name, trained.headline.metrics
+    name, metrics = registration.result.job.name, registration.metrics
     lines = []
     if verdict.reason:
         lines.append(f"{name} is {verdict.status}: {verdict.reason}.")
+    if trained is None:  # a kept version, whose report has the rest
+        return lines
     if verdict.status == "flat" and metrics["n_trades"] > 0:
         lines.append(
             f"{name} traded in its walk-forward; its production model, which `trade` uses, does "
@@ -201,6 +205,17 @@ def _data_line(data: DataFacts) -> str:
         f"{dropped or 'none'}); {data.gaps['gaps']} gaps, {data.gaps['missing_bars']} bars "
         f"missing, longest {data.gaps['longest']}."
     )
+
+
+def _kept_line(summary: Summary) -> list[str]:
+    """Return why versions were kept, if any were."""
+    kept = [registration for registration in summary.results if registration.kept]
+    if not kept:
+        return []
+    return [
+        f"{len(kept):,} of {len(summary.results):,} models are unchanged: their newest version has "
+        "the same bars, settings, code and libraries. --unchanged train trains them again."
+    ]
 
 
 def _fits_line(trained: list[TrainedModel], config: TrainConfig) -> list[str]:

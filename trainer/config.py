@@ -275,6 +275,12 @@ class TrainConfig(BaseModel):
     fit_cache_folder: str = Field(
         "data/fits", description="Folder of the fit cache.", json_schema_extra=_RUN
     )
+    unchanged: Literal["keep", "train"] = Field(
+        "keep",
+        description="What happens to a model whose newest version was trained on the same bars "
+        "with the same settings, code and libraries: `keep` that version, or `train` another one.",
+        json_schema_extra=_RUN,
+    )
     calendar: str = Field(
         "auto",
         description="Trading calendar: 24/7 (crypto), 24/5 (currencies), or an exchange, as XNYS, "

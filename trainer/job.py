@@ -108,6 +108,8 @@ class TrainedModel:
         Wall time by phase.
     requirements : tuple of str
         Distributions that serving needs.
+    settings_digest : str
+        Digest of settings, code and libraries (`trainer.jobs.unchanged`); the command sets it.
     """
 
     folder: Path
@@ -121,6 +123,7 @@ class TrainedModel:
     data: DataFacts
     seconds: dict[str, float]
     requirements: tuple[str, ...]
+    settings_digest: str = ""
 
     def slim(self) -> Self:
         """Return the model without figures, curves and record, which are large and stored."""

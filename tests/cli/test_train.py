@@ -52,15 +52,15 @@ def test_debug_prints_the_traceback_too() -> None:
     assert "Error: `--fee-bps`" in result.stderr
 
 
-def test_mlflow_is_not_imported_before_the_workers_start() -> None:
+def test_mlflow_is_not_imported_before_the_first_verification_process_starts() -> None:
     code = (
         "import sys\n"
-        "from trainer.jobs import worker_pool\n"
-        "class Spy(worker_pool.WorkerPool):\n"
+        "from trainer.registry import verify\n"
+        "class Spy(verify.Verifier):\n"
         "    def __enter__(self):\n"
         "        print('mlflow' in sys.modules)\n"
         "        sys.exit()\n"
-        "worker_pool.WorkerPool = Spy\n"
+        "verify.Verifier = Spy\n"
         "from cli.train import train\n"
         "train(['--symbols', 'EURUSD', '--source', 'sample'])\n"
     )

@@ -208,14 +208,21 @@ def test_a_killed_command_registers_nothing_and_the_rerun_reads_the_fits_it_made
 
 
 @pytest.mark.slow
-def test_two_commands_may_open_an_empty_database_at_once(empty_workspace) -> None:
+def test_two_commands_at_once_open_an_empty_database_and_register_one_version(
+    empty_workspace,
+) -> None:
     arguments = ("-m", "trainer", "train", "--source", "sample", "--n-splits", "2")
     first = empty_workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
     second = empty_workspace.start(*arguments, "--wf-splits", "2", "--symbols", "EURUSD")
+    printed = []
     for process in (first, second):
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, out + err
-    assert empty_workspace.versions("lightgbm-EURUSD") == ["1", "2"]
+        printed.append(out)
+    assert empty_workspace.versions("lightgbm-EURUSD") == ["1"]
+    assert sorted("version 1 is unchanged" in out for out in printed) == [False, True], printed
+    kinds = sorted(run.data.tags["kind"] for run in empty_workspace.runs())
+    assert kinds == ["candidate", "command", "command"]
 
 
 @pytest.mark.slow

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
+
+from tests.service.conftest import QUICK
 from trainer.flavor import data_folder
 
 
@@ -110,3 +114,35 @@ def test_facts_json_counts_dropped_rows_by_reason(trained, tmp_path) -> None:
         ).read_text()
     )["data"]
     assert facts["rows"] + sum(facts["dropped"].values()) == facts["bars"] == 6225
+
+
+@pytest.mark.slow
+def test_only_what_has_changed_is_trained_again(workspace, two_symbols, tmp_path) -> None:
+    """New bars of one symbol: the other one keeps its version, and so do both after that."""
+    bars = tmp_path / "bars"
+    shutil.copytree(two_symbols, bars)
+    arguments = ("--symbols", "FIRST,SECOND", "--source", str(bars), *QUICK)
+    assert workspace.train(*arguments).returncode == 0
+    before = len(workspace.runs())
+
+    rows = (bars / "SECOND_1h.csv").read_text().splitlines()
+    (bars / "SECOND_1h.csv").write_text("\n".join(rows[:-1]) + "\n")
+    second = workspace.train(*arguments)
+    assert "lightgbm-FIRST: version 1 is unchanged" in second.stdout, second.stderr
+    assert "lightgbm-SECOND: version 2 after" in second.stdout
+    assert "1 of 2 models are unchanged" in second.stdout
+
+    third = workspace.train(*arguments)
+    assert third.returncode == 0
+    assert "2 of 2 models are unchanged" in third.stdout
+    assert "seconds" in third.stdout, "the table has the results of both"
+    # One run of a command each, and one candidate.
+    assert len(workspace.runs()) == before + 3
+    assert [run.info.status for run in workspace.runs()] == ["FINISHED"] * (before + 3)
+    unchanged = [run.data.tags.get("unchanged") for run in workspace.runs()]
+    assert sorted(filter(None, unchanged)) == ["1", "2"]
+
+    again = workspace.train(*arguments, "--unchanged", "train")
+    assert "lightgbm-FIRST: version 2 after" in again.stdout
+    assert "18 of 18 fits read from the cache." in again.stdout
+    assert workspace.versions("lightgbm-SECOND") == ["1", "2", "3"]

@@ -203,7 +203,7 @@ def test_names_of_labels_calibrators_and_calendars_are_the_lists_of_their_module
 NOT_STORED = {
     "source", "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "symbols",
     "models", "features", "experiment", "against", "search", "scheduler", "scheduler_file",
-    "tls_ca_file", "tls_cert", "tls_key", "insecure_scheduler", "worker_timeout",
+    "tls_ca_file", "tls_cert", "tls_key", "insecure_scheduler", "worker_timeout", "unchanged",
 }  # fmt: skip
 
 

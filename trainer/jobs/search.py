@@ -7,6 +7,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,9 +143,14 @@ def search(
         configs = _chosen_configs(studies, config)
         trained = None
         if configs:
-            with Verifier(tracking.uri, os.environ, len(configs)) as verifier:
+            with Verifier(os.environ, len(configs)) as verifier:
                 trained = train_jobs(
-                    configs, pool, tracking, verifier, on_progress=on_progress, on_result=on_result
+                    configs,
+                    nullcontext(pool),
+                    tracking,
+                    verifier,
+                    on_progress=on_progress,
+                    on_result=on_result,
                 )
         summary = SearchSummary(studies, trained)
         if summary.failed and (trained is None or not trained.failed):

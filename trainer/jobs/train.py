@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainer.config import TrainConfig
@@ -15,8 +15,11 @@ from trainer.evidence.verdict import Verdict, judge
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs.run_names import command_run_name, job_run_name
 from trainer.jobs.training import run_jobs
+from trainer.jobs.unchanged import Unchanged, settings_digest
 from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
 from trainer.procedure.fit_cache import FitCache
+from trainer.registry.claims import TagHolder, exclusive_claim
+from trainer.registry.newest import KeptVersion, Newest
 from trainer.registry.register import register_verified
 from trainer.registry.verify import Verifier
 from trainer.registry.version_tags import version_tags
@@ -29,10 +32,13 @@ from trainer.tracking.search_runs import find_search_trials
 from trainer.tracking.store import STORE_ERRORS, redacted, store_error
 from trainer.tracking.trials import Trials, find_trials
 
+#: Seconds that a job waits for another command which registers a version of the same name.
+_PATIENCE = 300.0
+
 
 @dataclass(frozen=True)
 class Registration:
-    """A job's result with the version that was registered for it.
+    """A job's result with the version that was registered for it, or kept.
 
     Attributes
     ----------
@@ -46,13 +52,29 @@ class Registration:
         Wall time of logging and verifying, beside the worker's own phases.
     run_id : str
         Run of the candidate; empty if there is no model.
+    kept : KeptVersion or None
+        The version that is there already, if it was not made by this command.
     """
 
     result: JobResult
     version: str | None
     verdict: Verdict | None
-    seconds: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
     run_id: str = ""
+    kept: KeptVersion | None = None
+
+    @classmethod
+    def of_kept(cls, result: JobResult, kept: KeptVersion) -> Registration:
+        """Return the registration of a job whose version is there already."""
+        result = replace(result, trained=None)
+        return cls(result, kept.version, kept.verdict, run_id=kept.run_id, kept=kept)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Metrics of the walk-forward, without prefix; empty if there is no model."""
+        if self.kept is not None:
+            return self.kept.metrics
+        return {} if self.result.trained is None else self.result.trained.headline.metrics
 
 
 @dataclass(frozen=True)
@@ -81,7 +103,8 @@ class Summary:
 
 def train(
     config: TrainConfig,
-    pool: WorkerPool,
+    pool: AbstractContextManager[WorkerPool],
+    verifier: Verifier,
     *,
     on_progress: OnJobProgress,
     on_result: Callable[[Registration], None],
@@ -91,8 +114,10 @@ def train(
     Parameters
     ----------
     config : TrainConfig
-    pool : WorkerPool
-        Open worker processes.
+    pool : context manager of WorkerPool
+        Opened only if a job has to be trained.
+    verifier : Verifier
+        Open; its store is named here.
     on_progress : callable
         Called with name of the job, phase, units that are done, units in total.
     on_result : callable
@@ -108,10 +133,8 @@ def train(
         If MLflow cannot be used. The summary contains the jobs that failed.
     """
     jobs = [Job(symbol, model) for symbol in config.symbols for model in config.models]
-    with (
-        open_tracking(config.experiment, config.logged(), command_run_name(config)) as tracking,
-        Verifier(tracking.uri, os.environ, len(jobs), config.preloaded_models) as verifier,
-    ):
+    options = config.logged()
+    with open_tracking(config.experiment, options, command_run_name(config)) as tracking:
         if config.search:
             _check_search(tracking, jobs, config)
         return train_jobs(
@@ -136,7 +159,7 @@ def _check_search(tracking: Tracking, jobs: Sequence[Job], config: TrainConfig) 
 
 def train_jobs(
     configs: Mapping[Job, TrainConfig],
-    pool: WorkerPool,
+    pool: AbstractContextManager[WorkerPool],
     tracking: Tracking,
     verifier: Verifier,
     *,
@@ -145,70 +168,114 @@ def train_jobs(
 ) -> Summary:
     """Train each job with its settings, in the parent run of an open command.
 
+    A job that would make its newest version again is not trained, unless its settings say so.
+
     Parameters
     ----------
     configs : mapping of Job to TrainConfig
         At least one.
-    pool, on_progress, on_result
+    pool, verifier, on_progress, on_result
         As in `train`.
     tracking : Tracking
         Its run ends as FAILED if a job has no registered version.
-    verifier : Verifier
 
     Returns
     -------
     Summary
     """
-    jobs = list(configs)
-    registrations: dict[Job, Registration] = {}
-    with scratch_folder() as workspace:
-        for result in run_jobs(configs, pool, workspace, on_progress):
-            name = job_run_name(result.job, configs[result.job])
-            registrations[result.job] = _register(tracking, verifier, result, name)
-            on_result(registrations[result.job])
-            of_symbol = [job for job in jobs if job.symbol == result.job.symbol]
-            if all(job in registrations for job in of_symbol):
-                _conclude_symbol(tracking, of_symbol, registrations, configs)
-    for folder in {Path(c.fit_cache_folder) for c in configs.values() if c.fit_cache}:
+    newest = Newest(tracking.client, tracking.experiment_id)
+    unchanged, registrations = Unchanged(newest), dict[Job, Registration]()
+    for job, config in configs.items():
+        kept = unchanged.find(job, config)
+        if kept is not None and config.unchanged == "keep":
+            now = time.time()
+            registrations[job] = Registration.of_kept(JobResult(job, now, now), kept)
+            on_result(registrations[job])
+    if registrations:
+        tracking.count_unchanged(len(registrations))
+    left = {job: config for job, config in configs.items() if job not in registrations}
+    if left:
+        verifier.open(tracking.uri)
+        with pool as workers, scratch_folder() as workspace:
+            for result in run_jobs(left, workers, workspace, on_progress):
+                config = left[result.job]
+                registrations[result.job] = _register(tracking, verifier, newest, result, config)
+                on_result(registrations[result.job])
+                of_symbol = [job for job in left if job.symbol == result.job.symbol]
+                if all(job in registrations for job in of_symbol):
+                    _conclude_symbol(tracking, of_symbol, registrations, left)
+    for folder in {Path(c.fit_cache_folder) for c in left.values() if c.fit_cache}:
         FitCache(folder).prune()
     summary = Summary(
-        [registrations[job] for job in jobs], redacted(tracking.uri), tracking.compare_link()
+        [registrations[job] for job in configs], redacted(tracking.uri), tracking.compare_link()
     )
     if summary.failed:
         tracking.fail()
     return summary
 
 
-def _register(tracking: Tracking, verifier: Verifier, result: JobResult, name: str) -> Registration:
-    """Log the result of a job in a run with this name, then verify and register its candidate."""
-    start = time.perf_counter()
-    seconds: dict[str, float] = {}
+def _register(
+    tracking: Tracking,
+    verifier: Verifier,
+    newest: Newest,
+    result: JobResult,
+    config: TrainConfig,
+) -> Registration:
+    """Log the result of a job in a run, then verify and register its candidate.
+
+    Another command may have registered an equal version since this one began: then that is kept.
+    """
+    job, trained = result.job, result.trained
     try:
-        with tracking.child(result, name) as run_id:
-            trained = result.trained
-            if trained is None:
-                return Registration(result, None, None, seconds)
-            # The criteria need all trials, and other jobs may still run.
-            verdict = Verdict.of(trained.flat_because, [])
-            note = describe(trained, verdict)
-            uri = tracking.log(run_id, result.job, trained, note, verdict.status)
-            seconds["log"] = time.perf_counter() - start
-            version = register_verified(
-                tracking.client,
-                uri,
-                result.job.name,
-                tags=version_tags(run_id, trained, verdict),
-                description=note,
-                verifier=verifier,
-            )
-            seconds["verify"] = time.perf_counter() - start - seconds["log"]
-            return Registration(result, str(version.version), verdict, seconds, run_id)
+        if trained is None:
+            with tracking.child(result, job_run_name(job, config)):
+                return Registration(result, None, None)
+        trained = replace(trained, settings_digest=settings_digest(job, config))
+        result = replace(result, trained=trained)
+        experiment = TagHolder.experiment(tracking.client, tracking.experiment_id)
+        what, text = f"registering.{job.name}", f"{job.name} is being registered"
+        with exclusive_claim(experiment, what, text, patience=_PATIENCE):
+            if config.unchanged == "keep":
+                kept = newest.registered_meanwhile(
+                    job.name, trained.settings_digest, trained.data.digest
+                )
+                if kept is not None:
+                    return Registration.of_kept(result, kept)
+            return _log_and_register(tracking, verifier, result, trained, config)
     except STORE_ERRORS as error:
         # The other jobs go on: the next call of a full disk or a stopped server may succeed.
         text = str(store_error(tracking.uri, error))
     except TrainerError as error:
         text = str(error)
-    return Registration(replace(result, trained=None, error=text), None, None, seconds)
+    return Registration(replace(result, trained=None, error=text), None, None)
+
+
+def _log_and_register(
+    tracking: Tracking,
+    verifier: Verifier,
+    result: JobResult,
+    trained: TrainedModel,
+    config: TrainConfig,
+) -> Registration:
+    start = time.perf_counter()
+    seconds: dict[str, float] = {}
+    job = result.job
+    with tracking.child(result, job_run_name(job, config)) as run_id:
+        # The criteria need all trials, and other jobs may still run.
+        verdict = Verdict.of(trained.flat_because, [])
+        note = describe(trained, verdict)
+        uri = tracking.log(run_id, job, trained, note, verdict.status)
+        seconds["log"] = time.perf_counter() - start
+        version = register_verified(
+            tracking.client,
+            uri,
+            job.name,
+            tags=version_tags(run_id, trained, verdict),
+            description=note,
+            verifier=verifier,
+        )
+        seconds["verify"] = time.perf_counter() - start - seconds["log"]
+        return Registration(result, str(version.version), verdict, seconds, run_id)
 
 
 def _conclude_symbol(

@@ -257,14 +257,22 @@ def environment_digest() -> str:
 
 
 @functools.cache
-def _environment() -> list[str]:
-    """Return interpreter, processor and versions: only within one environment are fits equal.
+def libraries_digest() -> str:
+    """Return a digest of the versions of Python and of all that is installed, on any processor."""
+    parts = [platform.python_version(), *_installed()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    All installed distributions count, because a model names only those that it imports itself.
-    """
+
+@functools.cache
+def _environment() -> list[str]:
+    """Return interpreter, processor and versions: only within one environment are fits equal."""
+    return [sys.version, *platform.libc_ver(), *_processor(), *_installed()]
+
+
+def _installed() -> list[str]:
+    """Return all distributions with their versions; a model names only those that it imports."""
     # From the names of their folders: reading their metadata takes most of a second.
-    installed = {path.name for place in sys.path for path in Path(place).glob("*.dist-info")}
-    return [sys.version, *platform.libc_ver(), *_processor(), *sorted(installed)]
+    return sorted({path.name for place in sys.path for path in Path(place).glob("*.dist-info")})
 
 
 def _processor() -> list[str]:

@@ -3,6 +3,8 @@
 # The modules that other rooms may import; the others are private.
 __all__ = [
     "alias",
+    "claims",
+    "newest",
     "promotion",
     "register",
     "verify",

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-import random
-import socket
-import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -18,14 +11,12 @@ from typing import Any, Self
 from mlflow import MlflowClient
 
 from trainer.errors import TrainerError
-from trainer.processes import is_alive, process_identity
+from trainer.registry.claims import TagHolder, exclusive_claim, read_object, user
 from trainer.tracking.model_uri import LATEST, find_version, list_versions
 
 #: First parts of tag names: a claim of a mover (tag of the registered model), and a move (tag of
 #: the version that the alias moves to).
 _CLAIM, _MOVE = "moving.", "move."
-#: Seconds after which a claim is void: its mover died on another machine.
-_CLAIM_SECONDS = 120
 #: Seconds to wait for another mover, which needs one or two.
 _WAIT_SECONDS = 15
 #: States of a move: before and after the alias is set.
@@ -61,7 +52,7 @@ class Move:
     forced: bool = False
     reason: str = ""
     evidence: list[dict[str, Any]] = field(default_factory=list)
-    who: str = field(default_factory=lambda: f"{_user()}@{socket.gethostname()}")
+    who: str = field(default_factory=user)
     when: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     @property
@@ -90,7 +81,7 @@ class MoveRecord(Move):
     @classmethod
     def from_tag(cls, text: str, version: str) -> Self | None:
         """Read a tag of a version; None for another text, since people write tags, too."""
-        entry = _read_object(text)
+        entry = read_object(text)
         try:
             datetime.fromisoformat(entry["when"])
             record = cls(**{name: entry[name] for name in (f.name for f in fields(cls))})
@@ -126,7 +117,7 @@ def move(client: MlflowClient, wanted: Move) -> None:
         If the alias no longer points to `wanted.before`, which is recorded as well, or another
         mover is moving it.
     """
-    with _exclusive_claim(client, wanted.name, wanted.alias):
+    with _exclusive(client, wanted.name, wanted.alias):
         _settle(client, wanted.name, wanted.alias)
         present = holder(client, wanted.name, wanted.alias)
         if present != wanted.before:
@@ -149,7 +140,7 @@ def settle(client: MlflowClient, name: str, alias: str) -> None:
     TrainerError
         If another mover is moving the alias.
     """
-    with _exclusive_claim(client, name, alias):
+    with _exclusive(client, name, alias):
         _settle(client, name, alias)
 
 
@@ -190,69 +181,14 @@ def history(client: MlflowClient, name: str) -> list[MoveRecord]:
     return sorted(records, key=lambda record: record.when)
 
 
-@contextmanager
-def _exclusive_claim(client: MlflowClient, name: str, alias: str) -> Iterator[None]:
-    """Hold the exclusive right to move an alias.
-
-    MLflow sets an alias unconditionally and offers no lock. A mover therefore writes a claim, a
-    tag with a name of its own, and reads all claims after that. Without another claim it has the
-    right. With another claim it removes its own, waits for a random time and tries again. Of two
-    movers, at least one reads the claim of the other, so that they never both have the right.
-
-    Raises
-    ------
-    TrainerError
-        If another mover has the right for longer than `_WAIT_SECONDS`.
-    """
-    own = f"{_CLAIM}{alias}.{uuid.uuid4().hex}"
-    claim = {
-        "who": f"{_user()}@{socket.gethostname()}",
-        "host": socket.gethostname(),
-        "process": process_identity(os.getpid()),
-        "since": time.time(),
-    }
-    deadline = time.monotonic() + _WAIT_SECONDS
-    try:
-        while True:
-            client.set_registered_model_tag(name, own, json.dumps(claim))
-            others = _other_claims(client, name, alias, own)
-            if not others:
-                break
-            client.delete_registered_model_tag(name, own)
-            if time.monotonic() > deadline:
-                raise TrainerError(
-                    f"@{alias} of {name} is being moved by {others[0].get('who')}; run it again "
-                    "when that is done"
-                )
-            time.sleep(random.uniform(0.05, 0.5))
-        yield
-    finally:
-        if own in client.get_registered_model(name).tags:
-            client.delete_registered_model_tag(name, own)
-
-
-def _other_claims(client: MlflowClient, name: str, alias: str, own: str) -> list[dict[str, Any]]:
-    """Return the valid claims of other movers; remove the void ones."""
-    claims = []
-    for key, text in client.get_registered_model(name).tags.items():
-        if not key.startswith(f"{_CLAIM}{alias}.") or key == own:
-            continue
-        claim = _read_object(text)
-        if _is_valid(claim):
-            claims.append(claim)
-        else:
-            client.delete_registered_model_tag(name, key)
-    return claims
-
-
-def _is_valid(claim: dict[str, Any]) -> bool:
-    """Return whether the mover of a claim may still be alive."""
-    on_this_machine = claim.get("host") == socket.gethostname()
-    if on_this_machine and not is_alive(str(claim.get("process"))):
-        return False
-    since = claim.get("since")
-    # A claim that no mover wrote, or that a wrong clock dated, would block the alias for ever.
-    return isinstance(since, int | float) and abs(time.time() - since) <= _CLAIM_SECONDS
+def _exclusive(client: MlflowClient, name: str, alias: str) -> AbstractContextManager[None]:
+    """Return the exclusive right to move an alias: MLflow sets it without looking."""
+    return exclusive_claim(
+        TagHolder.model(client, name),
+        f"{_CLAIM}{alias}",
+        f"@{alias} of {name} is being moved",
+        patience=_WAIT_SECONDS,
+    )
 
 
 def _settle(client: MlflowClient, name: str, alias: str) -> None:
@@ -260,7 +196,7 @@ def _settle(client: MlflowClient, name: str, alias: str) -> None:
     present = holder(client, name, alias)
     for version in list_versions(client, name):
         for key, text in version.tags.items():
-            entry = _read_object(text) if key.startswith(f"{_MOVE}{alias}.") else {}
+            entry = read_object(text) if key.startswith(f"{_MOVE}{alias}.") else {}
             if entry.get("state") != _INTENDED:
                 continue
             done = entry.get("to") == present
@@ -276,22 +212,5 @@ def _entry(moved: Move, state: str) -> str:
     return json.dumps({**asdict(moved), "state": state})
 
 
-def _read_object(text: str) -> dict[str, Any]:
-    """Return the JSON object of a tag; empty for any other text."""
-    try:
-        entry = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return entry if isinstance(entry, dict) else {}
-
-
 def _version_text(version: str | None) -> str:
     return "no version" if version is None else f"version {version}"
-
-
-def _user() -> str:
-    """Return the user's name at the tracking server, or else on this machine."""
-    try:
-        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (KeyError, OSError):  # the account of a container may have no name
-        return str(os.getuid())

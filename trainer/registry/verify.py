@@ -26,13 +26,11 @@ class Verifier:
     """Verifies candidates, each in a fresh process.
 
     Imports take longer than the verification. The next process is therefore started before it is
-    needed: it imports its libraries while models are being fitted, and then waits for a candidate.
-    Each process verifies one candidate.
+    needed: it imports its libraries, opens the store once `open` has named it, and then waits for a
+    candidate. Each process verifies one candidate.
 
     Parameters
     ----------
-    tracking_uri : str
-        Where candidates are logged.
     environment : mapping of str to str
         Environment of the processes. Pickle is forbidden there in any case.
     count : int
@@ -42,19 +40,14 @@ class Verifier:
     """
 
     def __init__(
-        self,
-        tracking_uri: str,
-        environment: Mapping[str, str],
-        count: int,
-        models: Sequence[str] = (),
+        self, environment: Mapping[str, str], count: int, models: Sequence[str] = ()
     ) -> None:
-        self._models = tuple(models)
+        self._models, self._uri = tuple(models), ""
         root = str(Path(__file__).resolve().parents[2])
         path = environment.get("PYTHONPATH")
         self._environment = {
             **environment,
             "PYTHONPATH": f"{root}:{path}" if path else root,
-            "MLFLOW_TRACKING_URI": tracking_uri,
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "MLFLOW_RUN_ID": "",
         }
@@ -72,8 +65,18 @@ class Verifier:
         trace: TracebackType | None,
     ) -> None:
         if self._waiting is not None:
-            # This closes its standard input, which ends the process.
+            # It has no candidate, and may import for seconds before it sees that none comes.
+            self._waiting.kill()
             self._waiting.communicate()
+
+    def open(self, tracking_uri: str) -> None:
+        """Name the store in which candidates are logged; it must have its tables.
+
+        Several processes that open an empty database at once leave it unusable.
+        """
+        self._uri = tracking_uri
+        if self._waiting is not None:
+            self._name_store(self._waiting)
 
     def verify(self, model_uri: str) -> None:
         """Load a logged model in a fresh process, as consumers load it.
@@ -108,7 +111,7 @@ class Verifier:
             self._waiting = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "trainer.registry.verify", *self._models],
             # Ctrl-C must reach the command only, which then ends this process.
             start_new_session=True,
@@ -118,10 +121,23 @@ class Verifier:
             stderr=subprocess.PIPE,
             text=True,
         )
+        if self._uri:
+            self._name_store(process)
+        return process
+
+    def _name_store(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        # The process may have ended; `verify` says why.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(f"{self._uri}\n")
+            process.stdin.flush()
 
 
 def main() -> None:
-    """Read a URI from standard input, load its model, and raise unless its decisions are equal."""
+    """Load a model, and raise unless its decisions are equal.
+
+    The first line of standard input is the address of the store, the second one the model's URI.
+    """
     import mlflow
     from mlflow import MlflowClient
 
@@ -132,6 +148,10 @@ def main() -> None:
     for model in sys.argv[1:]:
         with contextlib.suppress(ValueError, ImportError):
             adapters.find(model)
+    tracking_uri = sys.stdin.readline().strip()
+    if not tracking_uri:
+        return
+    mlflow.set_tracking_uri(tracking_uri)
     MlflowClient()  # opens the store, which takes longer than the verification itself
 
     model_uri = sys.stdin.read().strip()

@@ -14,7 +14,14 @@ from trainer.evidence.metric_names import stored_name
 from trainer.evidence.verdict import Verdict
 from trainer.job import TrainedModel
 from trainer.serving.manifest import MANIFEST, MANIFEST_TAG, sha256
-from trainer.tracking.tag_names import ROLLBACK_OF, RUN_ID, STATUS, STATUS_REASON
+from trainer.tracking.tag_names import (
+    DATA_DIGEST,
+    ROLLBACK_OF,
+    RUN_ID,
+    SETTINGS_DIGEST,
+    STATUS,
+    STATUS_REASON,
+)
 
 #: Returns the value of a tag from (run id, trained model, verdict); None leaves the tag out.
 _Make = Callable[[str, TrainedModel, Verdict], str | None]
@@ -66,10 +73,17 @@ VERSION_TAGS = (
         make=lambda run_id, trained, verdict: sha256(trained.folder / MANIFEST),
     ),
     VersionTag(
-        "data_digest",
+        DATA_DIGEST,
         "Digest of the bars that the model was trained on.",
         kept=True,
         make=lambda run_id, trained, verdict: trained.data.digest,
+    ),
+    VersionTag(
+        SETTINGS_DIGEST,
+        "Digest of settings, code and libraries: with equal ones, equal bars are not trained on "
+        "again.",
+        kept=True,
+        make=lambda run_id, trained, verdict: trained.settings_digest or None,
     ),
     VersionTag(
         "feature_signature",

@@ -54,6 +54,7 @@ from trainer.tracking.tag_names import (
     STATUS,
     STATUS_REASON,
     SYMBOL,
+    UNCHANGED,
 )
 
 #: Tags of a parent run: the machine and the process that write it.
@@ -182,16 +183,21 @@ class Tracking:
             Report of the candidate.
         verdict : Verdict
         """
+        self.client.log_text(run_id, report_html, f"{_REPORT_FOLDER}/report.html")
+        # After the report: a run with these metrics has all of its evidence.
         self.client.log_batch(
             run_id,
             metrics=_finite_metrics(to_stored(metrics).items(), _now(), 0),
             tags=[RunTag(NOTE, note), RunTag(STATUS, verdict.status)],
         )
-        self.client.log_text(run_id, report_html, f"{_REPORT_FOLDER}/report.html")
         # The status is written last: a version is not called proven before its reasons are stored.
         self.client.update_model_version(job.name, version, note)
         self.client.set_model_version_tag(job.name, version, STATUS_REASON, verdict.reason)
         self.client.set_model_version_tag(job.name, version, STATUS, verdict.status)
+
+    def count_unchanged(self, count: int) -> None:
+        """Note in the parent run how many jobs kept their newest version."""
+        self.client.set_tag(self.parent_id, UNCHANGED, str(count))
 
     def compare_link(self) -> str:
         """Return the address in MLflow's UI that ranks the candidates of this experiment."""

@@ -161,6 +161,14 @@ def list_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     return sorted(versions, key=lambda version: int(version.version))
 
 
+def newest_version(client: MlflowClient, name: str) -> ModelVersion | None:
+    """Return the newest version of a registered model; None if it has none or does not exist."""
+    found = client.search_model_versions(
+        f"name = '{name}'", max_results=1, order_by=["version_number DESC"]
+    )
+    return found[0] if found else None
+
+
 def _no_version(client: MlflowClient, name: str) -> TrainerError:
     """Return the error for a registered model without versions, or one that does not exist."""
     with contextlib.suppress(MlflowException):

@@ -27,6 +27,12 @@ STATUS_REASON = "status_reason"
 SEARCH = "search"
 SEARCH_TRIAL = "search_trial"
 
+#: Digests of a version's bars, and of its settings, code and libraries.
+DATA_DIGEST = "data_digest"
+SETTINGS_DIGEST = "settings_digest"
+#: Tag of a parent run: number of jobs whose newest version was kept.
+UNCHANGED = "unchanged"
+
 #: Run that logged the model of a version.
 RUN_ID = "run_id"
 #: Version that a rollback registered again.

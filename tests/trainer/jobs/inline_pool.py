@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -67,6 +67,12 @@ class InlinePool:
             (here if task.here else running).remove(task)
             self.ended.append(task)
             yield self._end(task, on_progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.closed = True
 
     def close_early(self) -> None:
         self.closed = True

@@ -12,6 +12,10 @@ from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.job import Job, JobResult
 from trainer.jobs.train import Registration, Summary, train
+from trainer.registry.verify import Verifier
+
+#: Nothing is ever verified here.
+VERIFIER = Verifier({}, 0)
 
 
 def registration(version: str | None) -> Registration:
@@ -49,7 +53,7 @@ def test_results_come_as_they_end_and_the_summary_has_the_order_of_the_symbols(
         assert registration.result.error == "OSError: it failed"
         ended.append(registration.result.job.name)
 
-    summary = train(config, pool, on_progress=print, on_result=on_result)  # type: ignore[arg-type]
+    summary = train(config, pool, VERIFIER, on_progress=print, on_result=on_result)  # type: ignore[arg-type]
     names = ["lightgbm-B", "ppo-B", "gru-B", "lightgbm-A", "ppo-A", "gru-A"]
     assert sorted(ended) == sorted(names)
     assert [name[-1] for name in ended] in (list("BBBAAA"), list("AAABBB"))
@@ -72,7 +76,7 @@ def test_no_job_starts_if_the_search_is_not_one_of_its_own(
     searched = config.model_copy(update={"search": "0123456789abcdef"})
     text = "must be a study of lightgbm-B in this experiment, got '0123456789abcdef'; give the name"
     with pytest.raises(TrainerError, match=text):
-        train(searched, pool, on_progress=print, on_result=print)  # type: ignore[arg-type]
+        train(searched, pool, VERIFIER, on_progress=print, on_result=print)  # type: ignore[arg-type]
     assert pool.ended == []
 
 
@@ -80,5 +84,5 @@ def test_no_job_starts_if_no_file_can_be_stored(registry_store: Any, config: Tra
     (Path(registry_store.folder) / "mlruns").touch()
     pool = failing_pool()
     with pytest.raises(TrainerError, match=r"the artifact store .* cannot be written: "):
-        train(config, pool, on_progress=print, on_result=print)  # type: ignore[arg-type]
+        train(config, pool, VERIFIER, on_progress=print, on_result=print)  # type: ignore[arg-type]
     assert pool.ended == []

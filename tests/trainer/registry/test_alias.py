@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,8 +11,8 @@ from typing import Any
 import pytest
 
 from trainer.errors import TrainerError
-from trainer.processes import process_identity
 from trainer.registry import alias
+from trainer.registry import claims as claims_module
 from trainer.registry.alias import Move
 
 NAME = "m-X"
@@ -113,41 +111,10 @@ def test_a_waiting_mover_moves_when_the_other_one_ends(
 ) -> None:
     tag = claim()
     monkeypatch.setattr(
-        alias.time, "sleep", lambda seconds: client.delete_registered_model_tag(NAME, tag)
+        claims_module.time, "sleep", lambda seconds: client.delete_registered_model_tag(NAME, tag)
     )
     alias.move(client, Move(NAME, "champion", "2", None))
     assert (states(client), claims(client)) == ([("2", "done")], [])
-
-
-def test_claims_of_dead_movers_are_removed_and_those_of_living_ones_are_not(
-    client: Any, claim: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(alias, "_WAIT_SECONDS", 0)
-    here = alias.socket.gethostname()
-    own = process_identity(os.getpid())
-    reused = f"{os.getpid()}:1.00"  # a later process has the same number
-    before = None
-    for dead in (
-        {"host": here, "process": reused},
-        {"host": here},
-        {"since": time.time() - 121},
-        {"host": here, "process": own, "since": time.time() - 121},
-        {"since": 0},
-        {"since": "abc"},
-        {"since": None},
-        {"since": math.nan},
-        {"since": math.inf},
-        {"since": time.time() + 1e6},  # a wrong clock
-    ):
-        claim(**dead)
-        to = "1" if before == "2" else "2"
-        alias.move(client, Move(NAME, "champion", to, before))
-        assert claims(client) == []
-        before = to
-    for alive in ({"host": here, "process": own}, {"since": time.time() - 60}):
-        claim(**alive)
-        with pytest.raises(TrainerError, match="is being moved"):
-            alias.settle(client, NAME, "champion")
 
 
 def test_interrupted_moves_are_settled_by_the_version_of_the_alias(
@@ -187,16 +154,6 @@ def test_tags_of_people_are_no_moves(client: Any) -> None:
     texts += tuple(json.dumps({**whole, **change}) for change in wrong)
     for text in texts:
         client.set_model_version_tag(NAME, "1", "move.champion.x", text)
-        client.set_registered_model_tag(NAME, "moving.champion.x", text)
         alias.settle(client, NAME, "champion")
-        assert claims(client) == []
     alias.move(client, Move(NAME, "champion", "1", None))
     assert states(client) == [("1", "done")]
-
-
-def test_the_user_is_the_one_of_the_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
-    assert Move(NAME, "champion", "1", None).who == f"ada@{alias.socket.gethostname()}"
-    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
-    monkeypatch.setattr(alias.getpass, "getuser", lambda: (_ for _ in ()).throw(KeyError("uid")))
-    assert Move(NAME, "champion", "1", None).who.startswith(f"{os.getuid()}@")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,14 @@ from trainer.serving.trading_model import TradingModel
 
 STORED = Path(__file__).resolve().parents[2] / "data" / "model_format_2"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@contextmanager
+def opened(uri: str, *arguments: Any) -> Iterator[Verifier]:
+    """A verifier of the candidates of a store."""
+    with Verifier(*arguments) as verifier:
+        verifier.open(uri)
+        yield verifier
 
 
 @pytest.fixture
@@ -54,14 +64,14 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_a_sound_candidate_passes_and_leaves_no_process(registry_store: Any, logged: str) -> None:
     before = psutil.Process().children()
-    with Verifier(registry_store.uri, ENVIRONMENT, 2, ["lightgbm"]) as verifier:
+    with opened(registry_store.uri, ENVIRONMENT, 2, ["lightgbm"]) as verifier:
         waiting = verifier._waiting
         assert waiting is not None, "the first process is started before it is needed"
         verifier.verify(logged)
         assert waiting.returncode == 0
         following = verifier._waiting
         assert following is not None
-    assert following.returncode == 0, "a process without a candidate ends"
+    assert following.returncode == -signal.SIGKILL, "a process without a candidate ends"
     assert psutil.Process().children() == before
 
 
@@ -83,7 +93,7 @@ def test_a_candidate_that_never_tells_what_it_holds_passes_with_what_it_held(
     assert stored["golden"].get("held") == held
     with mlflow.start_run(experiment_id=registry_store.client.create_experiment("e")):
         uri = log_model(tmp_path / "m", "m", requirements=("lightgbm",)).model_uri
-    with Verifier(registry_store.uri, ENVIRONMENT, 1, ["lightgbm"]) as verifier:
+    with opened(registry_store.uri, ENVIRONMENT, 1, ["lightgbm"]) as verifier:
         verifier.verify(uri)
 
 
@@ -92,7 +102,7 @@ def test_an_altered_candidate_does_not_pass(registry_store: Any, logged: str) ->
         stored = json.loads(path.read_text())
         path.write_text(json.dumps({**stored, "threshold": {"value": 0.9, "allow_short": True}}))
     with (
-        Verifier(registry_store.uri, ENVIRONMENT, 0) as verifier,
+        opened(registry_store.uri, ENVIRONMENT, 0) as verifier,
         pytest.raises(TrainerError) as error,
     ):
         verifier.verify(logged)
@@ -110,12 +120,11 @@ def test_the_processes_may_not_read_pickle_and_get_the_names_of_the_adapters(
         f"json.dump([uri, sys.argv[1:], dict(os.environ)], open({str(written)!r}, 'w'))"
     )
     given = {**ENVIRONMENT, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true", "MLFLOW_RUN_ID": "r"}
-    with Verifier("sqlite:///x.db", given, 1, ["gru", "ppo"]) as verifier:
+    with opened("sqlite:///x.db", given, 1, ["gru", "ppo"]) as verifier:
         verifier.verify("models:/m-1")
-    uri, models, environment = json.loads(written.read_text())
-    assert (uri, models) == ("models:/m-1", ["gru", "ppo"])
+    lines, models, environment = json.loads(written.read_text())
+    assert (lines.split(), models) == (["sqlite:///x.db", "models:/m-1"], ["gru", "ppo"])
     assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
-    assert environment["MLFLOW_TRACKING_URI"] == "sqlite:///x.db"
     assert environment["MLFLOW_RUN_ID"] == ""
 
 
@@ -131,7 +140,7 @@ def test_the_reason_is_the_last_line_or_the_exit_status(
 ) -> None:
     command(code)
     with (
-        Verifier("sqlite:///x.db", ENVIRONMENT, 1) as verifier,
+        opened("sqlite:///x.db", ENVIRONMENT, 1) as verifier,
         pytest.raises(TrainerError, match=f"does not pass verification: {reason}$"),
     ):
         verifier.verify("models:/m-1")
@@ -144,7 +153,7 @@ def test_a_process_that_does_not_answer_is_killed(
     monkeypatch.setattr(verify, "_TIMEOUT_SECONDS", 0.5)
     began = time.monotonic()
     with (
-        Verifier("sqlite:///x.db", ENVIRONMENT, 1) as verifier,
+        opened("sqlite:///x.db", ENVIRONMENT, 1) as verifier,
         pytest.raises(TrainerError, match=r"does not pass verification: no answer within 0\.5 s"),
     ):
         verifier.verify("models:/m-1")
@@ -154,7 +163,7 @@ def test_a_process_that_does_not_answer_is_killed(
 def test_no_more_processes_are_started_than_candidates_are_expected(command: Any) -> None:
     before = psutil.Process().children()
     command("import sys; sys.stdin.read()")
-    with Verifier("sqlite:///x.db", ENVIRONMENT, 1) as verifier:
+    with opened("sqlite:///x.db", ENVIRONMENT, 1) as verifier:
         verifier.verify("models:/m-1")
         assert verifier._waiting is None
         verifier.verify("models:/m-2")  # one more is started on demand

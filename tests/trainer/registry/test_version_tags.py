@@ -18,6 +18,7 @@ KEPT = {
     "run_id": "r1",
     "manifest_sha256": "digest of manifest.json",
     "data_digest": "d",
+    "settings_digest": "s",
     "feature_signature": "f",
     "status": "unproven",
     "status_reason": "it loses",
@@ -35,6 +36,7 @@ def tags_of(folder: Path, **metrics: float) -> dict[str, str]:
         {"digest": "d"},
         folder=folder,
         params={"feature_signature": "f"},
+        settings_digest="s",
     )
     return version_tags("r1", trained, Verdict("unproven", "it loses", []))
 
@@ -76,7 +78,7 @@ def test_a_registered_rollback_has_the_tags_of_the_older_version(registry_store:
     client.create_registered_model("m-X")
     for tags in ({**KEPT, **NOT_KEPT}, {"status": "proven"}):
         client.create_model_version("m-X", source, tags=tags)
-    with AcceptingVerifier(registry_store.uri, {}, 0) as verifier:
+    with AcceptingVerifier({}, 0) as verifier:
         version = rollback(client, "m-X", "1", verifier)
     tags = client.get_model_version("m-X", version).tags
     (move,) = (tag for tag in tags if tag.startswith("move."))
