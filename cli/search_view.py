@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.train_view import ProgressView, print_summary
+from cli.progress import ProgressView
+from cli.train_view import print_summary
 from trainer.config import TrainConfig, option_name, option_text
+from trainer.job import jobs_of
 from trainer.jobs.search import SearchSummary, Study
 from trainer.procedure.threshold_search import MIN_TRADES
 from trainer.search.trial import Trial, changed_settings, ranked_trials
@@ -24,7 +26,7 @@ class SearchView(ProgressView):
     """One line a study on a terminal; elsewhere one line for each trial that ends."""
 
     def __init__(self, console: Console, config: TrainConfig, budget: int) -> None:
-        super().__init__(console, config)
+        super().__init__(console, [job.name for job in jobs_of(config)], n_fits=0)
         self._budget = budget
 
     def on_progress(self, name: str, phase: str, done: int, total: int) -> None:

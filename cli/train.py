@@ -48,9 +48,18 @@ Exit status: 0 all models are registered, 1 some or all failed, 2 wrong usage.
 @click.option(
     "--dump-config", is_flag=True, help="Print all options as a YAML file; train nothing."
 )
+@click.option(
+    "--json-log",
+    is_flag=True,
+    help="Print one JSON object a line, for programs: progress, the end of each job, the end.",
+)
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 def train(
-    debug: bool, dump_config: bool, run_file: str, **values: str | tuple[str, ...] | None
+    debug: bool,
+    json_log: bool,
+    dump_config: bool,
+    run_file: str,
+    **values: str | tuple[str, ...] | None,
 ) -> None:
     """Run the command; `_HELP` is its help text."""
     with exit_on_errors(debug, status=2):
@@ -66,19 +75,25 @@ def train(
 
     verifier = Verifier(os.environ, config.n_jobs, config.preloaded_models)
     with exit_on_errors(debug), verifier:
+        from cli.progress import JsonLog, ProgressView
         from cli.table import wide_console
-        from cli.train_view import ProgressView, print_summary
+        from cli.train_view import print_summary, summary_json
+        from trainer.job import jobs_of
         from trainer.jobs.train import train as run
         from trainer.jobs.worker_pool import WorkerPool
 
-        console = wide_console()
+        names, console = [job.name for job in jobs_of(config)], wide_console()
+        log = JsonLog(names, config.n_fits) if json_log else None
         pool = WorkerPool(config, config.n_jobs * config.n_fits)
-        with ProgressView(console, config) as view:
+        with log or ProgressView(console, names, config.n_fits) as view:
             summary = run(
                 config, pool, verifier, on_progress=view.on_progress, on_result=view.on_result
             )
     with printing(debug):
-        print_summary(console, summary, config)
+        if log is not None:
+            log.write("end", **summary_json(summary))
+        else:
+            print_summary(console, summary, config)
     if debug:
         for registration in summary.results:
             if registration.result.details:

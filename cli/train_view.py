@@ -1,79 +1,26 @@
-"""Output of the command `train`: its progress, and at the end a table with the next steps."""
+"""Output of the command `train` at its end: a table, what follows from it, and the next steps."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cli.table import widest
 from trainer.config import TrainConfig
 from trainer.evidence.verdict import STATUSES
-from trainer.job import DataFacts, Job, TrainedModel
+from trainer.job import DataFacts, TrainedModel
 from trainer.jobs.train import Registration, Summary
 from trainer.text import number_text
 from trainer.tracking.store import server_command
 
-
-class ProgressView:
-    """One line a job on a terminal; elsewhere one line for each job that ends."""
-
-    def __init__(self, console: Console, config: TrainConfig) -> None:
-        self._console = console
-        self._progress = Progress(
-            TextColumn("{task.fields[name]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[phase]}"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        names = [Job(symbol, model).name for symbol in config.symbols for model in config.models]
-        self._lines = {
-            name: self._progress.add_task("", name=name, phase="waiting", total=None, start=False)
-            for name in names
-        }
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-    def on_progress(self, name: str, phase: str, done: int, total: int) -> None:
-        """Draw the progress of a job."""
-        line = self._lines[name]
-        self._progress.start_task(line)
-        self._progress.update(line, phase=phase, completed=done, total=total)
-
-    def on_result(self, registration: Registration) -> None:
-        """Draw or print the end of a job."""
-        result, version = registration.result, registration.version
-        line = self._lines[result.job.name]
-        phase = "unchanged" if registration.kept else "registered" if version else "failed"
-        self._progress.update(line, phase=phase, completed=1, total=1)
-        self._progress.stop_task(line)
-        if not self._console.is_terminal:
-            seconds = result.ended - result.started
-            end = f"version {version} after" if version else "failed after"
-            if registration.kept is not None:
-                end = f"version {version} is unchanged,"
-            self._console.print(f"{result.job.name}: {end} {seconds:.1f} s")
+#: Jobs beyond which their statuses are counted, and their reasons left to `barwright compare`.
+_EXPLAINED = 12
 
 
 def print_summary(console: Console, summary: Summary, config: TrainConfig) -> None:
@@ -90,11 +37,25 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
     for line in lines:
         console.print(line, highlight=False, soft_wrap=one_line)
     registered = [r for r in summary.results if r.version is not None]
-    for registration in registered:
+    for registration in registered if len(registered) <= _EXPLAINED else ():
         for line in _explain(registration):
             console.print(line, soft_wrap=one_line)
+    if len(registered) > _EXPLAINED:
+        console.print(_count_statuses(summary), soft_wrap=one_line)
     if registered:
         _print_next_steps(console, summary, registered, config.source)
+
+
+def summary_json(summary: Summary) -> dict[str, object]:
+    """Return the end of a command as JSON values; each job was told before."""
+    versions = [registration.version for registration in summary.results]
+    return {
+        "jobs": len(versions),
+        "failed": versions.count(None),
+        "unchanged": sum(registration.kept is not None for registration in summary.results),
+        "tracking_uri": summary.tracking_uri,
+        "compare": summary.compare_link,
+    }
 
 
 def _print_next_steps(
@@ -205,6 +166,14 @@ def _data_line(data: DataFacts) -> str:
         f"{dropped or 'none'}); {data.gaps['gaps']} gaps, {data.gaps['missing_bars']} bars "
         f"missing, longest {data.gaps['longest']}."
     )
+
+
+def _count_statuses(summary: Summary) -> str:
+    """Return how many models have each status."""
+    statuses = [_status(registration) for registration in summary.results]
+    counts = [(statuses.count(status), status) for status in (*STATUSES, "failed")]
+    listed = ", ".join(f"{count:,} {status}" for count, status in counts if count)
+    return f"{len(statuses):,} models: {listed}. `barwright compare` ranks them."
 
 
 def _kept_line(summary: Summary) -> list[str]:

@@ -28,7 +28,7 @@ COMMANDS = {name: {"main": "train"}.get(name, name) for name in MLPROJECT["entry
 LEFT_OUT = {
     # `mlflow run --experiment-name` opens the run, and with it the experiment.
     # MLproject passes every option on, and each of them would win over the one of a run file.
-    "train": {"--debug", "--experiment", "--param", "--config", "--dump-config"},
+    "train": {"--debug", "--experiment", "--param", "--config", "--dump-config", "--json-log"},
     "search": {"--debug", "--experiment", "--param"},
     "trade": {"--debug", "--json", "--symbol", "--interval", "--explain"},
     "audit": {"--debug", "--json"},

@@ -123,10 +123,10 @@ Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidat
 
 
 #: Options that say where the workers are.
-_OF_CLUSTER = {
+CLUSTER_OPTIONS = (
     "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key", "insecure_scheduler",
     "worker_timeout",
-}  # fmt: skip
+)  # fmt: skip
 
 
 class TrainConfig(BaseModel):
@@ -473,7 +473,7 @@ class TrainConfig(BaseModel):
 
     def logged(self) -> dict[str, Any]:
         """Return the options that a run keeps: all but where its workers were."""
-        return self.model_dump(exclude=_OF_CLUSTER)
+        return self.model_dump(exclude=set(CLUSTER_OPTIONS))
 
     @property
     def is_remote(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from features.labels import LabelSpec
+from trainer.config import TrainConfig
 from trainer.evidence.evidence import Evidence
 from trainer.evidence.headline import Headline
 from trainer.evidence.record import Record
@@ -35,6 +36,11 @@ class Job:
         'position=exit horizon=3'
         """
         return run_name.removeprefix(self.name).strip()
+
+
+def jobs_of(config: TrainConfig) -> list[Job]:
+    """Return the jobs of a command: by symbol, then by model."""
+    return [Job(symbol, model) for symbol in config.symbols for model in config.models]
 
 
 @dataclass(frozen=True)

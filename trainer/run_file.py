@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from features.settings import read_settings
-from trainer.config import TrainConfig
+from trainer.config import CLUSTER_OPTIONS, TrainConfig
+from trainer.job import Job
 
 
 def read_run_file(path: str) -> dict[str, Any]:
@@ -30,8 +31,14 @@ def read_run_file(path: str) -> dict[str, Any]:
     }
 
 
-def run_file_text(config: TrainConfig) -> str:
+def run_file_text(config: TrainConfig, *, cluster: bool = True) -> str:
     """Return every option of a command as the text of a run file.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    cluster : bool, default True
+        Whether the options that say where the workers are belong to it.
 
     Examples
     --------
@@ -44,5 +51,24 @@ def run_file_text(config: TrainConfig) -> str:
     source: sample
     interval: 1h
     """
-    options: Mapping[str, Any] = config.model_dump(mode="json")
+    options: Mapping[str, Any] = config.model_dump(
+        mode="json", exclude=None if cluster else set(CLUSTER_OPTIONS)
+    )
     return yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+
+
+def job_run_file(job: Job, config: TrainConfig) -> str:
+    """Return the text of a run file that trains one job of a command again.
+
+    Examples
+    --------
+    >>> config = TrainConfig.parse({"symbols": "A,B", "source": "sample", "models": "gru,ppo"})
+    >>> print(job_run_file(Job("B", "gru"), config)[:28])
+    symbols:
+    - B
+    models:
+    - gru
+    """
+    own = {name: values for name, values in config.params.items() if name == job.model}
+    only = {"symbols": (job.symbol,), "models": (job.model,), "params": own}
+    return run_file_text(config.model_copy(update=only), cluster=False)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cli.train_view import ProgressView, print_summary
+from cli.train_view import print_summary, summary_json
 from trainer.config import TrainConfig
 from trainer.evidence.evidence import Evidence
 from trainer.evidence.headline import Headline
@@ -20,6 +20,7 @@ from trainer.evidence.record import Record
 from trainer.evidence.verdict import Verdict
 from trainer.job import DataFacts, Job, JobResult, TrainedModel
 from trainer.jobs.train import Registration, Summary
+from trainer.registry.newest import KeptVersion
 from trainer.serving.contract import Contract
 
 METRICS = {
@@ -192,24 +193,33 @@ def test_the_next_steps_can_be_copied_into_a_shell(tmp_path: Path) -> None:
     assert '  mlflow server --backend-store-uri "$MLFLOW_TRACKING_URI" --workers 1\n' in text
 
 
-def test_without_a_terminal_each_job_that_ends_is_one_line() -> None:
-    console = Console(file=io.StringIO(), width=100)
-    with ProgressView(console, CONFIG) as view:
-        view.on_progress("gru-BTCUSDT", "fits", 1, 36)
-        view.on_result(registration("gru", FLAT))
-        view.on_result(registration("ppo", None))
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue() == (
-        "gru-BTCUSDT: version 3 after 12.3 s\nppo-BTCUSDT: failed after 12.3 s\n"
+def test_statuses_of_many_models_are_counted_and_errors_are_all_printed() -> None:
+    few = printed(100, *[registration("gru", UNPROVEN)] * 12)
+    assert few.count("is unproven: it lost.") == 12
+    many = [*[registration("gru", UNPROVEN)] * 12, registration("ppo", FLAT)]
+    text = printed(100, *many, *[registration("lightgbm", None)] * 2)
+    assert "is unproven" not in text
+    assert text.count("lightgbm-BTCUSDT: no such [bars]") == 2
+    assert "15 models: 12 unproven, 1 flat, 2 failed. `barwright compare` ranks them." in text
+
+
+def test_kept_versions_have_their_metrics_and_the_reason() -> None:
+    result = JobResult(Job("BTCUSDT", "gru"), 0.0, 0.0)
+    kept = KeptVersion("7", "r", UNPROVEN, METRICS)
+    text = printed(120, Registration.of_kept(result, kept), registration("ppo", PROVEN))
+    row = next(line for line in text.splitlines() if "gru-BTCUSDT   7" in line)
+    assert row.split()[2:5] == ["unproven", "-0.25", "1510"]
+    assert row.split()[-1] == "-"
+    assert "1 of 2 models are unchanged: " in text
+    assert "gru-BTCUSDT is unproven: it lost." in text
+    assert "are unchanged" not in printed(120, registration("ppo", PROVEN))
+
+
+def test_the_end_as_json_counts_the_jobs() -> None:
+    kept = Registration.of_kept(
+        JobResult(Job("X", "gru"), 0.0, 0.0), KeptVersion("7", "r", UNPROVEN, METRICS)
     )
-
-
-def test_on_a_terminal_each_job_is_a_progress_bar() -> None:
-    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    with ProgressView(console, CONFIG) as view:
-        view.on_progress("gru-BTCUSDT", "fits", 1, 36)
-        view.on_result(registration("ppo", PROVEN))
-    assert isinstance(console.file, io.StringIO)
-    text = console.file.getvalue()
-    for part in ("gru-BTCUSDT", "1/36", "fits", "registered", "waiting"):
-        assert part in text
+    summary = Summary([registration("gru", None), kept, registration("ppo", FLAT)], "u", "link")
+    assert summary_json(summary) == {
+        "jobs": 3, "failed": 1, "unchanged": 1, "tracking_uri": "u", "compare": "link",
+    }  # fmt: skip

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.service.conftest import QUICK
+from trainer.config import TrainConfig
 from trainer.flavor import data_folder
+from trainer.job import Job
+from trainer.jobs.unchanged import settings_digest
+from trainer.run_file import read_run_file
 
 
 def test_a_verified_version_is_registered_and_latest_points_to_it(trained) -> None:
@@ -33,7 +37,7 @@ def test_the_run_tree_is_one_parent_and_one_child_a_model(trained) -> None:
     assert child.info.run_name == f"lightgbm-EURUSD {changed} slippage_bps=0 wf_splits=2"
     assert parent.info.run_name == f"train EURUSD models=lightgbm {changed} +2 more"
     files = [item.path for item in trained.client.list_artifacts(parent.info.run_id)]
-    assert files == ["options.json"]
+    assert files == ["run.yaml"]
     assert child.info.end_time > child.info.start_time
     assert parent.data.params["symbols"] == "('EURUSD',)"
 
@@ -146,3 +150,15 @@ def test_only_what_has_changed_is_trained_again(workspace, two_symbols, tmp_path
     assert "lightgbm-FIRST: version 2 after" in again.stdout
     assert "18 of 18 fits read from the cache." in again.stdout
     assert workspace.versions("lightgbm-SECOND") == ["1", "2", "3"]
+
+
+def test_the_run_file_of_a_run_trains_it_again(trained, tmp_path) -> None:
+    """Its job was trained with the options that it lists: so nothing has changed."""
+    (child,) = (run for run in trained.runs() if run.data.tags["kind"] == "candidate")
+    file = trained.client.download_artifacts(child.info.run_id, "run.yaml", str(tmp_path))
+    options = read_run_file(file)
+    assert (options["symbols"], options["models"]) == (["EURUSD"], ["lightgbm"])
+    assert "scheduler" not in options
+    tags = trained.client.get_model_version("lightgbm-EURUSD", "1").tags
+    job = Job("EURUSD", "lightgbm")
+    assert settings_digest(job, TrainConfig.parse(options)) == tags["settings_digest"]

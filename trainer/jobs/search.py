@@ -26,6 +26,7 @@ from trainer.jobs.run_trial import (
 from trainer.jobs.train import Registration, Summary, train_jobs
 from trainer.jobs.worker_pool import OnJobProgress, Task, WorkerPool, death_text
 from trainer.registry.verify import Verifier
+from trainer.run_file import run_file_text
 from trainer.search.space import Space
 from trainer.search.study import BATCH, known_before, propose
 from trainer.search.trial import Trial, best_trial
@@ -133,7 +134,8 @@ def search(
     """
     options = {**config.logged(), "budget": budget}
     name = command_run_name(config, "search")
-    with open_tracking(config.experiment, options, name) as tracking:
+    run_file = run_file_text(config, cluster=False)
+    with open_tracking(config.experiment, options, name, run_file) as tracking:
         studies = [
             study
             for symbol in config.symbols

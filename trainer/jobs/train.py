@@ -12,7 +12,7 @@ from pathlib import Path
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.evidence.verdict import Verdict, judge
-from trainer.job import Job, JobResult, TrainedModel
+from trainer.job import Job, JobResult, TrainedModel, jobs_of
 from trainer.jobs.run_names import command_run_name, job_run_name
 from trainer.jobs.training import run_jobs
 from trainer.jobs.unchanged import Unchanged, settings_digest
@@ -26,6 +26,7 @@ from trainer.registry.version_tags import version_tags
 from trainer.report.html import candidate_report
 from trainer.report.markdown import describe
 from trainer.report.page import Page
+from trainer.run_file import job_run_file, run_file_text
 from trainer.scratch import scratch_folder
 from trainer.tracking.mlflow_runs import Tracking, open_tracking
 from trainer.tracking.search_runs import find_search_trials
@@ -132,9 +133,9 @@ def train(
     TrainerError
         If MLflow cannot be used. The summary contains the jobs that failed.
     """
-    jobs = [Job(symbol, model) for symbol in config.symbols for model in config.models]
-    options = config.logged()
-    with open_tracking(config.experiment, options, command_run_name(config)) as tracking:
+    jobs = jobs_of(config)
+    name, run_file = command_run_name(config), run_file_text(config, cluster=False)
+    with open_tracking(config.experiment, config.logged(), name, run_file) as tracking:
         if config.search:
             _check_search(tracking, jobs, config)
         return train_jobs(
@@ -264,7 +265,8 @@ def _log_and_register(
         # The criteria need all trials, and other jobs may still run.
         verdict = Verdict.of(trained.flat_because, [])
         note = describe(trained, verdict)
-        uri = tracking.log(run_id, job, trained, note, verdict.status)
+        run_file = job_run_file(job, config)
+        uri = tracking.log(run_id, job, trained, note, verdict.status, run_file)
         seconds["log"] = time.perf_counter() - start
         version = register_verified(
             tracking.client,

@@ -61,8 +61,8 @@ from trainer.tracking.tag_names import (
 _HOST, _PROCESS = "barwright.host", "barwright.process"
 #: Metrics that MLflow accepts in one call.
 _BATCH = 1_000
-#: File of a parent run with all options of its command.
-_OPTIONS_FILE = "options.json"
+#: File of a run with all options of its command, or those that train its job again.
+RUN_FILE = "run.yaml"
 #: File of a run with the facts on its training data.
 _FACTS_FILE = "facts.json"
 #: Folder of a run with its report and the figures of it.
@@ -120,7 +120,15 @@ class Tracking:
         finally:
             self.client.set_terminated(run_id, state, end_time=int(result.ended * 1000))
 
-    def log(self, run_id: str, job: Job, trained: TrainedModel, note: str, status: str) -> str:
+    def log(
+        self,
+        run_id: str,
+        job: Job,
+        trained: TrainedModel,
+        note: str,
+        status: str,
+        run_file: str = "",
+    ) -> str:
         """Log settings, metrics, tables, files and the model of a candidate.
 
         Parameters
@@ -133,6 +141,8 @@ class Tracking:
             Markdown about the candidate, for MLflow's UI.
         status : str
             Status of its verdict.
+        run_file : str
+            Text of a run file that trains the job again.
 
         Returns
         -------
@@ -152,7 +162,7 @@ class Tracking:
             for table, columns in _tables(trained).items():
                 mlflow.log_table(columns, f"{table}.json")
             mlflow.log_dict({"data": trained.data.to_json()}, _FACTS_FILE)
-            _log_files(trained)
+            _log_files(trained, run_file)
             info = flavor.log_model(trained.folder, job.name, requirements=trained.requirements)
         return str(info.model_uri)
 
@@ -254,16 +264,16 @@ def _dataset(data: DataFacts) -> MetaDataset:
     )
 
 
-def _log_files(trained: TrainedModel) -> None:
-    """Log the record and the figures to the active run."""
+def _log_files(trained: TrainedModel, run_file: str) -> None:
+    """Log record, run file and figures to the active run, in one call."""
     with scratch_folder() as folder:
         trained.record.write(folder / RECORD_FILE)
-        mlflow.log_artifact(str(folder / RECORD_FILE))
+        (folder / RUN_FILE).write_text(run_file)
         figures = folder / _REPORT_FOLDER
         figures.mkdir()
         for name, png in trained.figures.items():
             (figures / f"{name}.png").write_bytes(png)
-        mlflow.log_artifacts(str(figures), _REPORT_FOLDER)
+        mlflow.log_artifacts(str(folder))
 
 
 def load_understood(run_id: str) -> str:
@@ -279,12 +289,12 @@ def load_understood(run_id: str) -> str:
 
 @contextlib.contextmanager
 def open_tracking(
-    experiment: str, params: Mapping[str, Any], name: str = "train"
+    experiment: str, params: Mapping[str, Any], name: str = "train", run_file: str = ""
 ) -> Iterator[Tracking]:
     """Open the experiment and the parent run; leaving with an error marks the run FAILED.
 
-    A file with the settings is written to the run at once. So a store that takes no files is found
-    before anything is trained.
+    The run file is written to the run at once. So a store that takes no files is found before
+    anything is trained.
 
     Parameters
     ----------
@@ -296,6 +306,8 @@ def open_tracking(
     name : str, default "train"
         Name of the parent run. A run that `mlflow run` opened gets it in place of a name that
         MLflow drew, and keeps a name that a person gave it.
+    run_file : str
+        Text of the run file of the command.
 
     Raises
     ------
@@ -323,7 +335,7 @@ def open_tracking(
     try:
         with _parent_run(experiment_id, resumed, name) as active:
             run = client.get_run(active.info.run_id)
-            _log_settings(client, uri, run, params)
+            _log_settings(client, uri, run, params, run_file)
             if resumed and _is_drawn(str(run.info.run_name)):
                 client.update_run(resumed, name=name)
             yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
@@ -345,7 +357,9 @@ def _parent_run(experiment_id: str, resumed: str | None, name: str) -> mlflow.Ac
     )
 
 
-def _log_settings(client: MlflowClient, uri: str, run: Run, params: Mapping[str, Any]) -> None:
+def _log_settings(
+    client: MlflowClient, uri: str, run: Run, params: Mapping[str, Any], run_file: str
+) -> None:
     """Write the settings of the command to the parent run: as parameters, and as a file.
 
     Raises
@@ -357,7 +371,7 @@ def _log_settings(client: MlflowClient, uri: str, run: Run, params: Mapping[str,
     new = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
     client.log_batch(run_id, params=new)
     try:
-        client.log_dict(run_id, dict(params), _OPTIONS_FILE)
+        client.log_text(run_id, run_file, RUN_FILE)
     except Exception as error:  # every kind of store raises its own: those of S3 are boto3's
         location = str(run.info.artifact_uri).removesuffix(f"/{run_id}/artifacts")
         failure = artifact_store_error(uri, location, error)

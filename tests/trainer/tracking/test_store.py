@@ -126,11 +126,11 @@ def test_an_error_of_a_database_is_told_in_its_own_words(
 
 
 def test_an_error_of_the_artifact_store_names_both_addresses_the_reason_and_a_way_out() -> None:
-    refused = PermissionError(13, "Permission denied", "/x/1/options.json")
+    refused = PermissionError(13, "Permission denied", "/x/1/run.yaml")
     error = artifact_store_error("http://me:secret@h", "sftp://me:secret@files/x/1", refused)
     assert str(error) == (
         "the artifact store sftp://me:***@files/x/1 of MLflow at http://me:***@h cannot be "
-        "written: [Errno 13] Permission denied: '/x/1/options.json'; make it writable, or give an "
+        "written: [Errno 13] Permission denied: '/x/1/run.yaml'; make it writable, or give an "
         "--experiment whose artifact store is, and run again"
     )
 
