@@ -35,6 +35,7 @@ COMMANDS = {
     "report": Entry(
         "cli.registry:report", "Write the report of a version: one HTML page with its evidence."
     ),
+    "retrain": Entry("cli.retrain:retrain", "Train models again whose bars end long ago."),
     "rollback": Entry("cli.registry:rollback", "Serve an older version again under @latest."),
     "search": Entry("cli.search:search", "Search settings, then train models with the best ones."),
     "trade": Entry("trader:trade", "Print a registered model's decisions."),

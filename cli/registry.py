@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from cli.table import wide_console
-from cli.terminal import exit_on_errors, printing
+from cli.terminal import exit_on_store_errors, printing
 from trainer.errors import TrainerError
 from trainer.evidence.verdict import AGAINST, rules_table
 
@@ -96,18 +94,6 @@ _debug = click.option("--debug", is_flag=True, help="Print the traceback of an e
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@contextmanager
-def _exit_on_store_errors(debug: bool) -> Iterator[None]:
-    """Do the same as `exit_on_errors`, for errors of the store behind MLflow, too."""
-    from trainer.tracking.store import STORE_ERRORS, store_error, tracking_uri
-
-    with exit_on_errors(debug):
-        try:
-            yield
-        except (*STORE_ERRORS, ImportError) as error:
-            raise store_error(tracking_uri(), error) from error
-
-
 @click.command(help=_PROMOTE_HELP)
 @click.argument("name")
 @click.option("--version", default="", help="Version to promote; the newest one by default.")
@@ -153,7 +139,7 @@ def promote(
     from trainer.registry import promotion
     from trainer.tracking.store import open_store
 
-    with _exit_on_store_errors(debug):
+    with exit_on_store_errors(debug):
         _, client = open_store()
         with Console(stderr=True).status("") as status:
             decision = promotion.promote(
@@ -186,7 +172,7 @@ def rollback(name: str, to: str, debug: bool) -> None:
     from trainer.registry.verify import Verifier
     from trainer.tracking.store import open_store
 
-    with _exit_on_store_errors(debug):
+    with exit_on_store_errors(debug):
         uri, client = open_store()
         # With a count of 0 no process starts before a model is verified: most mistakes raise an
         # error before that.
@@ -207,7 +193,7 @@ def history(name: str, as_json: bool, debug: bool) -> None:
     from trainer.registry import alias
     from trainer.tracking.store import open_store
 
-    with _exit_on_store_errors(debug):
+    with exit_on_store_errors(debug):
         _, client = open_store()
         moves = alias.history(client, name)
     with printing(debug):
@@ -228,7 +214,7 @@ def report(model: str, output: str, debug: bool) -> None:
     from trainer.registry import versions
     from trainer.tracking.store import open_store
 
-    with _exit_on_store_errors(debug):
+    with exit_on_store_errors(debug):
         _, client = open_store()
         name, text = versions.report(client, model)
         path = Path(output or name)

@@ -33,6 +33,19 @@ def exit_on_errors(debug: bool, *, status: int = 1) -> Iterator[None]:
 
 
 @contextmanager
+def exit_on_store_errors(debug: bool) -> Iterator[None]:
+    """Do the same as `exit_on_errors`, for errors of the store behind MLflow, too."""
+    # MLflow takes three seconds to import; a help text does not need it.
+    from trainer.tracking.store import STORE_ERRORS, store_error, tracking_uri
+
+    with exit_on_errors(debug):
+        try:
+            yield
+        except (*STORE_ERRORS, ImportError) as error:
+            raise store_error(tracking_uri(), error) from error
+
+
+@contextmanager
 def printing(debug: bool) -> Iterator[None]:
     """End the command with one line and exit status 1 if its output cannot be written."""
     try:

@@ -34,6 +34,7 @@ LEFT_OUT = {
     "audit": {"--debug", "--json"},
     "inspect": {"--debug", "--json"},
     "promote": {"--debug", "--json"},
+    "retrain": {"--debug", "--json-log"},
     "rollback": {"--debug"},
     "history": {"--debug", "--json"},
     "report": {"--debug"},

@@ -7,6 +7,7 @@ __all__ = [
     "newest",
     "promotion",
     "register",
+    "stale",
     "verify",
     "version_tags",
     "versions",

@@ -109,7 +109,7 @@ def promote(
         If a version cannot be loaded or has no evidence, or another process moved the alias
         meanwhile.
     """
-    _check_alias(alias)
+    check_alias(alias)
     _check_reason(force, reason)
     wanted = find_version(client, name, version)
     before = aliases.holder(client, name, alias)
@@ -143,7 +143,8 @@ def promote(
     return Decision(name, alias, challenger.number, before, criteria, moved, forced)
 
 
-def _check_alias(alias: str) -> None:
+def check_alias(alias: str) -> None:
+    """Raise `UsageError` for a name that no alias can have."""
     if alias.lower() == LATEST:
         raise UsageError(
             "`--alias` latest is the newest version and moves by itself; use `barwright rollback` "

@@ -16,6 +16,7 @@ from trainer.job import TrainedModel
 from trainer.serving.manifest import MANIFEST, MANIFEST_TAG, sha256
 from trainer.tracking.tag_names import (
     DATA_DIGEST,
+    DATA_END,
     ROLLBACK_OF,
     RUN_ID,
     SETTINGS_DIGEST,
@@ -77,6 +78,12 @@ VERSION_TAGS = (
         "Digest of the bars that the model was trained on.",
         kept=True,
         make=lambda run_id, trained, verdict: trained.data.digest,
+    ),
+    VersionTag(
+        DATA_END,
+        "Open time of the last bar that the model was trained on, by which it becomes stale.",
+        kept=True,
+        make=lambda run_id, trained, verdict: trained.data.last,
     ),
     VersionTag(
         SETTINGS_DIGEST,

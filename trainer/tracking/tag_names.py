@@ -30,6 +30,10 @@ SEARCH_TRIAL = "search_trial"
 #: Digests of a version's bars, and of its settings, code and libraries.
 DATA_DIGEST = "data_digest"
 SETTINGS_DIGEST = "settings_digest"
+#: Open time of the last bar that a version was trained on, ISO 8601.
+DATA_END = "data_end"
+#: Tag of a registered model: why it is to be trained again. A trader may write it.
+RETRAIN_REQUESTED = "retrain.requested"
 #: Tag of a parent run: number of jobs whose newest version was kept.
 UNCHANGED = "unchanged"
 

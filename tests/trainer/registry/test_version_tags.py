@@ -18,6 +18,7 @@ KEPT = {
     "run_id": "r1",
     "manifest_sha256": "digest of manifest.json",
     "data_digest": "d",
+    "data_end": "2026-01-01T00:00:00+00:00",
     "settings_digest": "s",
     "feature_signature": "f",
     "status": "unproven",
@@ -33,7 +34,7 @@ def tags_of(folder: Path, **metrics: float) -> dict[str, str]:
     (folder / "manifest.json").write_text("{}")
     trained = trained_model(
         {"net_sharpe": 1.23456, "gross_sharpe": -2.0, **metrics},
-        {"digest": "d"},
+        {"digest": "d", "last": "2026-01-01T00:00:00+00:00"},
         folder=folder,
         params={"feature_signature": "f"},
         settings_digest="s",

@@ -21,6 +21,8 @@ def test_the_stored_names_stay() -> None:
         "SEARCH_TRIAL": "search_trial",
         "DATA_DIGEST": "data_digest",
         "SETTINGS_DIGEST": "settings_digest",
+        "DATA_END": "data_end",
+        "RETRAIN_REQUESTED": "retrain.requested",
         "UNCHANGED": "unchanged",
         "RUN_ID": "run_id",
         "ROLLBACK_OF": "rollback_of",
