@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from trainer.config import TrainConfig
@@ -29,6 +30,7 @@ from trainer.report.page import Page
 from trainer.run_file import job_run_file, run_file_text
 from trainer.scratch import scratch_folder
 from trainer.tracking.mlflow_runs import Tracking, open_tracking
+from trainer.tracking.outage import through_outages
 from trainer.tracking.search_runs import find_search_trials
 from trainer.tracking.store import STORE_ERRORS, redacted, store_error
 from trainer.tracking.trials import Trials, find_trials
@@ -226,29 +228,42 @@ def _register(
 
     Another command may have registered an equal version since this one began: then that is kept.
     """
-    job, trained = result.job, result.trained
     try:
-        if trained is None:
-            with tracking.child(result, job_run_name(job, config)):
-                return Registration(result, None, None)
-        trained = replace(trained, settings_digest=settings_digest(job, config))
-        result = replace(result, trained=trained)
-        experiment = TagHolder.experiment(tracking.client, tracking.experiment_id)
-        what, text = f"registering.{job.name}", f"{job.name} is being registered"
-        with exclusive_claim(experiment, what, text, patience=_PATIENCE):
-            if config.unchanged == "keep":
-                kept = newest.registered_meanwhile(
-                    job.name, trained.settings_digest, trained.data.digest
-                )
-                if kept is not None:
-                    return Registration.of_kept(result, kept)
-            return _log_and_register(tracking, verifier, result, trained, config)
+        return through_outages(
+            tracking.uri, lambda: _try_to_register(tracking, verifier, newest, result, config)
+        )
     except STORE_ERRORS as error:
         # The other jobs go on: the next call of a full disk or a stopped server may succeed.
         text = str(store_error(tracking.uri, error))
     except TrainerError as error:
         text = str(error)
     return Registration(replace(result, trained=None, error=text), None, None)
+
+
+def _try_to_register(
+    tracking: Tracking,
+    verifier: Verifier,
+    newest: Newest,
+    result: JobResult,
+    config: TrainConfig,
+) -> Registration:
+    job, trained = result.job, result.trained
+    tracking.close()  # what an outage has broken is no trial
+    if trained is None:
+        with tracking.child(result, job_run_name(job, config)):
+            return Registration(result, None, None)
+    trained = replace(trained, settings_digest=settings_digest(job, config))
+    result = replace(result, trained=trained)
+    experiment = TagHolder.experiment(tracking.client, tracking.experiment_id)
+    what, text = f"registering.{job.name}", f"{job.name} is being registered"
+    with exclusive_claim(experiment, what, text, patience=_PATIENCE):
+        if config.unchanged == "keep":
+            kept = newest.registered_meanwhile(
+                job.name, trained.settings_digest, trained.data.digest
+            )
+            if kept is not None:
+                return Registration.of_kept(result, kept)
+        return _log_and_register(tracking, verifier, result, trained, config)
 
 
 def _log_and_register(
@@ -300,11 +315,14 @@ def _conclude_symbol(
             continue
         try:
             if trials is None:
-                trials = find_trials(tracking.client, tracking.experiment_id, job.symbol)
+                find = partial(find_trials, tracking.client, tracking.experiment_id, job.symbol)
+                trials = through_outages(tracking.uri, find)
                 trials.records.update(records)
-            verdict = _conclude_version(
-                tracking, trials, registration.run_id, job, version, trained, configs[job]
-            )
+            conclude = partial(
+                _conclude_version,
+                tracking, trials, registration.run_id, job, version, trained, configs[job],
+            )  # fmt: skip
+            verdict = through_outages(tracking.uri, conclude)
             registration = replace(registration, verdict=verdict)
         except (TrainerError, *STORE_ERRORS) as error:
             # The version stays registered; `promote` gathers the evidence again.

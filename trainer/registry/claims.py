@@ -28,6 +28,10 @@ _VOID_AFTER = 120
 _BEAT_SECONDS = 30.0
 
 
+#: Claims of this process that have ended and could not be removed, because the store was down.
+_ended: set[str] = set()
+
+
 class ClaimedError(TrainerError):
     """Another process has the right."""
 
@@ -109,8 +113,11 @@ def exclusive_claim(holder: TagHolder, what: str, text: str, *, patience: float)
         with _signs_of_life(holder, own):
             yield
     finally:
-        if own in holder.read():
-            holder.remove(own)
+        try:
+            if own in holder.read():
+                holder.remove(own)
+        except STORE_ERRORS:
+            _ended.add(own)
 
 
 def user() -> str:
@@ -169,10 +176,12 @@ def _other_claims(holder: TagHolder, what: str, own: str) -> list[dict[str, Any]
         if not key.startswith(f"{what}.") or key == own:
             continue
         claim = read_object(text)
-        if _is_valid(claim):
+        if key not in _ended and _is_valid(claim):
             claims.append(claim)
         else:
-            holder.remove(key)
+            # Another process may remove it at the same time.
+            with contextlib.suppress(*STORE_ERRORS):
+                holder.remove(key)
     return claims
 
 

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,15 @@ class Tracking:
     uri: str
     experiment_id: str
     parent_id: str
+    #: Runs of jobs that could not be ended, because the store was down.
+    _open: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End the runs that an outage of the store has left open: they have no whole result."""
+        for run_id in self._open:
+            self.client.set_tag(run_id, KIND, FAILURE)
+            self.client.set_terminated(run_id, "FAILED")
+        self._open.clear()
 
     def fail(self) -> None:
         """End the parent run as FAILED: at least one job has no registered version."""
@@ -118,7 +127,11 @@ class Tracking:
             self.client.set_tag(run_id, NOTE, str(error))
             raise
         finally:
-            self.client.set_terminated(run_id, state, end_time=int(result.ended * 1000))
+            try:
+                self.client.set_terminated(run_id, state, end_time=int(result.ended * 1000))
+            except STORE_ERRORS:
+                self._open.append(run_id)
+                raise
 
     def log(
         self,
@@ -338,7 +351,9 @@ def open_tracking(
             _log_settings(client, uri, run, params, run_file)
             if resumed and _is_drawn(str(run.info.run_name)):
                 client.update_run(resumed, name=name)
-            yield Tracking(client, uri, run.info.experiment_id, run.info.run_id)
+            tracking = Tracking(client, uri, run.info.experiment_id, run.info.run_id)
+            yield tracking
+            tracking.close()
     except STORE_ERRORS as error:
         raise store_error(uri, error) from error
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,20 @@ def test_of_several_at_once_one_at_a_time_has_the_right(
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(count_up, range(3)))
     assert counter.read_text() == "6"
+    assert left(holder) == []
+
+
+def test_a_claim_that_could_not_be_removed_does_not_block_its_own_process(
+    holder: TagHolder,
+) -> None:
+    def refuse(_name: str) -> None:
+        raise OSError("the store is down")
+
+    with take(replace(holder, remove=refuse)):
+        pass
+    assert len(left(holder)) == 1
+    with take(holder):
+        assert len(left(holder)) == 1
     assert left(holder) == []
 
 
