@@ -29,6 +29,7 @@ from trainer.report.markdown import describe
 from trainer.report.page import Page
 from trainer.run_file import job_run_file, run_file_text
 from trainer.scratch import scratch_folder
+from trainer.serving.manifest import MANIFEST, sha256
 from trainer.tracking.mlflow_runs import Tracking, open_tracking
 from trainer.tracking.outage import through_outages
 from trainer.tracking.search_runs import find_search_trials
@@ -257,12 +258,12 @@ def _try_to_register(
     experiment = TagHolder.experiment(tracking.client, tracking.experiment_id)
     what, text = f"registering.{job.name}", f"{job.name} is being registered"
     with exclusive_claim(experiment, what, text, patience=_PATIENCE):
-        if config.unchanged == "keep":
-            kept = newest.registered_meanwhile(
-                job.name, trained.settings_digest, trained.data.digest
-            )
-            if kept is not None:
-                return Registration.of_kept(result, kept)
+        kept = newest.equal(job.name, trained.settings_digest, trained.data.digest)
+        if kept is not None and newest.is_left(job.name, kept, sha256(trained.folder / MANIFEST)):
+            tracking.finish(kept.run_id)
+            return Registration(result, kept.version, kept.verdict, {}, kept.run_id)
+        if kept is not None and config.unchanged == "keep":
+            return Registration.of_kept(result, kept)
         return _log_and_register(tracking, verifier, result, trained, config)
 
 

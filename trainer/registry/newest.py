@@ -10,6 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from trainer.evidence.metric_names import from_stored
 from trainer.evidence.verdict import Verdict
+from trainer.serving.manifest import MANIFEST_TAG
 from trainer.tracking.model_uri import newest_version
 from trainer.tracking.tag_names import (
     DATA_DIGEST,
@@ -31,12 +32,15 @@ class KeptVersion:
         As it is stored, without criteria.
     metrics : mapping of str to float
         Metrics of its walk-forward, without prefix.
+    manifest_sha256 : str
+        Digest of the manifest of its model.
     """
 
     version: str
     run_id: str
     verdict: Verdict
     metrics: Mapping[str, float]
+    manifest_sha256: str = ""
 
 
 class Newest:
@@ -76,15 +80,31 @@ class Newest:
         kept = self._read(newest)
         return kept if kept is not None and _is_whole(kept) else None
 
-    def registered_meanwhile(
-        self, name: str, settings_digest: str, data_digest: str
-    ) -> KeptVersion | None:
-        """Return an equal version that another command registered after `unchanged` was called."""
+    def equal(self, name: str, settings_digest: str, data_digest: str) -> KeptVersion | None:
+        """Return the newest version if it has these digests, whoever registered it."""
         newest = newest_version(self._client, name)
         digests = {SETTINGS_DIGEST: settings_digest, DATA_DIGEST: data_digest}
-        if newest is None or str(newest.version) == self._seen.get(name, ""):
+        if newest is None or not digests.items() <= newest.tags.items():
             return None
-        return self._read(newest) if digests.items() <= newest.tags.items() else None
+        return self._read(newest)
+
+    def is_left(self, name: str, kept: KeptVersion, manifest_sha256: str) -> bool:
+        """Return whether a killed command has left this version without all of its evidence.
+
+        A version that was registered after `unchanged` was called is one of a command that is at
+        work: that one completes it.
+
+        Parameters
+        ----------
+        name : str
+        kept : KeptVersion
+            As `equal` returns it.
+        manifest_sha256 : str
+            Digest of the model that was trained here. Only if it is the same model does the
+            evidence on it belong to this version.
+        """
+        same = kept.manifest_sha256 == manifest_sha256
+        return same and self._seen.get(name) == kept.version and not _is_whole(kept)
 
     def _read(self, version: ModelVersion) -> KeptVersion | None:
         """Return a version with the results of its run; None if that run is not of this place."""
@@ -97,7 +117,11 @@ class Newest:
         tags = version.tags
         verdict = Verdict(tags.get(STATUS, ""), tags.get(STATUS_REASON, ""), [])
         return KeptVersion(
-            str(version.version), run_id, verdict, from_stored(found[0].data.metrics)
+            str(version.version),
+            run_id,
+            verdict,
+            from_stored(found[0].data.metrics),
+            tags.get(MANIFEST_TAG, ""),
         )
 
 

@@ -87,6 +87,10 @@ class Tracking:
             self.client.set_terminated(run_id, "FAILED")
         self._open.clear()
 
+    def finish(self, run_id: str) -> None:
+        """End a run of a killed command as FINISHED: its version has been completed."""
+        self.client.set_terminated(run_id, "FINISHED")
+
     def fail(self) -> None:
         """End the parent run as FAILED: at least one job has no registered version."""
         self.client.set_tag(self.parent_id, "failed_tasks", "yes")

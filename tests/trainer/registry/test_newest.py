@@ -75,13 +75,31 @@ def test_a_version_of_another_experiment_or_of_a_deleted_run_is_made_again(store
     assert newest(store).unchanged(store.name, "s", lambda: "d") is None
 
 
-def test_what_another_command_registered_meanwhile_is_kept(store: Any) -> None:
+def test_an_equal_version_is_found_whoever_registered_it(store: Any) -> None:
     known = newest(store)
     assert known.unchanged(store.name, "t", lambda: "d") is None
-    assert known.registered_meanwhile(store.name, "s", "d") is None, "it was there before"
+    assert known.equal(store.name, "t", "d") is None
     store.version(store.record(0.2))
     tag(store, "2", settings_digest="t", data_digest="d")
-    assert known.registered_meanwhile(store.name, "t", "other") is None
-    kept = known.registered_meanwhile(store.name, "t", "d")
+    assert known.equal(store.name, "t", "other") is None
+    kept = known.equal(store.name, "t", "d")
     assert kept is not None
-    assert kept.version == "2", "its own command completes its evidence"
+    assert kept.version == "2"
+    # It came after the beginning: its own command completes its evidence.
+    assert not known.is_left(store.name, kept, kept.manifest_sha256)
+
+
+def test_what_a_killed_command_left_is_completed_with_the_evidence_of_the_same_model(
+    store: Any,
+) -> None:
+    tag(store, "1", status_reason="its evidence is not gathered yet")
+    known = newest(store)
+    assert known.unchanged(store.name, "s", lambda: "d") is None
+    kept = known.equal(store.name, "s", "d")
+    assert kept is not None
+    assert known.is_left(store.name, kept, kept.manifest_sha256)
+    assert not known.is_left(store.name, kept, "another model")
+    tag(store, "1", status_reason="it loses")
+    whole = known.equal(store.name, "s", "d")
+    assert whole is not None
+    assert not known.is_left(store.name, whole, whole.manifest_sha256)
