@@ -61,7 +61,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(DEVELOPED): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) -e ".[sample,deep,postgres,dev]"
+	$(INSTALL) -e ".[sample,deep,postgres,s3,dev]"
 	@$(COMPILE)
 	@touch $@ $(INSTALLED)
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from scripts.object_store import ObjectStore
     from tests.registry_store import RegistryStore
 
 # The same examples on every machine and in every run, and no time limit on a busy one.
@@ -32,7 +33,15 @@ def session_store(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 #: Fixtures that open an MLflow store or start a server.
-_SERVERS = {"registry_store", "postgres_store", "postgres", "new_postgres", "empty_store", "serve"}
+_SERVERS = {
+    "empty_store",
+    "new_postgres",
+    "object_store",
+    "postgres",
+    "postgres_store",
+    "registry_store",
+    "serve",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,6 +85,15 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert started.returncode == 0, started.stderr
     yield started.stdout.strip()
     subprocess.run([script, "stop", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real S3 store on loopback, with an empty bucket."""
+    from scripts import object_store
+
+    with object_store.object_store(tmp_path_factory.mktemp("s3")) as store:
+        yield store
 
 
 def _make_tables(uri: str) -> None:
