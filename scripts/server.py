@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import time
@@ -46,9 +47,7 @@ def serve(
     RuntimeError
         If it ended or did not answer in time; the text has what it printed.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     with log.open("wb") as printed:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
@@ -60,7 +59,7 @@ def serve(
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(address + health, process, log, patience)
+        wait_until_it_answers(address + health, process, log, patience)
         yield address
     finally:
         if process.poll() is None:
@@ -68,12 +67,47 @@ def serve(
         process.wait(timeout=30)
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path, patience: float) -> None:
+def wait_until_it_answers(
+    address: str, process: subprocess.Popen[bytes], log: Path, patience: float
+) -> None:
+    """Return once a server answers.
+
+    Raises
+    ------
+    RuntimeError
+        If it ended or did not answer in time; the text has what it printed.
+    """
     deadline = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < deadline:
         try:
             requests.get(address, timeout=2).raise_for_status()
             return
         except requests.RequestException:
-            time.sleep(0.3)
+            time.sleep(0.1)
     raise RuntimeError(f"the server at {address} did not start: {log.read_text()}")
+
+
+def free_ports(count: int, *, partner: int = 0) -> list[int]:
+    """Return free ports of loopback, below those that the system gives to clients.
+
+    Parameters
+    ----------
+    count : int
+    partner : int, default 0
+        Distance to a second port that must be free, too, such as that of a server's gRPC.
+    """
+    chosen: set[int] = set()
+    while len(chosen) < count:
+        port = random.SystemRandom().randrange(10_000, 22_000)
+        if _is_free(port) and _is_free(port + partner):
+            chosen.add(port)
+    return sorted(chosen)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

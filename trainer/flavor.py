@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow
@@ -156,7 +156,7 @@ def load_model(model_uri: str, *, manifest_sha256: str | None = None) -> Trading
 
 @contextlib.contextmanager
 def downloaded(model_uri: str, *, manifest_sha256: str | None = None) -> Iterator[Path]:
-    """Download the files of a model, and delete them when the block ends.
+    """Download the data of a model without its code, and delete them when the block ends.
 
     Parameters
     ----------
@@ -178,14 +178,23 @@ def downloaded(model_uri: str, *, manifest_sha256: str | None = None) -> Iterato
     from trainer.scratch import scratch_folder
 
     with scratch_folder() as temporary:
-        folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(temporary)))
-        inside = data_folder(folder)
+        inside = _downloaded_data(model_uri, temporary)
         if manifest_sha256 is not None and sha256(inside / MANIFEST) != manifest_sha256:
             raise TrainerError(
                 f"{MANIFEST} of {model_uri} is not the one that was registered; the stored files "
                 "were altered: restore them, or train again"
             )
         yield inside
+
+
+def _downloaded_data(model_uri: str, target: Path) -> Path:
+    """Download MLmodel, which names the folder of the data, and that folder."""
+
+    def fetch(relative: str) -> Path:
+        place = f"{model_uri.rstrip('/')}/{relative}"
+        return Path(mlflow.artifacts.download_artifacts(place, dst_path=str(target)))
+
+    return _with_manifest(fetch(_data_path(fetch("MLmodel"))))
 
 
 def data_folder(folder: Path) -> Path:
@@ -196,23 +205,31 @@ def data_folder(folder: Path) -> Path:
     TrainerError
         If the MLflow model was not written by this module.
     """
+    return _with_manifest(folder / _data_path(folder / "MLmodel"))
+
+
+def _with_manifest(inside: Path) -> Path:
+    """Return the folder of a `TradingModel`; raise if it is none."""
+    if not (inside / MANIFEST).is_file():
+        raise TrainerError(f"the model lacks {MANIFEST}; train it again")
+    return inside
+
+
+def _data_path(description: Path) -> str:
+    """Return the path of the data inside the model that an MLmodel file describes."""
     try:
-        described = yaml.safe_load((folder / "MLmodel").read_text())
-        flavor = described["flavors"]["python_function"]
-        relative = Path(flavor["data"])
+        flavor = yaml.safe_load(description.read_text())["flavors"]["python_function"]
+        relative = PurePosixPath(flavor["data"])
         ours = flavor["loader_module"] == __name__
-        inside = (folder / relative).resolve()
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"no {error} in its MLmodel" if isinstance(error, KeyError) else str(error)
         first_line = next(iter(reason.splitlines()), type(error).__name__)
         raise TrainerError(
             f"the model is not one of ours: {first_line}; give another URI"
         ) from error
-    if not ours or not inside.is_relative_to(folder.resolve()):
+    if not ours or relative.is_absolute() or ".." in relative.parts:
         raise TrainerError("the model is not one of ours; give a model that barwright trained")
-    if not (inside / MANIFEST).is_file():
-        raise TrainerError(f"the model lacks {MANIFEST}; train it again")
-    return inside
+    return str(relative)
 
 
 def _load_pyfunc(path: str) -> _Pyfunc:

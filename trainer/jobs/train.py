@@ -327,7 +327,7 @@ def _conclude_symbol(
             registration = replace(registration, verdict=verdict)
         except (TrainerError, *STORE_ERRORS) as error:
             # The version stays registered; `promote` gathers the evidence again.
-            text = f"registered, but its evidence could not be gathered: {error}"
+            text = f"registered, but its evidence could not be gathered: {redacted(str(error))}"
             registration = replace(registration, result=replace(registration.result, error=text))
         shutil.rmtree(trained.folder, ignore_errors=True)
         result = replace(registration.result, trained=trained.slim())

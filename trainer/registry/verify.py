@@ -18,6 +18,7 @@ from typing import Self
 import adapters
 from trainer.errors import TrainerError
 from trainer.scratch import scratch_folder
+from trainer.tracking.store import redacted
 
 _TIMEOUT_SECONDS = 300
 
@@ -102,7 +103,7 @@ class Verifier:
         self._prepare()
         if process.returncode:
             lines = [line for line in printed.splitlines() if line.strip()]
-            reason = lines[-1] if lines else f"exit status {process.returncode}"
+            reason = redacted(lines[-1]) if lines else f"exit status {process.returncode}"
             raise TrainerError(f"the candidate {model_uri} does not pass verification: {reason}")
 
     def _prepare(self) -> None:

@@ -10,8 +10,10 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import mlflow
@@ -19,6 +21,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import read_mlflow_creds
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -91,10 +94,49 @@ def sqlite_path(uri: str) -> Path | None:
 
 def store_error(uri: str, error: Exception) -> TrainerError:
     """Return an error of MLflow as one sentence for the user."""
-    return TrainerError(
+    return access_error(uri, error) or TrainerError(
         f"MLflow at {redacted(uri)} cannot be used: {_reason(error)}; repair it, or set "
         "MLFLOW_TRACKING_URI to another one, and run again"
     )
+
+
+def access_error(uri: str, error: Exception) -> TrainerError | None:
+    """Return the error of a server that refuses the account; None for any other error.
+
+    Parameters
+    ----------
+    uri : str
+        Address of MLflow.
+    error : Exception
+    """
+    status = _http_status(error)
+    account = urlsplit(uri).username or read_mlflow_creds().username
+    server = f"the MLflow server {redacted(uri)}"
+    if status == HTTPStatus.UNAUTHORIZED and not account:
+        return TrainerError(
+            f"{server} asks for an account; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, and run again"
+        )
+    if status == HTTPStatus.UNAUTHORIZED:
+        return TrainerError(
+            f"{server} does not know the account {account!r} with this password; correct "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run again"
+        )
+    if status == HTTPStatus.FORBIDDEN and "Permission denied" in str(error):
+        return TrainerError(
+            f"{server} does not allow this to the account {account!r}; use the account that made "
+            "the model or the experiment, or let an administrator of the server give permission"
+        )
+    return None
+
+
+def _http_status(error: Exception) -> int | None:
+    """Return the status with which a server refused a request."""
+    if isinstance(error, MlflowException):
+        return int(error.get_http_status_code())
+    if isinstance(error, requests.RequestException) and error.response is not None:
+        return error.response.status_code
+    return None
 
 
 def artifact_store_error(uri: str, location: str, error: Exception) -> TrainerError:
