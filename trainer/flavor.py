@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -30,8 +31,9 @@ from trainer.serving.rules import position_of
 from trainer.serving.trading_model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
-#: Code that is shipped with each model, so that consumers without barwright can serve it.
-_CODE = [str(_ROOT / name) for name in ("features", "adapters", "trainer", "barwright.py")]
+#: Rooms of trainer that serving needs, beside its plain files; they import no other (a lint
+#: contract). A server of MLflow takes and gives each file with a request of its own.
+_SERVING_ROOMS = ("serving", "statistics")
 #: Distributions that every model needs in addition to those of its adapter.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "PyYAML", "TA-Lib")
 
@@ -81,7 +83,25 @@ def save_model(
     **kwargs
         Passed on to `mlflow.pyfunc.save_model`.
     """
-    mlflow.pyfunc.save_model(path=str(path), **_pyfunc(model_folder, requirements), **kwargs)
+    with _shipped_code() as code:
+        mlflow.pyfunc.save_model(
+            path=str(path), code_paths=code, **_pyfunc(model_folder, requirements), **kwargs
+        )
+
+
+@contextlib.contextmanager
+def _shipped_code() -> Iterator[list[str]]:
+    """Yield the code that is shipped with each model, for consumers without barwright."""
+    from trainer.scratch import scratch_folder
+
+    def others(folder: str, names: list[str]) -> list[str]:
+        rooms = [name for name in names if (Path(folder) / name).is_dir()]
+        return [name for name in rooms if name not in _SERVING_ROOMS]
+
+    with scratch_folder() as temporary:
+        shutil.copytree(_ROOT / "trainer", temporary / "trainer", ignore=others)
+        whole = [str(_ROOT / name) for name in ("features", "adapters", "barwright.py")]
+        yield [*whole, str(temporary / "trainer")]
 
 
 def log_model(
@@ -190,11 +210,17 @@ def downloaded(model_uri: str, *, manifest_sha256: str | None = None) -> Iterato
 def _downloaded_data(model_uri: str, target: Path) -> Path:
     """Download MLmodel, which names the folder of the data, and that folder."""
 
-    def fetch(relative: str) -> Path:
-        place = f"{model_uri.rstrip('/')}/{relative}"
+    def fetch(place: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(place, dst_path=str(target)))
 
-    return _with_manifest(fetch(_data_path(fetch("MLmodel"))))
+    root = model_uri.rstrip("/")
+    data = f"{root}/{_data_path(fetch(f'{root}/MLmodel'))}"
+    try:
+        return _with_manifest(fetch(data))
+    except MlflowException as error:
+        if mlflow.artifacts.list_artifacts(data):
+            raise
+        raise _lacks_manifest() from error
 
 
 def data_folder(folder: Path) -> Path:
@@ -211,8 +237,12 @@ def data_folder(folder: Path) -> Path:
 def _with_manifest(inside: Path) -> Path:
     """Return the folder of a `TradingModel`; raise if it is none."""
     if not (inside / MANIFEST).is_file():
-        raise TrainerError(f"the model lacks {MANIFEST}; train it again")
+        raise _lacks_manifest()
     return inside
+
+
+def _lacks_manifest() -> TrainerError:
+    return TrainerError(f"the model lacks {MANIFEST}; train it again")
 
 
 def _data_path(description: Path) -> str:
@@ -270,7 +300,6 @@ def _pyfunc(model_folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
     return {
         "loader_module": __name__,
         "data_path": str(model_folder),
-        "code_paths": _CODE,
         # Given, because MLflow would run the model for seconds to infer them. A suffix like +cpu is
         # removed: it names a build that the package index of another machine may not have.
         "pip_requirements": [f"{name}=={version(name).partition('+')[0]}" for name in needed],

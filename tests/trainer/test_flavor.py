@@ -73,6 +73,10 @@ def test_all_code_that_serving_imports_is_shipped(saved: Path, tmp_path: Path) -
     code = tmp_path / "mlflow" / "code"
     shipped = ("adapters", "barwright.py", "features", "trainer")
     assert sorted(path.name for path in code.iterdir()) == list(shipped)
+    rooms = {path.name for path in (code / "trainer").iterdir() if path.is_dir()}
+    assert rooms - {"__pycache__"} == {"serving", "statistics"}, (
+        "each file is a request to a server"
+    )
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
         "import trainer.flavor\n"
@@ -118,6 +122,13 @@ def test_every_requirement_is_pinned(saved: Path, tmp_path: Path) -> None:
     assert names == {"lightgbm", "mlflow", "numpy", "pandas", "PyYAML", "TA-Lib"}
 
 
+def test_a_consumer_downloads_data_and_no_code(saved: Path, tmp_path: Path) -> None:
+    flavor.save_model(saved, tmp_path / "mlflow", requirements=["lightgbm"])
+    with flavor.downloaded(str(tmp_path / "mlflow")) as inside:
+        files = {path.name for path in inside.parent.rglob("*") if path.is_file()}
+    assert files == {"MLmodel", *(path.name for path in saved.iterdir())}
+
+
 def test_registering_while_logging_is_refused(saved: Path) -> None:
     with pytest.raises(TrainerError, match="would register a model that has not been loaded yet"):
         flavor.log_model(saved, "m", registered_model_name="lightgbm-EURUSD")
@@ -139,3 +150,8 @@ def test_a_model_of_another_origin_is_refused(tmp_path: Path, text: str) -> None
     (tmp_path / "MLmodel").write_text(text)
     with pytest.raises(TrainerError, match=r"not one of ours|lacks manifest\.json"):
         flavor.data_folder(tmp_path)
+    with (
+        pytest.raises(TrainerError, match=r"not one of ours|lacks manifest\.json"),
+        flavor.downloaded(str(tmp_path)),
+    ):
+        pass

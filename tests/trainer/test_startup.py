@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from trainer.startup import start_quickly, without_module
+import pytest
+
+from trainer.startup import set_mlflow_defaults, start_quickly, without_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,3 +50,30 @@ def test_the_collector_runs_rarely_but_runs() -> None:
         assert gc.isenabled()
     finally:
         gc.set_threshold(*before)
+
+
+DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+}
+
+
+def test_variables_of_mlflow_that_the_user_set_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in DEFAULTS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true")
+    set_mlflow_defaults()
+    expected = {**DEFAULTS, "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "true"}
+    assert {name: os.environ[name] for name in DEFAULTS} == expected
+
+
+def test_the_variables_are_those_that_mlflow_reads() -> None:
+    """MLflow ignores a variable that it does not know, so a renamed one would have no effect."""
+    code = (
+        "import mlflow.environment_variables as v\n"
+        f"print([name for name in {list(DEFAULTS)} if not hasattr(v, name)])"
+    )
+    assert _run(code) == "[]"

@@ -24,7 +24,7 @@ def client(registry_store: Any) -> Any:
     client = registry_store.client
     client.create_registered_model(NAME)
     for _ in range(3):
-        client.create_model_version(NAME, str(registry_store.folder))
+        client.create_model_version(NAME, f"s3://models/{NAME}")
     return client
 
 

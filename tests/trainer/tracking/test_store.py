@@ -11,13 +11,15 @@ from typing import Any
 
 import mlflow
 import pytest
+import requests
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, get_error_code
 from sqlalchemy import create_engine, event, inspect
 
 from trainer.errors import TrainerError
 from trainer.tracking.store import (
     DEFAULT_URI,
+    access_error,
     artifact_store_error,
     check_reachable,
     exclusive_database,
@@ -100,6 +102,67 @@ def test_an_error_of_the_store_is_one_line() -> None:
     # MLflow's errors of requests contain the address as it was given.
     error = store_error("http://me:secret@h", MlflowException("GET http://me:secret@h/x failed"))
     assert "cannot be used: GET http://me:***@h/x failed;" in str(error)
+
+
+def refusal(status: int, text: str) -> MlflowException:
+    """Return the error that MLflow raises for a refused request."""
+    return MlflowException(
+        f"API request to endpoint /x failed with error code {status} != 200. Response body: "
+        f"'{text}'",
+        error_code=get_error_code(status),
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "account", "error", "text"),
+    [
+        (
+            "http://h:5000", "", refusal(401, "You are not authenticated."),
+            "the MLflow server http://h:5000 asks for an account; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, and run again",
+        ),
+        (
+            "http://h:5000", "ada", refusal(401, "You are not authenticated."),
+            "the MLflow server http://h:5000 does not know the account 'ada' with this password; "
+            "correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run again",
+        ),
+        (
+            "http://eve:secret@h", "ada", refusal(401, "You are not authenticated."),
+            "the MLflow server http://eve:***@h does not know the account 'eve' with this "
+            "password; correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run "
+            "again",
+        ),
+        (
+            "http://h:5000", "ada", refusal(403, "Permission denied"),
+            "the MLflow server http://h:5000 does not allow this to the account 'ada'; use the "
+            "account that made the model or the experiment, or let an administrator of the server "
+            "give permission",
+        ),
+    ],
+)  # fmt: skip
+def test_a_refused_account_is_named_with_the_way_out(
+    uri: str, account: str, error: Exception, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", account)
+    assert str(access_error(uri, error)) == str(store_error(uri, error)) == text
+
+
+def test_another_refusal_is_none_of_the_account() -> None:
+    for error in (
+        refusal(403, "Invalid Host header - possible DNS rebinding attack detected"),
+        refusal(500, "Permission denied"),
+        MlflowException("Permission denied"),
+        OSError("Permission denied"),
+        requests.ConnectionError("401"),
+    ):
+        assert access_error("http://h", error) is None
+
+
+def test_a_file_that_is_refused_is_a_refusal_too() -> None:
+    response = requests.Response()
+    response.status_code = 401
+    refused = access_error("http://h", requests.HTTPError("401", response=response))
+    assert "asks for an account" in str(refused)
 
 
 def test_an_error_of_a_database_is_told_in_its_own_words(
