@@ -25,6 +25,7 @@ from trainer.statistics.costs import Terms
 from trainer.tracking.mlflow_runs import load_understood
 from trainer.tracking.model_uri import locate
 from trainer.tracking.search_runs import find_search_trials
+from trainer.tracking.store import find_run
 from trainer.tracking.tag_names import RUN_ID
 from trainer.tracking.trials import find_trials, load_record
 
@@ -104,14 +105,14 @@ def load(client: MlflowClient, version: ModelVersion) -> LoadedVersion:
         pd.Timestamp(evidence.last)  # `promote` needs it
         if not evidence.periods_per_year > 0:
             raise ValueError(f"periods_per_year must be > 0, got {evidence.periods_per_year}")
-    record = load_record(run_id)
-    if record is None or record.digest != evidence.record_digest:
+    run = find_run(client, run_id)
+    record = None if run is None else load_record(str(run.info.artifact_uri))
+    if run is None or record is None or record.digest != evidence.record_digest:
         problem = "is gone" if record is None else "is not the one it was registered with"
         raise TrainerError(
             f"the walk-forward of version {number} of {name} (run {run_id}) {problem}; restore "
             "the run's artifacts, or train it again"
         )
-    run = client.get_run(run_id)
     return LoadedVersion(
         name=name,
         number=number,

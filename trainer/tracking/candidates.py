@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,6 +38,8 @@ _FURTHER_SETTINGS = {
 #: Logged settings that must be equal before two Sharpe ratios may be ranked. "Same contract" means
 #: the same here as in the gate, and the further settings are added to it.
 CONTRACT = (*sorted(COMPARED_FIELDS, key=_ORDER.index), *_FURTHER_SETTINGS)
+#: Number of runs that `newest_symbols` reads.
+_NEWEST = 100
 
 
 @dataclass(frozen=True)
@@ -114,27 +117,24 @@ def find_experiment(client: MlflowClient, uri: str, name: str) -> str:
     )
 
 
-def find_candidates(
-    client: MlflowClient, experiment_id: str, symbol: str | None = None
-) -> list[Candidate]:
-    """Return the candidates of an experiment; deleted runs are left out.
-
-    Parameters
-    ----------
-    client : mlflow.MlflowClient
-    experiment_id : str
-    symbol : str, optional
-        Only candidates of this symbol, with their versions. Without it the candidates of all
-        symbols are returned, and `versions` is empty.
-    """
-    condition = f"tags.{KIND} = '{CANDIDATE}'"
-    if symbol is None:
-        return [_candidate(run, {}) for run in _search(client, experiment_id, condition)]
-    runs = _search(client, experiment_id, f"{condition} and tags.{SYMBOL} = '{symbol}'")
+def find_candidates(client: MlflowClient, experiment_id: str, symbol: str) -> list[Candidate]:
+    """Return the candidates of a symbol, with their versions; deleted runs are left out."""
+    condition = f"tags.{KIND} = '{CANDIDATE}' and tags.{SYMBOL} = '{symbol}'"
+    runs = _ours(find_runs(client, experiment_id, condition))
     versions: dict[str, tuple[CandidateVersion, ...]] = {}
     for model in {run.data.tags[MODEL] for run in runs}:
         versions |= _versions_by_run(client, f"{model}-{symbol}")
     return [_candidate(run, versions) for run in runs]
+
+
+def newest_symbols(client: MlflowClient, experiment_id: str) -> list[str]:
+    """Return the symbols of the newest candidates of an experiment.
+
+    All candidates would be thousands of runs, which take MLflow a minute.
+    """
+    condition = f"tags.{KIND} = '{CANDIDATE}'"
+    runs = client.search_runs([experiment_id], condition, max_results=_NEWEST)
+    return sorted({run.data.tags[SYMBOL] for run in _ours(runs)})
 
 
 def count_search_trials(client: MlflowClient, experiment_id: str, symbol: str) -> int:
@@ -146,11 +146,10 @@ def count_search_trials(client: MlflowClient, experiment_id: str, symbol: str) -
     condition = (
         f"tags.{KIND} = '{TRIAL}' and tags.{SYMBOL} = '{symbol}' and attributes.status = 'FINISHED'"
     )
-    return len(_search(client, experiment_id, condition))
+    return len(_ours(find_runs(client, experiment_id, condition)))
 
 
-def _search(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
-    runs = find_runs(client, experiment_id, condition)
+def _ours(runs: Iterable[Run]) -> list[Run]:
     # People may tag their own runs as candidates. Without these two tags it is not one of ours.
     return [run for run in runs if {MODEL, SYMBOL} <= run.data.tags.keys()]
 

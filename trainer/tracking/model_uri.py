@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 
 from trainer.errors import TrainerError
 from trainer.tracking.store import read_all_pages
+
+T = TypeVar("T")
 
 _SCHEME = "models:/"
 #: Alias that MLflow itself keeps on the newest version.
@@ -112,7 +116,7 @@ def locate(client: MlflowClient, model_uri: str) -> ModelVersion:
         If it does not exist; the message lists what exists.
     """
     parts = ModelUri.parse(model_uri)
-    if not parts.alias:
+    if not parts.alias or parts.alias.lower() == LATEST:
         return find_version(client, parts.name, parts.version)
     try:
         return client.get_model_version_by_alias(parts.name, parts.alias)
@@ -134,39 +138,54 @@ def find_version(client: MlflowClient, name: str, number: str = "") -> ModelVers
     TrainerError
         If it does not exist; the message lists what exists.
     """
-    versions = []
-    # MLflow refuses to search for a name that no model can have.
-    with contextlib.suppress(MlflowException):
-        versions = list_versions(client, name)
+    if number:
+        version = _or_none(client.get_model_version, name, number)
+    else:
+        version = newest_version(client, name)
+    if version is None or (number and str(version.version) != number):  # MLflow takes 03 for 3
+        raise _not_found(client, name, number)
+    return version
+
+
+def _not_found(client: MlflowClient, name: str, number: str) -> TrainerError:
+    """Return the error for a version that does not exist; it lists what exists."""
+    versions = list_versions(client, name)
     if not versions:
-        raise _no_version(client, name)
-    if not number:
-        return versions[-1]
-    for version in versions:
-        if str(version.version) == number:
-            return version
+        return _no_version(client, name)
     numbers = ", ".join(str(version.version) for version in versions[-_LISTED:])
-    raise TrainerError(f"{name} has no version {number!r}; it has {numbers}")
+    return TrainerError(f"{name} has no version {number!r}; it has {numbers}")
 
 
 def list_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """Return all versions of a registered model, oldest first; none if it does not exist."""
-    # MLflow's filters cannot escape a quote: it would end the name, and the rest of the name would
-    # be read as a condition.
-    if "'" in name:
-        return []
-    versions = read_all_pages(
-        lambda token: client.search_model_versions(f"name = '{name}'", page_token=token)
-    )
+    versions = read_all_pages(lambda token: _search_versions(client, name, page_token=token))
     return sorted(versions, key=lambda version: int(version.version))
 
 
 def newest_version(client: MlflowClient, name: str) -> ModelVersion | None:
     """Return the newest version of a registered model; None if it has none or does not exist."""
-    found = client.search_model_versions(
-        f"name = '{name}'", max_results=1, order_by=["version_number DESC"]
-    )
-    return found[0] if found else None
+    # One row is read: a name may have hundreds of versions.
+    newest = _search_versions(client, name, max_results=1, order_by=["version_number DESC"])
+    return newest[0] if newest else None
+
+
+def _search_versions(client: MlflowClient, name: str, **options: Any) -> PagedList[ModelVersion]:
+    # MLflow's filters cannot escape a quote: it would end the name, and the rest of the name would
+    # be read as a condition. MLflow refuses to search for a name that no model can have.
+    none: PagedList[ModelVersion] = PagedList([], None)
+    if "'" in name:
+        return none
+    return _or_none(client.search_model_versions, f"name = '{name}'", **options) or none
+
+
+def _or_none(call: Callable[..., T], *arguments: Any, **options: Any) -> T | None:
+    """Return what a call of MLflow returns; None for something that does not or cannot exist."""
+    try:
+        return call(*arguments, **options)
+    except MlflowException as error:
+        if error.error_code not in _UNKNOWN_CODES:
+            raise
+        return None
 
 
 def _no_version(client: MlflowClient, name: str) -> TrainerError:

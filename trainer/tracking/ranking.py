@@ -17,6 +17,7 @@ from trainer.tracking.candidates import (
     count_search_trials,
     find_candidates,
     find_experiment,
+    newest_symbols,
 )
 from trainer.tracking.store import STORE_ERRORS, open_store, redacted, store_error
 from trainer.tracking.tag_names import CANDIDATE, KIND, MODEL, SYMBOL
@@ -144,10 +145,10 @@ def compare(
         searched = {s: count_search_trials(client, experiment_id, s) for s in symbols}
         for symbol in symbols:
             if not candidates[symbol]:
-                others = _names(c.symbol for c in find_candidates(client, experiment_id))
+                others = _names(newest_symbols(client, experiment_id))
                 raise TrainerError(
-                    f"experiment {experiment!r} has no candidate of {symbol!r}, but of {others}; "
-                    "name these as --symbols, or train it first"
+                    f"experiment {experiment!r} has no candidate of {symbol!r}; its newest ones "
+                    f"are of {others}; name these as --symbols, or train it first"
                 )
     except STORE_ERRORS as error:
         raise store_error(uri, error) from error

@@ -259,6 +259,16 @@ def exclusive_database(uri: str) -> Iterator[None]:
         yield
 
 
+def find_run(client: MlflowClient, run_id: str) -> Run | None:
+    """Return a run; None if there is none of this id."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def find_runs(
     client: MlflowClient,
     experiment_id: str,
@@ -289,9 +299,13 @@ def read_all_pages(search: Callable[[str | None], Any]) -> list[Any]:
     search : callable
         Returns one page for a page token; None is the token of the first page.
     """
+    return [result for page in each_page(search) for result in page]
+
+
+def each_page(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield each page of a search, so that no more than one of them is in memory."""
     page = search(None)
-    results = list(page)
+    yield page
     while page.token:
         page = search(page.token)
-        results += page
-    return results
+        yield page

@@ -49,6 +49,8 @@ class Trial:
         Whether the run came to its end. Only then must its record exist.
     search : str
         Study that it belongs to; empty for a candidate.
+    artifact_uri : str
+        Where the run keeps its files.
     """
 
     run_id: str
@@ -58,6 +60,7 @@ class Trial:
     digest: str
     finished: bool = True
     search: str = ""
+    artifact_uri: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +138,7 @@ class Trials:
         if trial.digest in self.records:
             return True
         try:
-            record = load_record(trial.run_id)
+            record = load_record(trial.artifact_uri)
         except TrainerError:  # the file is damaged
             record = None
         if record is None or record.digest != trial.digest:
@@ -219,6 +222,7 @@ def _trial(run: Run) -> Trial:
         digest=params.get("record_digest", ""),
         finished=run.info.status == "FINISHED",
         search=run.data.tags.get(SEARCH, ""),
+        artifact_uri=str(run.info.artifact_uri),
     )
 
 
@@ -255,8 +259,14 @@ def overfitting(records: Mapping[str, Record], chosen: Record, costs: Costs) -> 
     return backtest_overfitting(np.column_stack(columns))  # (common bars, configurations)
 
 
-def load_record(run_id: str) -> Record | None:
+def load_record(artifact_uri: str) -> Record | None:
     """Return the walk-forward of a run; None if the run kept none, or it is gone.
+
+    Parameters
+    ----------
+    artifact_uri : str
+        Where the run keeps its files. By the id of a run MLflow would read all of its metrics
+        twice before it reads the file.
 
     Raises
     ------
@@ -265,9 +275,7 @@ def load_record(run_id: str) -> Record | None:
     """
     with scratch_folder() as folder:
         try:
-            path = download_artifacts(
-                run_id=run_id, artifact_path=RECORD_FILE, dst_path=str(folder)
-            )
+            path = download_artifacts(f"{artifact_uri}/{RECORD_FILE}", dst_path=str(folder))
         except STORE_ERRORS:
             return None
         return Record.read(Path(path))

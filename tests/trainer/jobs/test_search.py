@@ -121,7 +121,7 @@ def test_a_search_finds_the_signal_trains_its_settings_and_counts_its_trials(bar
     (registration,) = summary.trained.results
     assert registration.version == "1"
     assert candidate.data.params["walk_forward_plan"]
-    record = load_record(registration.run_id)
+    record = load_record(str(candidate.info.artifact_uri))
     last_seen = study.part.frame["timestamp"].iloc[-1]  # type: ignore[union-attr]
     assert record is not None
     assert record.time_ns[0] > last_seen.value

@@ -17,6 +17,7 @@ from trainer.tracking.candidates import (
     CandidateVersion,
     find_candidates,
     find_experiment,
+    newest_symbols,
 )
 
 pytestmark = pytest.mark.server
@@ -121,16 +122,18 @@ def test_runs_with_a_part_of_the_tags_are_left_out(client: MlflowClient) -> None
     client.delete_tag(add_run(client, experiment, "gru-BTC"), "model")
     client.delete_tag(add_run(client, experiment, "gru-BTC"), "symbol")
     add_run(client, experiment, "ppo-BTC")
-    for symbol in ("BTC", None):
-        assert [c.model for c in find_candidates(client, experiment, symbol)] == ["ppo"]
+    assert [c.model for c in find_candidates(client, experiment, "BTC")] == ["ppo"]
+    assert newest_symbols(client, experiment) == ["BTC"]
     client.delete_experiment(experiment)  # other tests list the experiments
 
 
-def test_without_a_symbol_the_candidates_of_all_are_returned(
-    uri: str, client: MlflowClient
+def test_the_symbols_of_the_newest_candidates_are_listed(
+    uri: str, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidates = find_candidates(client, find_experiment(client, uri, "barwright"))
-    assert sorted(c.symbol for c in candidates) == ["BTC", "BTC", "BTC", "ETH"]
+    experiment = find_experiment(client, uri, "barwright")
+    assert newest_symbols(client, experiment) == ["BTC", "ETH"]
+    monkeypatch.setattr("trainer.tracking.candidates._NEWEST", 1)
+    assert len(newest_symbols(client, experiment)) == 1
 
 
 def test_versions_belong_to_their_run_newest_first(btc: list[Candidate]) -> None:

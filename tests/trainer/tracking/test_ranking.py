@@ -213,14 +213,14 @@ def test_json_has_everything_that_the_table_has(run) -> None:
         (
             ["--symbols", "BTC,XRP"],
             1,
-            "Error: experiment 'barwright' has no candidate of 'XRP', but of BTC, ETH; name these "
-            "as --symbols, or train it first\n",
+            "Error: experiment 'barwright' has no candidate of 'XRP'; its newest ones are of BTC, "
+            "ETH; name these as --symbols, or train it first\n",
         ),
         (
             ["--symbols", "BTC", "--experiment", "empty"],
             1,
-            "Error: experiment 'empty' has no candidate of 'BTC', but of none; name these as "
-            "--symbols, or train it first\n",
+            "Error: experiment 'empty' has no candidate of 'BTC'; its newest ones are of none; "
+            "name these as --symbols, or train it first\n",
         ),
         (
             ["--symbols", "BTC,ETH", "--models", "ppo"],

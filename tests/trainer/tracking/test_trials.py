@@ -189,9 +189,10 @@ def test_a_lost_record_is_none_and_a_number_of_trials_must_be_a_number(
 ) -> None:
     store = registry_store
     run_id = store.run(chosen := store.record(0.2))
-    assert load_record(run_id).digest == chosen.digest  # type: ignore[union-attr]
+    artifact_uri = store.client.get_run(run_id).info.artifact_uri
+    assert load_record(artifact_uri).digest == chosen.digest  # type: ignore[union-attr]
     (store.folder / "mlruns").rename(store.folder / "elsewhere")
-    assert load_record(run_id) is None
+    assert load_record(artifact_uri) is None
     # Without the lost record the chosen one could only look better.
     metrics = trials_of(store).metrics(chosen, interval="1h", terms=Terms(COSTS, 8_760))
     assert math.isnan(metrics["pbo"])
