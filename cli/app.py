@@ -30,7 +30,9 @@ COMMANDS = {
         "cli.registry:history", "List the moves of a model's aliases by promote and rollback."
     ),
     "inspect": Entry("cli.inspect:inspect", "Say how files of bars are read, without training."),
+    "orphans": Entry("cli.orphans:orphans", "Compare the files of MLflow with its database."),
     "promote": Entry("cli.registry:promote", "Move an alias to a version that passes the gate."),
+    "prune": Entry("cli.prune:prune", "Remove old versions and runs that nothing needs."),
     "report": Entry(
         "cli.registry:report", "Write the report of a version: one HTML page with its evidence."
     ),

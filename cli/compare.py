@@ -6,6 +6,7 @@ import json
 
 import click
 
+from cli.options import split_names
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, printing
 from features.sources import check_symbol
@@ -42,7 +43,7 @@ def compare(
     symbols: str, models: str, experiment: str, everything: bool, as_json: bool, debug: bool
 ) -> None:
     """Run the command; `_HELP` is its help text."""
-    chosen_symbols, chosen_models = _names(symbols), _names(models)
+    chosen_symbols, chosen_models = split_names(symbols), split_names(models)
     with exit_on_errors(debug, status=2):
         if not chosen_symbols:
             raise TrainerError(
@@ -64,8 +65,3 @@ def compare(
         else:
             # Without a terminal the table has room for every column.
             print_comparison(wide_console(200), comparison)
-
-
-def _names(text: str) -> list[str]:
-    """Return the names of a comma-separated list, each once."""
-    return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))

@@ -1,4 +1,4 @@
-"""Fields of `TrainConfig` as command-line options."""
+"""Values of command-line options: fields of `TrainConfig`, and lists of names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from pydantic_core import PydanticUndefined
 from trainer.config import Effect, TrainConfig, option_name, option_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names of a comma-separated list, each once.
+
+    Examples
+    --------
+    >>> split_names("gru, ppo,gru,")
+    ['gru', 'ppo']
+    """
+    return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
 
 
 def config_options(

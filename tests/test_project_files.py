@@ -40,6 +40,8 @@ LEFT_OUT = {
     "history": {"--debug", "--json"},
     "report": {"--debug"},
     "compare": {"--debug", "--json", "--all"},
+    "prune": {"--debug", "--json"},
+    "orphans": {"--debug", "--json"},
 }
 
 

@@ -9,16 +9,22 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from trainer.errors import TrainerError
 from trainer.registry.claims import TagHolder, exclusive_claim, read_object, user
 from trainer.tracking.model_uri import LATEST, find_version, list_versions
+from trainer.tracking.store import read_all_pages
 
 #: First parts of tag names: a claim of a mover (tag of the registered model), and a move (tag of
 #: the version that the alias moves to).
 _CLAIM, _MOVE = "moving.", "move."
 #: Seconds to wait for another mover, which needs one or two.
 _WAIT_SECONDS = 15
+#: Stands for all aliases of a model in a claim; no alias can have this name.
+EVERY_ALIAS = "every alias"
+#: Registered models that one page of a search holds, the most that MLflow allows.
+_MODELS_A_PAGE = 1_000
 #: States of a move: before and after the alias is set.
 _INTENDED, _DONE = "intended", "done"
 
@@ -74,6 +80,11 @@ class MoveRecord(Move):
 
     state: str = _INTENDED
 
+    @property
+    def may_have_moved(self) -> bool:
+        """Whether the alias was moved, or whether that is not known yet."""
+        return self.state in (_INTENDED, _DONE)
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values, with the name of its tag."""
         return {"tag": self.tag, **asdict(self)}
@@ -95,8 +106,24 @@ class MoveRecord(Move):
 
 def holder(client: MlflowClient, name: str, alias: str) -> str | None:
     """Return the version that an alias points to; None if it points to none."""
-    version = client.get_registered_model(name).aliases.get(alias)
-    return None if version is None else str(version)
+    return holders_of(client.get_registered_model(name)).get(alias)
+
+
+def holders_of(model: RegisteredModel) -> dict[str, str]:
+    """Return the version of each alias of a registered model."""
+    return {alias: str(version) for alias, version in model.aliases.items()}
+
+
+def all_holders(client: MlflowClient) -> dict[str, dict[str, str]]:
+    """Return the version of each alias of every registered model, by model and alias.
+
+    MLflow brings the aliases with the models: one call for a thousand of them. To ask for the
+    alias of each model takes a call for each.
+    """
+    models = read_all_pages(
+        lambda token: client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
+    )
+    return {model.name: holders_of(model) for model in models}
 
 
 def move(client: MlflowClient, wanted: Move) -> None:
@@ -114,10 +141,11 @@ def move(client: MlflowClient, wanted: Move) -> None:
     Raises
     ------
     TrainerError
-        If the alias no longer points to `wanted.before`, which is recorded as well, or another
-        mover is moving it.
+        If the alias no longer points to `wanted.before`, which is recorded as well, another mover
+        is moving it, or the version was deleted meanwhile.
     """
-    with _exclusive(client, wanted.name, wanted.alias):
+    with exclusive_move(client, wanted.name, wanted.alias):
+        find_version(client, wanted.name, wanted.to)
         _settle(client, wanted.name, wanted.alias)
         present = holder(client, wanted.name, wanted.alias)
         if present != wanted.before:
@@ -140,7 +168,7 @@ def settle(client: MlflowClient, name: str, alias: str) -> None:
     TrainerError
         If another mover is moving the alias.
     """
-    with _exclusive(client, name, alias):
+    with exclusive_move(client, name, alias):
         _settle(client, name, alias)
 
 
@@ -171,23 +199,39 @@ def history(client: MlflowClient, name: str) -> list[MoveRecord]:
     """
     # An unknown model is an error, not an empty history.
     find_version(client, name)
-    records = [
-        record
-        for version in list_versions(client, name)
-        for key, text in version.tags.items()
-        if key.startswith(_MOVE)
-        and (record := MoveRecord.from_tag(text, str(version.version))) is not None
-    ]
+    records = [record for version in list_versions(client, name) for record in records_of(version)]
     return sorted(records, key=lambda record: record.when)
 
 
-def _exclusive(client: MlflowClient, name: str, alias: str) -> AbstractContextManager[None]:
-    """Return the exclusive right to move an alias: MLflow sets it without looking."""
+def records_of(version: ModelVersion) -> list[MoveRecord]:
+    """Return the moves of aliases to a version, as its tags record them."""
+    read = (
+        MoveRecord.from_tag(text, str(version.version))
+        for key, text in version.tags.items()
+        if key.startswith(_MOVE)
+    )
+    return [record for record in read if record is not None]
+
+
+def exclusive_move(client: MlflowClient, name: str, alias: str) -> AbstractContextManager[None]:
+    """Return the exclusive right to move an alias; that of `EVERY_ALIAS` to delete versions, too.
+
+    MLflow sets an alias without looking.
+    """
+
+    def excludes(claimed: str) -> bool:
+        if not claimed.startswith(_CLAIM):
+            return False
+        other = claimed.removeprefix(_CLAIM)
+        return other == alias or EVERY_ALIAS in (other, alias)
+
+    moved = "an alias" if alias == EVERY_ALIAS else f"@{alias}"
     return exclusive_claim(
         TagHolder.model(client, name),
         f"{_CLAIM}{alias}",
-        f"@{alias} of {name} is being moved",
+        f"{moved} of {name} is being moved",
         patience=_WAIT_SECONDS,
+        excludes=excludes,
     )
 
 

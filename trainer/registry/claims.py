@@ -74,7 +74,14 @@ class TagHolder:
 
 
 @contextlib.contextmanager
-def exclusive_claim(holder: TagHolder, what: str, text: str, *, patience: float) -> Iterator[None]:
+def exclusive_claim(
+    holder: TagHolder,
+    what: str,
+    text: str,
+    *,
+    patience: float,
+    excludes: Callable[[str], bool] | None = None,
+) -> Iterator[None]:
     """Hold an exclusive right in the block.
 
     MLflow offers no lock. A process therefore writes a claim, a tag with a name of its own, and
@@ -92,6 +99,9 @@ def exclusive_claim(holder: TagHolder, what: str, text: str, *, patience: float)
         What a process with the right does, for the error: ``gru-BTC is being registered``.
     patience : float
         Longest wait for another process, in seconds.
+    excludes : callable, optional
+        Returns whether a right that another process claims excludes this one; by default only the
+        same right does.
 
     Raises
     ------
@@ -99,11 +109,12 @@ def exclusive_claim(holder: TagHolder, what: str, text: str, *, patience: float)
         If another process has the right for longer.
     """
     own = f"{what}.{uuid.uuid4().hex}"
+    excluded = excludes or what.__eq__
     deadline = time.monotonic() + patience
     try:
         while True:
             holder.write(own, _claim())
-            others = _other_claims(holder, what, own)
+            others = _other_claims(holder, own, excluded)
             if not others:
                 break
             holder.remove(own)
@@ -169,11 +180,13 @@ def _signs_of_life(holder: TagHolder, own: str) -> Iterator[None]:
         thread.join()
 
 
-def _other_claims(holder: TagHolder, what: str, own: str) -> list[dict[str, Any]]:
+def _other_claims(
+    holder: TagHolder, own: str, excludes: Callable[[str], bool]
+) -> list[dict[str, Any]]:
     """Return the valid claims of other processes; remove the void ones."""
     claims = []
     for key, text in holder.read().items():
-        if not key.startswith(f"{what}.") or key == own:
+        if key == own or not excludes(key.rpartition(".")[0]):
             continue
         claim = read_object(text)
         if key not in _ended and _is_valid(claim):

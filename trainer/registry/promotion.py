@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -260,5 +261,17 @@ def rollback(client: MlflowClient, name: str, to: str, verifier: Verifier) -> st
         },
         description=f"Rolled back to version {old.version}.\n\n{old.description or ''}",
         verifier=verifier,
+        guard=_not_deleted(client, name, str(old.version)),
     )
     return str(version.version)
+
+
+@contextmanager
+def _not_deleted(client: MlflowClient, name: str, number: str) -> Iterator[None]:
+    """Keep a version from being deleted while the block registers its model again.
+
+    Both versions have the same files, and a clean-up would find no second version of them yet.
+    """
+    with aliases.exclusive_claim(client, name, LATEST):
+        find_version(client, name, number)
+        yield

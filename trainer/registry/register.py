@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 
 import mlflow
 from mlflow import MlflowClient
@@ -22,6 +23,7 @@ def register_verified(
     tags: Mapping[str, str],
     description: str,
     verifier: Verifier,
+    guard: AbstractContextManager[None] | None = None,
 ) -> ModelVersion:
     """Verify a candidate in a fresh process, then register it as the newest version.
 
@@ -40,6 +42,8 @@ def register_verified(
     description : str
         Markdown for people.
     verifier : Verifier
+    guard : context manager, optional
+        Held while the verified candidate is registered.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def register_verified(
     """
     verifier.verify(model_uri)
     # One call with all tags: a crash leaves a complete version or none.
-    with _without_messages():
+    with guard or contextlib.nullcontext(), _without_messages():
         version = mlflow.register_model(model_uri, name, tags=dict(tags))
     # Without its description it is registered all the same. An error would make the user register
     # it once more.

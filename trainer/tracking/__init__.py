@@ -5,6 +5,7 @@ __all__ = [
     "candidates",
     "mlflow_runs",
     "model_uri",
+    "old_runs",
     "outage",
     "ranking",
     "search_runs",
