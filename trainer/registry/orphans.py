@@ -123,13 +123,15 @@ def compare_files(backend_store_uri: str, artifacts_destination: str = "") -> Fi
     """
     _check_database_uri(backend_store_uri)
     engine = create_engine(backend_store_uri)
-    with engine.connect() as connection:
-        roots = [_resolved(root, artifacts_destination) for root in _locations(connection)]
-        # Files are listed first: what is written meanwhile is then known to the database.
-        folders = [folder for root in roots for folder in _folders(root)]
-        connection.rollback()
-        known = _read_database(connection)
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            roots = [_resolved(root, artifacts_destination) for root in _locations(connection)]
+            # Files are listed first: what is written meanwhile is then known to the database.
+            folders = [folder for root in roots for folder in _folders(root)]
+            connection.rollback()
+            known = _read_database(connection)
+    finally:
+        engine.dispose()
     locations = {_resolved(v.location, artifacts_destination) for v in known.versions}
     ids = known.runs.keys() | known.models.keys()
     orphans = [
@@ -164,9 +166,7 @@ def _check_database_uri(uri: str) -> None:
 
 def _select(connection: Connection, *columns: Any, where: Any = None) -> list[Any]:
     """Return the rows of some columns of MLflow's tables."""
-    return list(
-        connection.execute(select(*columns).where(true() if where is None else where)).tuples()
-    )
+    return list(connection.execute(select(*columns).where(true() if where is None else where)))
 
 
 def _locations(connection: Connection) -> list[str]:

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import read_mlflow_creds
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trainer.errors import TrainerError
@@ -69,8 +69,12 @@ def server_command(uri: str) -> str:
     """
     if uri.startswith("http"):
         return ""
-    address = '"$MLFLOW_TRACKING_URI"' if ":***@" in uri else shlex.quote(uri)
-    return f"mlflow server --backend-store-uri {address} --workers 1"
+    return f"mlflow server --backend-store-uri {_shell_word(uri)} --workers 1"
+
+
+def _shell_word(uri: str) -> str:
+    """Return a redacted address as a word of a shell command."""
+    return '"$MLFLOW_TRACKING_URI"' if ":***@" in uri else shlex.quote(uri)
 
 
 def print_only_warnings() -> None:
@@ -195,11 +199,47 @@ def _check_database(uri: str) -> None:
         return  # it is created at its first use
     try:
         engine = create_engine(uri)
-        with engine.connect() as connection:
-            inspect(connection).get_table_names()
-        engine.dispose()
+        try:
+            with engine.connect() as connection:
+                _check_schema(uri, connection)
+        finally:
+            engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
         raise store_error(uri, error) from error
+
+
+def _check_schema(uri: str, connection: Connection) -> None:
+    """Raise unless MLflow's tables are those of the installed MLflow; there may be none yet.
+
+    MLflow itself upgrades the tables of some older versions wherever it opens them: without a
+    backup, and below the commands that use them.
+    """
+    tables = inspect(connection).get_table_names()
+    if "experiments" not in tables:
+        return
+    present = (
+        connection.scalar(text("SELECT version_num FROM alembic_version"))
+        if "alembic_version" in tables
+        else None
+    )
+    # Imported here: a client of a server needs none of it.
+    from alembic.script import ScriptDirectory
+
+    revisions = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    wanted = revisions.get_current_head()
+    if present == wanted:
+        return
+    known = {revision.revision for revision in revisions.walk_revisions()}
+    what = f"its tables are of revision {present}, and MLflow {mlflow.__version__} needs {wanted}"
+    if present is None or present in known:
+        raise TrainerError(
+            f"the database {redacted(uri)} is of an older MLflow: {what}; stop all that uses it, "
+            f"back it up, run `mlflow db upgrade {_shell_word(redacted(uri))}`, and run this again"
+        )
+    raise TrainerError(
+        f"the database {redacted(uri)} is of a newer MLflow: {what}; install the MLflow that "
+        "upgraded it, or restore the backup from before the upgrade"
+    )
 
 
 def open_store() -> tuple[str, MlflowClient]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,16 @@ from typing import Any
 import mlflow
 import pytest
 import requests
+from alembic import command
+from alembic.script import ScriptDirectory
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, get_error_code
-from sqlalchemy import create_engine, event, inspect
+from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+from sqlalchemy import create_engine, event, inspect, text
 
 from trainer.errors import TrainerError
+from trainer.tracking.mlflow_runs import open_tracking
 from trainer.tracking.store import (
     DEFAULT_URI,
     access_error,
@@ -299,3 +307,84 @@ def test_every_page_of_a_search_is_read(registry_store: Any) -> None:
         lambda token: client.search_runs([experiment], max_results=2, page_token=token)
     )
     assert len({run.info.run_id for run in runs}) == len(runs) == 5
+
+
+def _make_older(uri: str, steps: int) -> str:
+    """Make MLflow's tables as they were some revisions ago; return that revision."""
+    config = _get_alembic_config(uri)
+    scripts = ScriptDirectory.from_config(config)
+    revision = [script.revision for script in scripts.walk_revisions()][steps]
+    engine = create_engine(uri)
+    InitialBase.metadata.create_all(engine)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    return revision
+
+
+def _revision(uri: str) -> str:
+    engine = create_engine(uri)
+    with engine.connect() as connection:
+        found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    engine.dispose()
+    return str(found)
+
+
+@pytest.mark.parametrize(
+    ("database", "steps"),
+    [("sqlite", 12), pytest.param("postgresql", 1, marks=pytest.mark.postgres)],
+)
+def test_tables_of_an_older_mlflow_are_refused_and_upgraded_by_the_command_of_the_message(
+    database: str,
+    steps: int,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MLflow itself would upgrade them unasked: after 12 revisions, tables are missing."""
+    uri = (
+        f"sqlite:///{tmp_path}/old.db"
+        if database == "sqlite"
+        else request.getfixturevalue("new_postgres")
+    )
+    revision = _make_older(uri, steps)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    address = '"$MLFLOW_TRACKING_URI"' if "@" in uri else uri
+    for open_it in (open_store, lambda: open_tracking("e", {}).__enter__()):
+        with pytest.raises(TrainerError) as raised:
+            open_it()
+        assert str(raised.value) == (
+            f"the database {redacted(uri)} is of an older MLflow: its tables are of revision "
+            f"{revision}, and MLflow {mlflow.__version__} needs {_get_latest_schema_revision()}; "
+            f"stop all that uses it, back it up, run `mlflow db upgrade {address}`, and run this "
+            "again"
+        )
+    assert _revision(uri) == revision
+    # In a process of its own, which closes its connections.
+    upgrade = [sys.executable, "-m", "mlflow", "db", "upgrade", uri]
+    upgraded = subprocess.run(upgrade, capture_output=True, text=True, check=False)
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert open_store()[1].search_registered_models() == []
+
+
+def test_tables_of_a_newer_mlflow_and_unnumbered_ones_are_refused(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(empty_store, tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'fffffffffff1'")
+        connection.commit()
+        with pytest.raises(TrainerError, match=r"of a newer MLflow: .* fffffffffff1, .*; install"):
+            open_store()
+        connection.execute("DROP TABLE alembic_version")
+        connection.commit()
+    with pytest.raises(TrainerError, match="of an older MLflow: its tables are of revision None"):
+        open_store()
+
+
+def test_a_database_without_tables_of_mlflow_is_no_older_one(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "own.db")) as connection:
+        connection.execute("CREATE TABLE own (x INTEGER)")
+    check_reachable(f"sqlite:///{tmp_path}/own.db")
