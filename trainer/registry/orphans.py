@@ -33,6 +33,8 @@ _DELETED, _DELETED_VERSION = "deleted", "Deleted_Internal"
 class Orphan:
     """A folder of a run or model that the database does not know.
 
+    Folders without files are none: in a folder on disk, ``mlflow gc`` leaves them.
+
     Attributes
     ----------
     uri : str
@@ -125,24 +127,24 @@ def compare_files(backend_store_uri: str, artifacts_destination: str = "") -> Fi
     engine = create_engine(backend_store_uri)
     try:
         with engine.connect() as connection:
-            roots = [_resolved(root, artifacts_destination) for root in _locations(connection)]
+            roots = experiment_folders(connection, artifacts_destination)
             # Files are listed first: what is written meanwhile is then known to the database.
-            folders = [folder for root in roots for folder in _folders(root)]
+            folders = [folder for root in roots.values() for folder in _folders(root)]
             connection.rollback()
             known = _read_database(connection)
     finally:
         engine.dispose()
     locations = {_resolved(v.location, artifacts_destination) for v in known.versions}
     ids = known.runs.keys() | known.models.keys()
-    orphans = [
+    unknown = (
         _measured(folder)
         for folder in folders
         if folder.rpartition("/")[2] not in ids and not _contains(folder, locations)
-    ]
+    )
     return FileReport(
         folders=len(folders),
         versions=len(known.versions),
-        orphans=tuple(orphans),
+        orphans=tuple(orphan for orphan in unknown if orphan.files),
         broken=tuple(_broken(known, artifacts_destination)),
         deleted_runs=sum(stage == _DELETED for stage in known.runs.values()),
         deleted_models=sum(stage == _DELETED for stage in known.models.values()),
@@ -169,8 +171,18 @@ def _select(connection: Connection, *columns: Any, where: Any = None) -> list[An
     return list(connection.execute(select(*columns).where(true() if where is None else where)))
 
 
-def _locations(connection: Connection) -> list[str]:
-    return [str(location) for (location,) in _select(connection, SqlExperiment.artifact_location)]
+def experiment_folders(connection: Connection, artifacts_destination: str = "") -> dict[str, str]:
+    """Return where the files of each experiment lie, by its id.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        Database of MLflow.
+    artifacts_destination : str
+        As for `compare_files`.
+    """
+    rows = _select(connection, SqlExperiment.experiment_id, SqlExperiment.artifact_location)
+    return {str(key): _resolved(str(place), artifacts_destination) for key, place in rows}
 
 
 def _read_database(connection: Connection) -> _Database:
