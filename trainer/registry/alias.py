@@ -120,10 +120,14 @@ def all_holders(client: MlflowClient) -> dict[str, dict[str, str]]:
     MLflow brings the aliases with the models: one call for a thousand of them. To ask for the
     alias of each model takes a call for each.
     """
-    models = read_all_pages(
+    return {model.name: holders_of(model) for model in all_models(client)}
+
+
+def all_models(client: MlflowClient) -> list[RegisteredModel]:
+    """Return every registered model, with its aliases, its tags and its newest version."""
+    return read_all_pages(
         lambda token: client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
     )
-    return {model.name: holders_of(model) for model in models}
 
 
 def move(client: MlflowClient, wanted: Move) -> None:

@@ -272,6 +272,6 @@ def _not_deleted(client: MlflowClient, name: str, number: str) -> Iterator[None]
 
     Both versions have the same files, and a clean-up would find no second version of them yet.
     """
-    with aliases.exclusive_claim(client, name, LATEST):
+    with aliases.exclusive_move(client, name, LATEST):
         find_version(client, name, number)
         yield

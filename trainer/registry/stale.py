@@ -22,11 +22,8 @@ from trainer.run_file import read_run_file
 from trainer.scratch import scratch_folder
 from trainer.tracking.mlflow_runs import RUN_FILE
 from trainer.tracking.model_uri import find_version, newest_version
-from trainer.tracking.store import STORE_ERRORS, read_all_pages
+from trainer.tracking.store import STORE_ERRORS
 from trainer.tracking.tag_names import DATA_END, RETRAIN_REQUESTED, RUN_ID
-
-#: Registered models that one page of a search holds, the most that MLflow allows.
-_MODELS_A_PAGE = 1_000
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,7 @@ class StaleNames:
         """
         for name in only:
             find_version(self._client, name)
-        # One call brings a thousand models with their tags and newest versions.
-        models = read_all_pages(
-            lambda token: self._client.search_registered_models(
-                max_results=_MODELS_A_PAGE, page_token=token
-            )
-        )
+        models = aliases.all_models(self._client)
         known = [_newest(model) for model in models if not only or model.name in only]
         stale = [s for s in known if s and (s.requested or now - s.data_end > older_than)]
         return sorted(stale, key=lambda one: (not one.requested, one.data_end, one.name))

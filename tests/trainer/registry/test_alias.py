@@ -137,7 +137,7 @@ def test_interrupted_moves_are_settled_by_the_version_of_the_alias(
 
 
 def test_an_error_during_a_move_leaves_no_claim(client: Any) -> None:
-    with pytest.raises(Exception, match="not found"):
+    with pytest.raises(TrainerError, match="m-X has no version '9'"):
         alias.move(client, Move(NAME, "champion", "9", None))
     assert claims(client) == []
 

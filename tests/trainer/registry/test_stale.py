@@ -11,7 +11,7 @@ import pytest
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.job import Job
-from trainer.registry import stale as module
+from trainer.registry import alias
 from trainer.registry.claims import ClaimedError
 from trainer.registry.stale import StaleName, StaleNames, read_config
 from trainer.run_file import job_run_file
@@ -138,7 +138,7 @@ def test_settings_are_those_of_the_run_with_the_changes_of_this_command(
 
 
 def test_pages_are_all_read(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MODELS_A_PAGE", 1)
+    monkeypatch.setattr(alias, "_MODELS_A_PAGE", 1)
     for symbol in "ABC":
         add(client, f"gru-{symbol}", "2026-11-01T00:00:00+00:00")
     assert found(client) == ["gru-A", "gru-B", "gru-C"]
