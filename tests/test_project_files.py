@@ -313,7 +313,12 @@ def test_every_server_has_a_health_check_and_keeps_its_data_in_a_named_volume() 
 
 def test_up_starts_no_command() -> None:
     profiles = {service: spec.get("profiles") for service, spec in services()}
-    assert (profiles["trainer"], profiles["trader"]) == (["train"], ["trade"])
+    assert profiles == {
+        **dict.fromkeys(("postgres", "s3", "mlflow")),
+        "accounts": ["train", "trade"],
+        "trainer": ["train"],
+        "trader": ["trade"],
+    }
 
 
 def test_the_server_answers_to_named_hosts_and_known_accounts_only() -> None:
