@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -65,7 +64,7 @@ def make_procedure(
         "calibration": config.calibration,
         "allow_short": config.allow_short,
         "position": config.rule,
-        "fit_cache": FitCache(Path(config.fit_cache_folder)),
+        "fit_cache": FitCache.at(config.fit_cache_folder),
     }
     return kind(make_adapter, **{**settings, **changes})
 

@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 #: seconds to import, and `--help` needs none of them.
 COMMANDS = {
     "audit": Entry("cli.audit:audit", "Check the laws that every feature must satisfy."),
+    "cache": Entry("cli.cache:cache", "List, check and prune the fit cache."),
     "compare": Entry(
         "cli.compare:compare", "Rank the candidates of symbols, with their registered versions."
     ),

@@ -119,6 +119,12 @@ class FeatureCache:
         self._write(key, bars, signature, matrix)
         return matrix, origin
 
+    def size(self) -> tuple[int, int]:
+        """Return the number of matrices in the folder, and the bytes of their files."""
+        matrices = list(self.folder.glob("*_metadata.json"))
+        files = [*matrices, *self.folder.glob("*.parquet")]
+        return len(matrices), sum(path.stat().st_size for path in files)
+
     def data_path(self, key: CacheKey) -> Path:
         """Return the path of the parquet file of an entry."""
         return self.folder / f"{key.stem}.parquet"

@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "trainer/arrays.py": "names of array types",
     "trainer/errors.py": "classes, and one function with an example (test_examples.py)",
     "features/errors.py": "a class without code",
+    "trainer/procedure/fit_place.py": "a protocol; each place has a test file",
     "trainer/procedure/stored_fit.py": "test_fit_cache.py: a fit is proven before it is stored",
     "trainer/jobs/fits.py": "test_schedule.py compares with fits that one process makes",
     "trainer/jobs/steps.py": "test_schedule.py runs each step, in any order",

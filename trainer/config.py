@@ -22,7 +22,7 @@ from features.interval import Interval
 from features.labels import LabelKind
 from features.settings import read_features, read_settings
 from features.sources import check_symbol, open_source
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UsageError
 from trainer.serving.calibrators import CalibrationMethod
 from trainer.serving.rules import RuleName, RuleSettings, SelectionName
 from trainer.statistics.costs import Costs
@@ -115,12 +115,31 @@ def _parse_study(value: object) -> object:
     return value
 
 
+def check_fit_cache_folder(value: str) -> str:
+    """Return `value` if it is a folder or ``s3://bucket/prefix``.
+
+    Raises
+    ------
+    UsageError
+        If it is another address.
+    """
+    if "://" in value and not _BUCKET_AND_PREFIX.fullmatch(value):
+        raise UsageError(
+            f"`--fit-cache-folder` must be a folder or s3://bucket/prefix, got {value!r}; names in "
+            "it have letters, digits, '.', '-', '_' and '='"
+        )
+    return value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Switch = Annotated[bool, BeforeValidator(_parse_switch)]
 Span = Annotated[Literal["h"] | Annotated[int, Field(ge=0, le=1_000)], BeforeValidator(_parse_span)]
 Study = Annotated[str, BeforeValidator(_parse_study)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
+
+#: The parts of s3://bucket/prefix.
+_BUCKET_AND_PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=-]+)*/?", re.ASCII)
 
 #: Options that say where the workers are.
 CLUSTER_OPTIONS = (
@@ -273,7 +292,12 @@ class TrainConfig(BaseModel):
         json_schema_extra=_RUN,
     )
     fit_cache_folder: str = Field(
-        "data/fits", description="Folder of the fit cache.", json_schema_extra=_RUN
+        "data/fits",
+        min_length=1,
+        description="Folder of the fit cache, or s3://bucket/prefix, which several machines may "
+        "share; keys and endpoint of S3 come from the variables AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL.",
+        json_schema_extra=_RUN,
     )
     unchanged: Literal["keep", "train"] = Field(
         "keep",
@@ -392,6 +416,7 @@ class TrainConfig(BaseModel):
         self._check_params()
         interval = Interval.parse(self.interval)
         check_calendar(self.calendar)
+        check_fit_cache_folder(self.fit_cache_folder)
         open_source(self.source)
         if self.features:
             FeatureSet.from_config(read_features(self.features), interval=interval)

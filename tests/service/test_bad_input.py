@@ -103,14 +103,22 @@ def test_a_symbol_with_bad_bars_fails_with_its_reason_and_the_others_go_on(works
     assert "RUNNING" not in {run.info.status for run in workspace.runs()}
 
 
-@pytest.mark.parametrize("option", ["--cache-folder", "--fit-cache-folder"])
-def test_an_unwritable_cache_is_an_error_of_the_job(workspace, option: str) -> None:
+def test_an_unwritable_feature_cache_is_an_error_of_the_job(workspace) -> None:
     (workspace.folder / "file").write_text("a file is no folder")
-    done = workspace.train_quickly(option, "file/cache")
+    done = workspace.train_quickly("--cache-folder", "file/cache")
     assert done.returncode == 1
     assert "cannot be written" in " ".join(done.stdout.split())
-    assert f"give a writable folder as {option}" in " ".join(done.stdout.split())
+    assert "give a writable folder as --cache-folder" in " ".join(done.stdout.split())
     assert workspace.versions("lightgbm-EURUSD") == []
+
+
+def test_a_fit_cache_that_cannot_be_used_is_one_line_before_anything_is_done(workspace) -> None:
+    (workspace.folder / "file").write_text("a file is no folder")
+    done = workspace.train_quickly("--fit-cache-folder", "file/cache")
+    assert (done.returncode, workspace.runs()) == (1, [])
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: the fit cache 'file/cache' cannot be made: ")
+    assert line.endswith("/file' is no folder; give another --fit-cache-folder, or --fit-cache off")
 
 
 def test_an_unreachable_server_is_an_error_within_seconds(empty_workspace) -> None:

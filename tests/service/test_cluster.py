@@ -113,7 +113,7 @@ def wait_for_fits(process: subprocess.Popen[str], fits: Path, count: int) -> int
     """Wait until so many fits are in the cache of a command; return how many there are."""
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if (made := len(list(fits.glob("*.json")))) >= count:
+        if (made := len(list(fits.glob("*.fit")))) >= count:
             return made
         time.sleep(0.02)
     raise TimeoutError(f"{fits} never had {count} fits: {process.communicate()}")
@@ -137,7 +137,7 @@ def test_a_cluster_makes_the_bytes_of_one_machine_though_a_worker_dies(
     for file in same:
         if file.suffix in (".bin", ".json") and file.name != "registered_model_meta":
             assert (there / file).read_bytes() == (alone / file).read_bytes(), file
-    assert len(list(fits.glob("*.json"))) == 9
+    assert len(list(fits.glob("*.fit"))) == 9
     # What others run goes on, with nothing left of this command.
     assert cluster.running["two"].poll() is None
     assert cluster.running["scheduler"].poll() is None
@@ -155,7 +155,7 @@ def test_no_fit_is_lost_when_the_command_or_the_scheduler_is_killed(
     wait_for_fits(process, fits, 2)
     process.kill()
     process.communicate()
-    made = len(list(fits.glob("*.json")))
+    made = len(list(fits.glob("*.fit")))
     assert made < 9, "the kill must come between two fits"
     assert cluster.running["two"].poll() is None, "workers live on"
 
@@ -171,7 +171,7 @@ def test_no_fit_is_lost_when_the_command_or_the_scheduler_is_killed(
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, out + err
     assert workspace.versions("lightgbm-EURUSD") == ["1"]
-    assert len(list(fits.glob("*.json"))) == 9
+    assert len(list(fits.glob("*.fit"))) == 9
     assert before <= {path.name for path in fits.iterdir()}
     assert "of 9 fits read from the cache" in out
 

@@ -81,7 +81,7 @@ def busy_workers(
             busy = [w for w in workers_of(process) if w.cpu_times().user > 4.0]
         except psutil.Error:
             continue
-        if len(busy) >= count and len(list(fits.glob("*.json"))) >= count:
+        if len(busy) >= count and len(list(fits.glob("*.fit"))) >= count:
             return busy
         time.sleep(0.1)
     raise TimeoutError("the workers never got busy")
@@ -184,7 +184,7 @@ def test_a_killed_command_registers_nothing_and_the_rerun_reads_the_fits_it_made
     arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "4")
     process = workspace.start("-m", "trainer", "train", *arguments)
     fits = workspace.folder / "data" / "fits"
-    while len(list(fits.glob("*.json"))) < 3 and process.poll() is None:
+    while len(list(fits.glob("*.fit"))) < 3 and process.poll() is None:
         time.sleep(0.02)
     workers = workers_of(process)
     process.kill()
@@ -193,7 +193,7 @@ def test_a_killed_command_registers_nothing_and_the_rerun_reads_the_fits_it_made
     assert workspace.versions("lightgbm-EURUSD") == []
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == [], "workers must not outlive their command"
-    made = len(list(fits.glob("*.json")))
+    made = len(list(fits.glob("*.fit")))
     assert 3 <= made < 15, "the kill must come between two fits"
 
     again = workspace.train(*arguments)

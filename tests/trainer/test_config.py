@@ -89,6 +89,10 @@ def parse(**changes: Any) -> TrainConfig:
             "`--params gru.hidden` must be a valid integer, got None; see --help",
         ),
         ({"params": "lightgbm.=3"}, "`--params` must read model.name=value, got 'lightgbm.=3'"),
+        (
+            {"fit_cache_folder": "gs://bucket/fits"},
+            "`--fit-cache-folder` must be a folder or s3://bucket/prefix, got 'gs://bucket/fits'",
+        ),
         ({"horizn": 3}, "there is no option 'horizn'; did you mean 'horizon'?"),
         ({"zzz": 3}, "there is no option 'zzz'$"),
         (

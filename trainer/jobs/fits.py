@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import adapters
 from adapters.base import ModelAdapter
@@ -16,7 +16,8 @@ from trainer.errors import TrainerError
 from trainer.evidence.importance import falls_key, fold_falls
 from trainer.evidence.walk_forward import training_rows
 from trainer.job import Job
-from trainer.procedure.fit_cache import FitCache, environment_digest, fit_key
+from trainer.procedure.fit_cache import FitCache
+from trainer.procedure.fit_key import environment_digest, fit_key
 from trainer.procedure.procedure import Procedure
 from trainer.procedure.sample import Sample
 from trainer.procedure.stored_fit import StoredFit
@@ -60,7 +61,7 @@ class PlannedFit:
     rows : int
         Rows that it is fitted on.
     key : str
-        As `trainer.procedure.fit_cache.fit_key` returns it.
+        As `trainer.procedure.fit_key.fit_key` returns it.
     environment : str
         Environment of the key (`environment_digest`).
     falls_key : str
@@ -234,12 +235,39 @@ def make_procedure(
         on_fit=on_fit,
         on_progress=on_progress,
         fit_cache=fit_cache,
+        job=job.name,
     )
 
 
 def fit_cache_of(config: TrainConfig) -> FitCache | None:
-    """Return the fit cache of these settings; None without one."""
-    return FitCache(Path(config.fit_cache_folder)) if config.fit_cache else None
+    """Return the fit cache of these settings, the same one each time; None without one."""
+    return _opened(config.fit_cache_folder) if config.fit_cache else None
+
+
+def check_fit_cache(config: TrainConfig) -> None:
+    """Check that the fit cache can be used, before time is spent on fits.
+
+    Raises
+    ------
+    TrainerError
+        If it cannot.
+    """
+    if cache := fit_cache_of(config):
+        cache.check()
+
+
+def fit_cache_of_worker(config: TrainConfig) -> FitCache | None:
+    """Return the fit cache for a job that one worker does alone.
+
+    A worker of a cluster has none: neither the folders of its machine nor its keys are the user's.
+    """
+    return None if config.is_remote else fit_cache_of(config)
+
+
+@functools.cache
+def _opened(address: str) -> FitCache:
+    """Return the cache of an address: a process has one, which warns once if its place fails."""
+    return FitCache.at(address)
 
 
 def _check_smooth(config: TrainConfig, data: Dataset) -> None:

@@ -18,7 +18,7 @@ from distributed.security import Security
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.jobs.workers import Workers
-from trainer.procedure.fit_cache import code_digest
+from trainer.procedure.fit_key import code_digest
 
 _CONNECT_SECONDS = 30
 #: Rooms whose code makes a model.

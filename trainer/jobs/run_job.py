@@ -21,7 +21,7 @@ from trainer.evidence.null_runs import null_net_sharpe
 from trainer.evidence.walk_forward import walk_forward
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs import results
-from trainer.jobs.fits import Setup, fit_cache_of, make_procedure, stage_models
+from trainer.jobs.fits import Setup, fit_cache_of_worker, make_procedure, stage_models
 from trainer.procedure.procedure import Fitted
 from trainer.procedure.sample import Sample
 from trainer.procedure.stored_fit import StoredFit
@@ -242,7 +242,8 @@ class _OwnFits:
     def __init__(self, setup: Setup, data: Dataset, on_progress: OnProgress) -> None:
         self._setup, self._data, self._on_progress = setup, data, on_progress
         self._done, self._seconds = 0, 0.0
-        self._cache = fit_cache_of(setup.config)
+        self._cache = fit_cache_of_worker(setup.config)
+        self._read_before = self._n_read
         self.procedure = make_procedure(
             setup.job,
             setup.config,
@@ -276,6 +277,10 @@ class _OwnFits:
     @property
     def n_read(self) -> int:
         """Fits that were read from the fit cache."""
+        return self._n_read - self._read_before
+
+    @property
+    def _n_read(self) -> int:
         return 0 if self._cache is None else self._cache.n_read
 
     @property

@@ -19,7 +19,7 @@ from trainer.errors import TrainerError, error_text
 from trainer.evidence import dossier
 from trainer.evidence.walk_forward import first_tested_bar, walk_forward
 from trainer.job import Job
-from trainer.jobs.fits import fit_cache_of, make_procedure
+from trainer.jobs.fits import fit_cache_of_worker, make_procedure
 from trainer.procedure.sample import Sample
 from trainer.search.space import HORIZONS, Space
 from trainer.search.study import should_stop
@@ -161,7 +161,7 @@ def _measure(task: TrialTask, trial: Trial, after_block: Callable[[float], None]
     builder = replace(make_builder(config), source=task.part, allow_jumps=True)
     data = builder.build(task.job.symbol)
     sample = Sample.of(data, config.rule.volatility_window)
-    procedure = make_procedure(task.job, config, data, fit_cache=fit_cache_of(config))
+    procedure = make_procedure(task.job, config, data, fit_cache=fit_cache_of_worker(config))
     walk = walk_forward(sample, procedure, SEARCH_BLOCKS, after_block)
     gain = walk.metrics["base_rate_log_loss"] - walk.metrics["log_loss"]
     return replace(

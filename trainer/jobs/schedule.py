@@ -186,7 +186,7 @@ class TrainingSchedule:
             elif end.task.stays:
                 end.result.release()
         except Exception as error:
-            # Not only errors of the task: what follows from it may write to the fit cache.
+            # Not only errors of the task, but of what follows from it, too.
             for job in jobs:
                 self._fail(job, error)
 
@@ -311,17 +311,12 @@ class TrainingSchedule:
                 for number in reversed(range(job.config.null_runs))
             )
         cache = fit_cache_of(job.config)
-        missing = []
-        for fit in plan:
-            stored = None if cache is None else cache.read(job.job.model, fit.key)
-            if stored is None:
-                missing.append(fit)
-            else:
-                fits.stored[fit.number] = stored
-                job.n_read += 1
-                job.n_done += 1
-        if cache is not None and missing:
-            cache.check_folder()
+        keys = [fit.key for fit in plan]
+        read = {} if cache is None else cache.read(job.job.name, keys)
+        fits.stored = {fit.number: read[fit.key] for fit in plan if fit.key in read}
+        missing = [fit for fit in plan if fit.key not in read]
+        job.n_read += len(fits.stored)
+        job.n_done += len(fits.stored)
         fits.todo.extend(sorted(missing, key=lambda fit: -fit.rows))
         self._on_progress(job.job.name, "fits", *self.count(job.job.name))
         if fits.complete:
@@ -337,8 +332,8 @@ class TrainingSchedule:
             assert fit.stored is not None
             fits.stored[fit.number] = fit.stored
             job.seconds += fit.seconds
-            if cache is not None and fit.cacheable:
-                cache.write(job.job.model, fit.stored)
+        if cache is not None and (kept := [f.stored for f in made if f.stored and f.cacheable]):
+            cache.write(job.job.name, kept)
         job.n_done += len(made)
         self._on_progress(job.job.name, "fits", *self.count(job.job.name))
         if fits.complete:

@@ -15,6 +15,7 @@ from barwright import BarwrightError
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.job import Job
+from trainer.jobs.fits import check_fit_cache
 from trainer.jobs.run_names import command_run_name
 from trainer.jobs.run_trial import (
     SEARCH_BLOCKS,
@@ -130,8 +131,9 @@ def search(
     Raises
     ------
     TrainerError
-        If MLflow cannot be used.
+        If MLflow or the fit cache cannot be used.
     """
+    check_fit_cache(config)
     options = {**config.logged(), "budget": budget}
     name = command_run_name(config, "search")
     run_file = run_file_text(config, cluster=False)

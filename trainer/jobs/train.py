@@ -8,17 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.evidence.verdict import Verdict, judge
 from trainer.job import Job, JobResult, TrainedModel, jobs_of
+from trainer.jobs.fits import check_fit_cache, fit_cache_of
 from trainer.jobs.run_names import command_run_name, job_run_name
 from trainer.jobs.training import run_jobs
 from trainer.jobs.unchanged import Unchanged, settings_digest
 from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
-from trainer.procedure.fit_cache import FitCache
 from trainer.registry.claims import TagHolder, exclusive_claim
 from trainer.registry.newest import KeptVersion, Newest
 from trainer.registry.register import register_verified
@@ -134,8 +133,9 @@ def train(
     Raises
     ------
     TrainerError
-        If MLflow cannot be used. The summary contains the jobs that failed.
+        If MLflow or the fit cache cannot be used. The summary contains the jobs that failed.
     """
+    check_fit_cache(config)
     jobs = jobs_of(config)
     name, run_file = command_run_name(config), run_file_text(config, cluster=False)
     with open_tracking(config.experiment, config.logged(), name, run_file) as tracking:
@@ -208,8 +208,9 @@ def train_jobs(
                 of_symbol = [job for job in left if job.symbol == result.job.symbol]
                 if all(job in registrations for job in of_symbol):
                     _conclude_symbol(tracking, of_symbol, registrations, left)
-    for folder in {Path(c.fit_cache_folder) for c in left.values() if c.fit_cache}:
-        FitCache(folder).prune()
+    for config in {config.fit_cache_folder: config for config in left.values()}.values():
+        if cache := fit_cache_of(config):
+            cache.tidy()
     summary = Summary(
         [registrations[job] for job in configs], redacted(tracking.uri), tracking.compare_link()
     )

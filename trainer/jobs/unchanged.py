@@ -11,7 +11,7 @@ from barwright import BarwrightError
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.job import Job
-from trainer.procedure.fit_cache import code_digest, libraries_digest
+from trainer.procedure.fit_key import code_digest, libraries_digest
 from trainer.registry.newest import KeptVersion, Newest
 
 #: Packages whose code decides what a trained model is, beside those of its adapter.

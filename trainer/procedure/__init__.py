@@ -4,6 +4,8 @@
 __all__ = [
     "calibration",
     "fit_cache",
+    "fit_files",
+    "fit_key",
     "procedure",
     "sample",
     "splits",

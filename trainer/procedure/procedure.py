@@ -127,6 +127,8 @@ class Procedure:
         Called during a long fit with a short text.
     fit_cache : FitCache, optional
         Cache of the fits.
+    job : str, optional
+        Name of the job in the fit cache.
     """
 
     make_adapter: Callable[[], ModelAdapter]
@@ -140,6 +142,7 @@ class Procedure:
     on_fit: Callable[[float], None] = lambda seconds: None
     on_progress: Callable[[str], None] = lambda text: None
     fit_cache: FitCache | None = None
+    job: str = ""
 
     @property
     def rule(self) -> RuleSettings:
@@ -242,7 +245,7 @@ class Procedure:
         if self.fit_cache is None:
             adapter.fit(train, tail)
         else:
-            adapter = self.fit_cache.fetch(adapter, train, tail)
+            adapter = self.fit_cache.fetch(adapter, train, tail, job=self.job)
         self.on_fit(time.perf_counter() - started)
         return adapter
 

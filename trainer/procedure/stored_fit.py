@@ -20,6 +20,10 @@ from trainer.scratch import scratch_folder
 _PROOF_ROWS = 256
 
 
+class DamagedFitError(Exception):
+    """Bytes that are no stored fit, or not the one that is asked for."""
+
+
 @dataclass(frozen=True, eq=False)
 class StoredFit:
     """A fitted model in a form that another process or machine can use.
@@ -27,7 +31,7 @@ class StoredFit:
     Attributes
     ----------
     key : str
-        Digest of everything that the fit follows from (`trainer.procedure.fit_cache.fit_key`).
+        Digest of everything that the fit follows from (`trainer.procedure.fit_key.fit_key`).
     content : bytes
         The model's file.
     artifacts : dict of str to JSON value
@@ -73,6 +77,52 @@ class StoredFit:
             if same_file and _results(loaded, X, position) == _results(fitted, X, position):
                 return stored
         return None
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, key: str) -> Self:
+        """Return the fit that `to_bytes` wrote.
+
+        Parameters
+        ----------
+        raw : bytes
+        key : str
+            Its key, or the first digits of it.
+
+        Raises
+        ------
+        DamagedFitError
+            If it is no fit, has changed, or has another key.
+        """
+        head, _, content = raw.partition(b"\n")
+        # Anything may stand there, so reading it may raise anything.
+        try:
+            entry = json.loads(head)
+            fit = cls(
+                str(entry["key"]),
+                content,
+                entry["artifacts"],
+                tuple(entry["falls"]),
+                entry["falls_key"],
+            )
+            sealed = fit.seal == entry["seal"]
+        except Exception as error:
+            raise DamagedFitError("it is no fit of this format") from error
+        if not sealed:
+            raise DamagedFitError("its digest differs: bytes are missing or have changed")
+        if not fit.key.startswith(key):
+            raise DamagedFitError("it is the fit of another key")
+        return fit
+
+    def to_bytes(self) -> bytes:
+        """Return the fit as one file: a line of JSON with its digest, then the model's file."""
+        head = {
+            "key": self.key,
+            "seal": self.seal,
+            "artifacts": self.artifacts,
+            "falls": self.falls,
+            "falls_key": self.falls_key,
+        }
+        return json.dumps(head).encode() + b"\n" + self.content
 
     def restore(self, adapter: ModelAdapter) -> ModelAdapter:
         """Return the fitted model.

@@ -14,10 +14,12 @@ import pytest
 import adapters
 from adapters.lgbm import LightGBMAdapter
 from benchmarks.selection_noise import synthetic_walk
+from scripts.object_store import ObjectStore
 from tests.trainer.jobs.inline_pool import InlinePool
 from trainer.config import TrainConfig
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs import steps
+from trainer.jobs.fits import fit_cache_of, fit_cache_of_worker
 from trainer.jobs.run_job import run_job
 from trainer.jobs.schedule import TrainingSchedule
 from trainer.jobs.worker_pool import Task
@@ -183,7 +185,7 @@ def test_no_series_is_opened_while_results_wait(source: str, tmp_path: Path) -> 
 def test_a_rerun_makes_only_the_fits_that_are_missing(source: str, tmp_path: Path) -> None:
     configs = settings(source, "A,B", tmp_path)
     first = Run(InlinePool(), tmp_path, configs)
-    entries = sorted((tmp_path / "fits").glob("*.json"))
+    entries = sorted((tmp_path / "fits").glob("*.fit"))
     assert len(entries) == 2 * N_FITS
     for path in entries[:3]:
         path.unlink()
@@ -225,18 +227,45 @@ def test_a_fit_of_another_processor_is_used_and_not_stored(source: str, tmp_path
 
     run = Run(InlinePool(fails=elsewhere), tmp_path, settings(source, "A", tmp_path))
     assert run.results["lightgbm-A"].error == ""
-    assert list((tmp_path / "fits").iterdir()) == []
+    assert not (tmp_path / "fits").exists()
 
 
-def test_a_folder_that_cannot_be_written_fails_the_job_before_its_fits(
-    source: str, tmp_path: Path
+def test_machines_share_the_fits_in_a_bucket(
+    source: str, tmp_path: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    configs = settings(
+        source, "A", tmp_path, fit_cache_folder=f"s3://{object_store.bucket}/schedule"
+    )
+    first = Run(InlinePool(), tmp_path, configs)
+    assert len(object_store.keys("schedule/")) == N_FITS
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    pool = InlinePool(seed=1)
+    assert Run(pool, tmp_path, configs).files == first.files
+    assert fits_of(pool) == 0
+
+
+def test_a_worker_of_a_cluster_has_no_fit_cache(source: str, tmp_path: Path) -> None:
+    (config,) = settings(source, "A", tmp_path).values()
+    assert fit_cache_of_worker(config) is fit_cache_of(config) is not None
+    remote = config.model_copy(update={"scheduler": "tls://host:8786"})
+    assert fit_cache_of_worker(remote) is None
+    assert fit_cache_of(remote) is fit_cache_of(config)
+
+
+def test_a_folder_that_cannot_be_written_costs_no_fit(
+    source: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
     pool = InlinePool()
-    configs = settings(source, "A", tmp_path, fit_cache_folder=str(tmp_path / "file" / "fits"))
+    configs = settings(source, "A,B", tmp_path, fit_cache_folder=str(tmp_path / "file" / "fits"))
     run = Run(pool, tmp_path, configs)
-    assert "cannot be written: Not a directory" in run.results["lightgbm-A"].error
-    assert fits_of(pool) == 0
+    assert [result.error for result in run.results.values()] == ["", ""]
+    assert fits_of(pool) == 2 * N_FITS
+    (message,) = caplog.messages
+    assert "cannot be written: Not a directory. The run goes on without it." in message
 
 
 # --- failures ---------------------------------------------------------------------------------
@@ -306,4 +335,4 @@ def test_a_model_that_does_not_travel_is_fitted_by_one_worker(
     assert fits_of(pool) == 1, "the first fit shows it"
     finish = [task for task in pool.ended if task.function is steps.finish]
     assert [task.arguments[2] for task in finish] == [None]
-    assert FitCache(tmp_path / "fits").n_read == 0
+    assert FitCache.at(tmp_path / "fits").n_read == 0

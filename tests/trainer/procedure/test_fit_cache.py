@@ -4,55 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-import adapters
-from adapters.base import Batch, ModelAdapter, Value
+from adapters.base import ModelAdapter
 from adapters.lgbm import LightGBMAdapter
+from tests.trainer.procedure.fit_rows import QUICK, TAIL, TRAIN, batch, make
 from trainer.config import TrainConfig
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UsageError
 from trainer.job import Job, TrainedModel
 from trainer.jobs.run_job import run_job
-from trainer.procedure import fit_cache
-from trainer.procedure.fit_cache import FitCache, fit_key
+from trainer.procedure.fit_cache import FitCache
+from trainer.procedure.fit_folder import LIMIT, FitFolder
+from trainer.procedure.fit_place import PlaceError
+from trainer.procedure.stored_fit import StoredFit
 
 ROOT = Path(__file__).resolve().parents[3]
-COLUMNS = 4
-#: Small and quick; no value is the default, which a loaded model could have by mistake.
-QUICK: Mapping[str, Mapping[str, Value]] = {
-    "gru": {"lookback": 4, "chunk": 16, "hidden": 8, "max_epochs": 3},
-    "lightgbm": {"num_boost_round": 9, "min_data_in_leaf": 5},
-    "ppo": {"timesteps": 2_048, "n_envs": 32, "n_steps": 16, "hidden": 8, "n_seeds": 2},
-}
 each_model = pytest.mark.parametrize("name", list(QUICK))
-
-
-def batch(n: int = 300, seed: int = 0) -> Batch:
-    """Synthetic rows with a jump in their positions; the first feature drives the outcome."""
-    rng = np.random.default_rng(seed)
-    X = np.asfortranarray(rng.normal(size=(n, COLUMNS)).astype(np.float32))
-    moved = X[:, 0].astype(float) + rng.normal(size=n)
-    position = np.arange(n) + 7 * (np.arange(n) >= n // 2)
-    y = (moved > 0).astype(float)
-    return Batch(X, y, rng.uniform(0.5, 1.5, n), position, 0.01 * moved, 0.0001)
-
-
-TRAIN, TAIL = batch(), batch(80, seed=1)
-
-
-def make(name: str = "lightgbm", seed: int = 5, **params: Value) -> ModelAdapter:
-    return adapters.find(name)(
-        task="classification", seed=seed, params={**QUICK.get(name, {}), **params}
-    )
 
 
 def saved(model: ModelAdapter, path: Path) -> bytes:
@@ -71,20 +46,24 @@ def refitted(cache: FitCache, name: str = "lightgbm") -> bool:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> FitCache:
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "fits"
+
+
+@pytest.fixture
+def cache(folder: Path) -> FitCache:
     """A cache that holds the fit of `make()` to `TRAIN` and `TAIL`."""
-    made = FitCache(tmp_path / "data" / "fits")
+    made = FitCache.at(folder)
     assert refitted(made)
     return made
 
 
-def entry(cache: FitCache) -> tuple[Path, Path]:
-    """The model and its facts of a cache with one entry."""
-    (model,), (facts,) = cache.folder.glob("*.bin"), cache.folder.glob("*.json")
-    assert model.stem == facts.stem
-    assert model.stem.startswith("lightgbm_")
-    assert len(list(cache.folder.iterdir())) == 2
-    return model, facts
+def entry(folder: Path) -> Path:
+    """The file of a cache with one fit."""
+    (file,) = folder.iterdir()
+    assert file.name.startswith("lightgbm_")
+    assert file.suffix == ".fit"
+    return file
 
 
 # --- what is read is what was fitted ----------------------------------------------------------
@@ -92,7 +71,7 @@ def entry(cache: FitCache) -> tuple[Path, Path]:
 
 @each_model
 def test_a_fit_that_is_read_has_all_results_of_the_fitted_one(name: str, tmp_path: Path) -> None:
-    cache, progress = FitCache(tmp_path / "fits"), []
+    cache, progress = FitCache.at(tmp_path / "fits"), []
     fitted = cache.fetch(make(name), TRAIN, TAIL)
     assert cache.n_read == 0
     unfitted = make(name)
@@ -117,12 +96,12 @@ def test_a_fit_that_is_read_has_all_results_of_the_fitted_one(name: str, tmp_pat
 
 @pytest.mark.slow
 def test_fits_are_read_in_another_process(tmp_path: Path) -> None:
-    cache = FitCache(tmp_path / "fits")
+    cache = FitCache.at(tmp_path / "fits")
     fitted = {name: cache.fetch(make(name), TRAIN, TAIL) for name in QUICK}
     code = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
         "import test_fit_cache as t; from pathlib import Path\n"
-        "folder = Path(sys.argv[3]); cache = t.FitCache(folder / 'fits')\n"
+        "folder = Path(sys.argv[3]); cache = t.FitCache.at(folder / 'fits')\n"
         "for name in t.QUICK:\n"
         "    cache.fetch(t.make(name), t.TRAIN, t.TAIL).save(folder / name)\n"
         "print(cache.n_read)\n"
@@ -174,143 +153,20 @@ def test_a_job_that_reads_its_fits_returns_the_same_bytes(name: str, tmp_path: P
     assert repr(cheaper.headline) != repr(fresh.headline)
 
 
-# --- the key ----------------------------------------------------------------------------------
-
-
-def changed(field: str, value: Any = None) -> Batch:
-    """`TRAIN` with the smallest change of one value, in its middle."""
-    array = getattr(TRAIN, field).copy(order="K")
-    at = (150, 2) if array.ndim == 2 else 150
-    if value is None:
-        value = np.nextafter(array[at], array.dtype.type(9)) if array.dtype.kind == "f" else 155
-    array[at] = value
-    return replace(TRAIN, **{field: array})
-
-
-#: A changed key, and the models for which the change means another fit.
-OTHERS: dict[str, tuple[Callable[[str], str], set[str]]] = {
-    "X": (lambda n: fit_key(make(n), changed("X"), TAIL), set(QUICK)),
-    "y": (lambda n: fit_key(make(n), changed("y"), TAIL), set(QUICK)),
-    "weight": (lambda n: fit_key(make(n), changed("weight"), TAIL), set(QUICK)),
-    "position": (lambda n: fit_key(make(n), changed("position", 156), TAIL), set(QUICK)),
-    "a value of the tail": (lambda n: fit_key(make(n), TRAIN, batch(80, seed=3)), set(QUICK)),
-    "tail and rows swapped": (lambda n: fit_key(make(n), TAIL, TRAIN), set(QUICK)),
-    "seed": (lambda n: fit_key(make(n, seed=6), TRAIN, TAIL), set(QUICK)),
-    "forward_return": (lambda n: fit_key(make(n), changed("forward_return"), TAIL), {"ppo"}),
-    "cost": (lambda n: fit_key(make(n), replace(TRAIN, cost=0.0002), TAIL), {"ppo"}),
-    "cost of the tail": (lambda n: fit_key(make(n), TRAIN, replace(TAIL, cost=0.1)), {"ppo"}),
-    "layout": (
-        lambda n: fit_key(make(n), replace(TRAIN, X=np.ascontiguousarray(TRAIN.X)), TAIL),
-        set(),
-    ),
-    "shape": (
-        lambda n: fit_key(make(n), replace(TRAIN, X=TRAIN.X.reshape((600, 2), order="F")), TAIL),
-        set(QUICK),
-    ),
-}
-
-
-@each_model
-@pytest.mark.parametrize("change", OTHERS)
-def test_rows_of_the_key(name: str, change: str) -> None:
-    key, models = OTHERS[change]
-    assert (key(name) != fit_key(make(name), TRAIN, TAIL)) == (name in models)
-
-
-@each_model
-def test_every_hyperparameter_is_in_the_key(name: str) -> None:
-    keys = {fit_key(make(name), TRAIN, TAIL)}
-    for known, (least, _) in adapters.find(name).rules.items():
-        kind = type(adapters.find(name).defaults[known])
-        keys.add(fit_key(make(name, **{known: kind(least)}), TRAIN, TAIL))
-    assert len(keys) == 1 + len(adapters.find(name).rules)
-
-
-def test_the_task_is_in_the_key() -> None:
-    asked = LightGBMAdapter(task="regression", seed=5, params=QUICK["lightgbm"])
-    assert fit_key(asked, TRAIN, TAIL) != fit_key(make(), TRAIN, TAIL)
-
-
-def test_the_device_in_the_key_is_the_one_that_is_used() -> None:
-    """Without a GPU, `auto` is the CPU, and `cuda` must be refused and not be read."""
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("a GPU is available")
-    gru = adapters.find("gru")
-    keys = [
-        fit_key(gru(task="classification", device=device), TRAIN, TAIL)
-        for device in ("cpu", "auto", "cuda")
-    ]
-    assert keys[0] == keys[1] != keys[2]
-
-
-KEY = """
-import sys
-sys.path[:0] = sys.argv[1:]
-import adapters, numpy as np
-from adapters.base import Batch
-from trainer.procedure.fit_cache import fit_key
-rows = Batch(np.zeros((3, 2), np.float32), np.zeros(3), np.ones(3), np.arange(3))
-for name in ("lightgbm", "acme"):
-    print(fit_key(adapters.find(name)(task="classification"), rows, rows))
-"""
-
-
-@pytest.mark.slow
-def test_code_and_installed_versions_are_in_the_key(tmp_path: Path) -> None:
-    """A copy of the packages and a plug-in beside them, changed one by one."""
-    for room in ("adapters", "features", "trainer"):
-        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "barwright.py", tmp_path)
-    (tmp_path / "acme.py").write_text(
-        "from adapters.lgbm import LightGBMAdapter\n"
-        'class Acme(LightGBMAdapter):\n    name = "acme"\n'
-    )
-    info = tmp_path / "acme-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[barwright.adapters]\nacme = acme:Acme\n")
-
-    def keys() -> list[str]:
-        command = [sys.executable, "-c", KEY, str(tmp_path)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-        return done.stdout.split()
-
-    def comment(path: Path) -> None:
-        path.write_text(path.read_text() + "# changed\n")
-
-    first = keys()
-    assert keys() == first
-    comment(tmp_path / "trainer" / "procedure" / "procedure.py")
-    assert keys() == first, "only adapters fit"
-    comment(tmp_path / "acme.py")
-    second = keys()
-    assert (second[0] == first[0], second[1] == first[1]) == (True, False)
-    comment(tmp_path / "adapters" / "recurrent.py")
-    third = keys()
-    assert third[0] != second[0]
-    assert third[1] != second[1]
-    info.rename(tmp_path / "acme-1.1.dist-info")
-    fourth = keys()
-    assert fourth[0] != third[0]
-    assert fourth[1] != third[1]
-
-
 # --- damage -----------------------------------------------------------------------------------
 
 
-def assert_replaced(cache: FitCache) -> None:
+def assert_replaced(cache: FitCache, folder: Path) -> None:
     assert refitted(cache)
     assert not refitted(cache)
-    entry(cache)
+    entry(folder)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["model", "facts"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "noise"])
-def test_a_damaged_entry_is_fitted_again_and_replaced(
-    which: int, damage: str, cache: FitCache
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "noise", "a list"])
+def test_a_damaged_fit_is_made_again_and_replaced(
+    damage: str, cache: FitCache, folder: Path
 ) -> None:
-    path = entry(cache)[which]
+    path = entry(folder)
     raw = bytearray(path.read_bytes())
     if damage == "missing":
         path.unlink()
@@ -318,8 +174,9 @@ def test_a_damaged_entry_is_fitted_again_and_replaced(
         raw[int(len(raw) * 0.97)] ^= 0x01
         path.write_bytes(raw)
     else:
-        path.write_bytes({"empty": b"", "cut": raw[:-1], "noise": b"\xff\xfe{"}[damage])
-    assert_replaced(cache)
+        other = {"empty": b"", "cut": raw[:-1], "noise": b"\xff\xfe{", "a list": b"[]\nmodel"}
+        path.write_bytes(other[damage])
+    assert_replaced(cache, folder)
 
 
 @pytest.mark.parametrize(
@@ -328,30 +185,24 @@ def test_a_damaged_entry_is_fitted_again_and_replaced(
         {"artifacts": {"params": {}, "valid_curve": [0.5]}},
         {"artifacts": None},
         {"falls": [0.5]},
+        {"falls": None},
         {"falls_key": "x"},
         {"key": "0" * 64},
         {"seal": "0" * 64},
     ],
     ids=str,
 )
-def test_altered_facts_are_replaced(change: dict[str, Any], cache: FitCache) -> None:
-    _, facts = entry(cache)
-    facts.write_text(json.dumps({**json.loads(facts.read_text()), **change}))
-    assert_replaced(cache)
+def test_altered_values_are_replaced(change: dict[str, Any], cache: FitCache, folder: Path) -> None:
+    path = entry(folder)
+    head, _, content = path.read_bytes().partition(b"\n")
+    path.write_bytes(json.dumps({**json.loads(head), **change}).encode() + b"\n" + content)
+    assert_replaced(cache, folder)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"7", b"{}"])
-def test_facts_of_another_form_are_replaced(content: bytes, cache: FitCache) -> None:
-    entry(cache)[1].write_bytes(content)
-    assert_replaced(cache)
-
-
-def test_an_entry_under_the_name_of_another_is_replaced(cache: FitCache, tmp_path: Path) -> None:
-    other = FitCache(tmp_path / "other")
-    other.fetch(make(seed=6), TRAIN, TAIL)
-    for path, foreign in zip(entry(cache), entry(other), strict=True):
-        shutil.copy(foreign, path)
-    assert_replaced(cache)
+def test_the_fit_of_another_key_is_replaced(cache: FitCache, folder: Path, tmp_path: Path) -> None:
+    FitCache.at(tmp_path / "other").fetch(make(seed=6), TRAIN, TAIL)
+    shutil.copy(entry(tmp_path / "other"), entry(folder))
+    assert_replaced(cache, folder)
 
 
 class Forgetful(LightGBMAdapter):
@@ -391,32 +242,104 @@ def test_a_model_that_its_file_does_not_give_back_completely_is_fitted_every_tim
     loses: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Forgetful, "loses", loses)
-    cache = FitCache(tmp_path)
+    cache = FitCache.at(tmp_path)
     for _ in range(2):
         model = cache.fetch(Forgetful(task="classification"), TRAIN, TAIL)
         assert model.trials == 2
     assert cache.n_read == (not loses)
-    assert len(list(tmp_path.iterdir())) == (0 if loses else 2)
+    assert len(list(tmp_path.iterdir())) == (0 if loses else 1)
 
 
-# --- the folder -------------------------------------------------------------------------------
+# --- a place that fails -----------------------------------------------------------------------
 
 
-def test_a_folder_that_cannot_be_made_is_named_in_the_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_before_the_first_fit(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    cache = FitCache(tmp_path / "file" / "fits")
-    text = r"the fit cache '.*file/fits' cannot be written: Not a directory; give a writable"
+    text = (
+        r"the fit cache '.*file/fits' cannot be made: '.*file' is no folder; "
+        r"give another --fit-cache-folder, or --fit-cache off"
+    )
     with pytest.raises(TrainerError, match=text):
-        cache.fetch(make(), TRAIN, TAIL)
+        FitCache.at(tmp_path / "file" / "fits").check()
 
 
-def test_a_failed_write_leaves_no_temporary_file(cache: FitCache) -> None:
-    model, _ = entry(cache)
-    model.unlink()
-    (model / "in the way").mkdir(parents=True)
-    with pytest.raises(TrainerError, match=r"cannot be written: Is a directory"):
+@pytest.mark.parametrize(
+    "address",
+    [
+        "gs://bucket/fits", "s3://", "s3://x", "s3://b ucket/fits", "s3://bucket/a*b",
+        "s3://bucket/x?y", "s3://key:secret@bucket/x",
+    ],
+)  # fmt: skip
+def test_an_address_of_another_kind_is_wrong_usage(address: str) -> None:
+    with pytest.raises(UsageError, match=r"must be a folder or s3://bucket/prefix, got"):
+        FitCache.at(address)
+
+
+def test_a_fit_that_cannot_be_stored_is_used_and_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = FitCache.at(tmp_path / "fits")
+    cache.check()
+    (tmp_path / "fits").rmdir()
+    (tmp_path / "fits").touch()  # a file is in the way, as a disk that went away
+    for seed in range(3):
+        fitted = cache.fetch(make(seed=seed), TRAIN, TAIL)
+        assert (
+            fitted.predict(TAIL.X).tobytes()
+            == make(seed=seed).fit(TRAIN, TAIL).predict(TAIL.X).tobytes()
+        )
+    (message,) = caplog.messages
+    assert "cannot be written: File exists" in message
+    assert message.endswith("The run goes on without it.")
+
+
+def test_a_disk_without_room_leaves_no_broken_file_and_what_is_stored_is_read(
+    cache: FitCache, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = [StoredFit(digit * 64, b"x" * 100_000, {}) for digit in "ab"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The system itself refuses the last bytes of a file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        for fit in large:
+            cache.write("lightgbm", [fit])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not refitted(cache), "reading goes on"
+    assert len(caplog.messages) == 1
+    assert "cannot be written: File too large" in caplog.text
+    entry(folder)
+
+
+class Unreachable(FitFolder):
+    """A folder that counts the accesses, none of which succeeds."""
+
+    n_accesses = 0
+
+    def read(self, names: Any) -> Any:
+        self.n_accesses += 1
+        raise PlaceError("the store does not answer")
+
+    def write(self, contents: Any) -> None:
+        self.read(contents)
+
+
+def test_a_place_that_failed_is_left_out_for_some_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Unreachable(tmp_path)
+    cache = FitCache(place)
+    for _ in range(3):
         cache.fetch(make(), TRAIN, TAIL)
-    entry(cache)
+    assert place.n_accesses == 2, "one for reading, one for writing"
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 601)
+    cache.fetch(make(), TRAIN, TAIL)
+    assert place.n_accesses == 4, "it may be back"
+    assert len(caplog.messages) == 1
+
+
+# --- several writers --------------------------------------------------------------------------
 
 
 CHILD = """
@@ -438,7 +361,7 @@ if crash != "no":
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(rounds):
-    model = t.FitCache(folder / str(number)).fetch(t.make(), t.TRAIN, t.TAIL)
+    model = t.FitCache.at(folder / str(number)).fetch(t.make(), t.TRAIN, t.TAIL)
     print(t.saved(model, folder / f"{number}.{os.getpid()}").__hash__() != 0, flush=True)
 """
 
@@ -469,17 +392,14 @@ def test_processes_with_one_key_leave_one_valid_entry(tmp_path: Path) -> None:
     models = {path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert models == {saved(make().fit(TRAIN, TAIL), tmp_path / "own")}
     for number in range(rounds):
-        left = FitCache(tmp_path / str(number))
-        entry(left)
-        assert not refitted(left)
+        entry(tmp_path / str(number))
+        assert not refitted(FitCache.at(tmp_path / str(number)))
 
 
-@pytest.mark.parametrize("crash", [".bin", ".json"])
-def test_a_killed_writer_leaves_no_invalid_entry(crash: str, tmp_path: Path) -> None:
-    assert go([child(tmp_path, 1, crash)]) == [9]
-    left = FitCache(tmp_path / "0")
-    assert list(left.folder.glob("*.json")) == []
-    assert len(list(left.folder.glob("*.bin"))) == (crash == ".json")
+def test_a_killed_writer_leaves_no_fit_that_is_read(tmp_path: Path) -> None:
+    assert go([child(tmp_path, 1, ".fit")]) == [9]
+    left = FitCache.at(tmp_path / "0")
+    assert [file.kind for file in left.files()] == ["unfinished"]
     assert refitted(left)
     assert not refitted(left)
 
@@ -488,43 +408,61 @@ def test_a_killed_writer_leaves_no_invalid_entry(crash: str, tmp_path: Path) -> 
 
 
 def aged(folder: Path) -> tuple[list[str], int]:
-    """Four entries, the first one read again after the others; stems, and bytes of all."""
-    cache = FitCache(folder)
-    stems: list[str] = []
+    """Four fits, the first one read again after the others; names, and bytes of all."""
+    cache = FitCache.at(folder)
+    names: list[str] = []
     for number in range(4):
         cache.fetch(make(seed=number), TRAIN, TAIL)
-        (new,) = {path.stem for path in folder.glob("*.json")} - set(stems)
-        stems.append(new)
-        for path in folder.glob(f"{new}.*"):
-            os.utime(path, (1_000 + number, 1_000 + number))
+        (new,) = {path.name for path in folder.iterdir()} - set(names)
+        names.append(new)
+        os.utime(folder / new, (1_000 + number, 1_000 + number))
     cache.fetch(make(seed=0), TRAIN, TAIL)
     assert cache.n_read == 1
-    return stems, sum(path.stat().st_size for path in folder.iterdir())
+    return names, sum(path.stat().st_size for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(("short_by", "left"), [(0, [0, 1, 2, 3]), (1, [0, 2, 3])])
-def test_the_entries_used_longest_ago_are_removed_first(
+def test_the_fits_used_longest_ago_are_removed_first(
     short_by: int, left: list[int], tmp_path: Path
 ) -> None:
-    stems, size = aged(tmp_path)
-    FitCache(tmp_path).prune(size - short_by)
-    files = {f"{stems[number]}.{ending}" for number in left for ending in ("bin", "json")}
-    assert {path.name for path in tmp_path.iterdir()} == files
-    cache = FitCache(tmp_path)
+    names, size = aged(tmp_path)
+    removed, kept = FitCache.at(tmp_path).prune(max_size=size - short_by, dry_run=True)
+    assert len(list(tmp_path.iterdir())) == 4, "a dry run removes nothing"
+    assert FitCache.at(tmp_path).prune(max_size=size - short_by) == (removed, kept)
+    assert {path.name for path in tmp_path.iterdir()} == {names[number] for number in left}
+    assert {file.name for file in kept} == {names[number] for number in left}
+    cache = FitCache.at(tmp_path)
     cache.fetch(make(seed=1), TRAIN, TAIL)
     assert cache.n_read == (1 in left)
 
 
-def test_pruning_removes_files_of_a_killed_writer_and_no_other_files(tmp_path: Path) -> None:
-    stems, _ = aged(tmp_path)
-    (tmp_path / f".{stems[2]}.bin.{'0' * 32}").write_bytes(b"half")
-    others = {"thesis.bin", "model.json", f"{stems[2]}.txt", "notes"}
+def test_a_check_is_no_use(tmp_path: Path) -> None:
+    names, _ = aged(tmp_path)
+    cache = FitCache.at(tmp_path)
+    assert [why for _, why in cache.check_files(cache.files())] == [""] * 4
+    assert (tmp_path / names[1]).stat().st_mtime == 1_001
+
+
+def test_no_foreign_file_is_removed(tmp_path: Path) -> None:
+    names, _ = aged(tmp_path)
+    left = tmp_path / f".{names[2]}.{'0' * 32}"
+    left.write_bytes(b"half")
+    os.utime(left, (1_000, 1_000))
+    others = {"thesis.fit", "model.json", f"{names[2]}.txt", "notes"}
     for name in others:
         (tmp_path / name).write_bytes(b"x" * 1_000)
-    FitCache(tmp_path).prune(0)
-    assert {path.name for path in tmp_path.iterdir()} == others
+    (tmp_path / names[3]).unlink()
+    (tmp_path / names[3]).mkdir()
+    FitCache.at(tmp_path).prune(max_size=0)
+    assert {path.name for path in tmp_path.iterdir()} == {*others, names[3]}
 
 
-def test_pruning_a_missing_folder_does_nothing(tmp_path: Path) -> None:
-    FitCache(tmp_path / "nowhere").prune()
-    assert fit_cache.LIMIT == 2 * 1024**3
+def test_a_command_leaves_two_gibibytes_in_a_folder(tmp_path: Path) -> None:
+    FitCache.at(tmp_path / "nowhere").tidy()
+    aged(tmp_path)
+    cache = FitCache.at(tmp_path)
+    cache.tidy()
+    assert (len(cache.files()), LIMIT) == (4, 2 * 1024**3)
+    cache.place.limit = 0
+    cache.tidy()
+    assert cache.files() == []
