@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -15,6 +15,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from benchmarks.measure import (
+    SPREAD_HEAD,
     BenchmarkResult,
     Options,
     Target,
@@ -38,6 +39,7 @@ from trainer.registry import alias, promotion, prune
 from trainer.tracking import ranking
 from trainer.tracking.mlflow_runs import open_tracking
 from trainer.tracking.model_uri import resolve
+from trainer.tracking.store import print_only_warnings
 
 #: The third store is measured against the second: as many versions and trials of each name, and
 #: a hundredth of the names. The first one shows what grows with the versions of one name.
@@ -57,6 +59,7 @@ def run(options: Options) -> BenchmarkResult:
         f"second store: as many versions and trials of each name, fewer names. `promote` judges "
         f"{NAME_MEASURED} by all {3 * sizes[-1].runs} trials of its symbol.",
     )
+    print_only_warnings()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         real = RealRun.train(folder / "real")
@@ -89,10 +92,8 @@ def _measure(
 ) -> None:
     """Time every call on every store, in turn, and add the tables of one database."""
     first, second, third = stores
-    head = ["", "store", "min", "median", "max", "peak MB", "/ second store"]
     rows = []
     for name, call in CALLS.items():
-        started = time.perf_counter()
         times = interleaved(
             {store: partial(call, uri) for store, uri in stores.items()},
             rounds=options.repeats(5),
@@ -100,24 +101,22 @@ def _measure(
         result.data.setdefault("seconds", {})[f"{database}, {name}"] = {
             store: of_store.wall for store, of_store in times.items()
         }
-        for store, uri in stores.items():
-            quotient = ratios(times[store].wall, times[second].wall)
-            peak = peak_rss(_call, name, uri) / 1e6
-            rows.append(
-                [
-                    name if store == first else "",
-                    store,
-                    *spread(times[store].wall, ".3f"),
-                    f"{peak:.0f}",
-                    f"{sorted(quotient)[len(quotient) // 2]:.2f}",
-                ]
-            )
+        for store in stores:
+            quotients = ratios(times[store].wall, times[second].wall)
+            seconds = spread(times[store].wall, ".3f")
+            shown = name if store == first else ""
+            rows.append([shown, store, *seconds, f"{statistics.median(quotients):.2f}"])
         growth = min(times[third].wall) / min(times[second].wall)
         if name not in UNBOUNDED:
             what = f"{database}, {name}: {third} / {second}"
             result.targets.append(Target(what, growth, _BOUNDED, False))
-        print(f"{database}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
+    head = ["", "store", *SPREAD_HEAD, "/ second store"]
     result.add_table(f"{database}: seconds", head, rows)
+    peaks = [
+        [name, *(f"{peak_rss(_call, name, stores[store]) / 1e6:.0f}" for store in (second, third))]
+        for name in _WITH_MEMORY
+    ]
+    result.add_table(f"{database}: peak memory of a process, MB", ["", second, third], peaks)
 
 
 def _use(uri: str) -> MlflowClient:
@@ -184,6 +183,11 @@ CALLS: dict[str, Callable[[str], Any]] = {
     "start of a training run": _start,
     "prune, one name": _prune_one,
 }
+#: Calls whose memory is measured.
+_WITH_MEMORY = (
+    "compare, one symbol", "promote, one name", "aliases of all names, one call",
+    "start of a training run",
+)  # fmt: skip
 #: Calls that read every name, and so grow with their number.
 UNBOUNDED = {"aliases of all names, one call", "aliases of all names, one by one"}
 

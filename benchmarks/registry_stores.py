@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.store.db.base_sql_model import Base
+from mlflow.store.model_registry.dbmodels import models as _registry_tables  # noqa: F401
+from mlflow.store.tracking.dbmodels import models as _tracking_tables  # noqa: F401
 from sqlalchemy import (
     Column,
     Connection,
@@ -89,6 +91,7 @@ class RealRun:
     @classmethod
     def train(cls, folder: Path) -> RealRun:
         """Train lightgbm on the sample and register version 1, by the real command."""
+        folder.mkdir()
         command = CommandLine(folder)
         command.run(
             "train", "--symbols", SYMBOL_MEASURED, "--source", "sample", "--models", MODELS[0],
@@ -175,6 +178,9 @@ def fill(uri: str, real: RealRun, size: Size, files: Path) -> None:
         run["record_digest"] = _write_record(real.record, seed, files / str(run["run_id"]))
     engine = create_engine(uri)
     with engine.begin() as connection:
+        if uri.startswith("postgresql"):
+            # The copies refer to each other as the originals do: no need to check that row by row.
+            connection.execute(text("SET session_replication_role = replica"))
         copies = _copies(connection, runs)
         _copy_runs(connection, real, copies, files)
         _add_versions(connection, real, runs, size)

@@ -14,6 +14,7 @@ from adapters.base import ModelAdapter
 from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.evidence.walk_forward import WalkForward
+from trainer.job import Job
 from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.procedure import Procedure
 from trainer.procedure.sample import Sample
@@ -65,6 +66,7 @@ def make_procedure(
         "allow_short": config.allow_short,
         "position": config.rule,
         "fit_cache": FitCache.at(config.fit_cache_folder),
+        "job": Job(symbol, model).name,
     }
     return kind(make_adapter, **{**settings, **changes})
 

@@ -17,7 +17,7 @@ from trainer.errors import UsageError
 
 _HELP = """Remove old versions and runs that nothing needs.
 
-Without --yes nothing is removed: what would be is listed. Versions are old if they are not among
+Without --apply nothing is removed: what would be is listed. Versions are old if they are not among
 the --keep newest ones of their name, and older than --older-than. An old version stays all the same
 if
 
@@ -37,7 +37,7 @@ cannot be restored.
 \b
   barwright prune
   barwright prune --names gru-BTCUSDT,gru-ETHUSDT --keep 3 --older-than 30d
-  barwright prune --runs on --yes
+  barwright prune --runs on --apply
 
 Exit status: 0 listed or removed, 1 something that was to be removed stays or an error, 2 wrong
 usage.
@@ -77,7 +77,7 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
     "--experiment", default="barwright", show_default=True, help="Experiment of these runs."
 )
 @click.option(
-    "--yes",
+    "--apply",
     is_flag=False,
     flag_value="on",
     default="off",
@@ -93,7 +93,7 @@ def prune(
     names: str,
     runs: str,
     experiment: str,
-    yes: str,
+    apply: str,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -111,7 +111,7 @@ def prune(
             client, policy, uri=uri, experiment=experiment, on_progress=status.update
         )
         removal = (
-            pruning.remove(client, planned, on_progress=status.update) if yes == "on" else None
+            pruning.remove(client, planned, on_progress=status.update) if apply == "on" else None
         )
     with printing(debug):
         if as_json:

@@ -46,7 +46,7 @@ def print_removal(console: Console, plan: Plan, removal: Removal | None) -> None
     if removal is None:
         if plan.versions or plan.runs:
             text = (
-                f"Nothing was removed. --yes removes {_count(len(plan.versions), 'version')} and "
+                f"Nothing was removed. --apply removes {_count(len(plan.versions), 'version')} and "
                 f"{_count(len(plan.runs), 'run')}; {plan.staying:,} versions stay."
             )
         else:

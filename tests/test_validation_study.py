@@ -79,7 +79,7 @@ def runs(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Runs:
             horizon=HORIZON,
             terms=Terms(Costs(COST, COST), 8_760.0),
             calibration=arm.calibration,
-            fit_cache=FitCache(folder),
+            fit_cache=FitCache.at(folder),
         )
 
     return run_arms(sample, make, 3)

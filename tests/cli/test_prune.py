@@ -1,4 +1,4 @@
-"""The command prune: it lists first, removes with --yes, and its errors are one line."""
+"""The command prune: it lists first, removes with --apply, and its errors are one line."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def test_it_lists_what_it_would_remove_and_removes_it_with_yes(store: Any) -> No
     assert listed.exit_code == 0, listed.output
     rows = [line.split() for line in listed.stdout.splitlines() if line.strip().startswith(NAME)]
     assert rows == [[NAME, "2", "1:", "@champion"]]
-    assert "--yes removes 1 version and 1 run; 3 versions stay." in listed.stdout
+    assert "--apply removes 1 version and 1 run; 3 versions stay." in listed.stdout
     assert numbers(store) == [1, 2, 3, 4]
 
-    done = run(*old, "--yes")
+    done = run(*old, "--apply")
     assert done.exit_code == 0, done.output
     assert "Removed 1 version, 0 logged models and 1 run. `mlflow gc` frees" in done.stdout
     assert numbers(store) == [1, 3, 4]
     assert store.client.search_runs(["1"]) == []
 
-    again = json.loads(run(*old, "--yes", "--json").stdout)
+    again = json.loads(run(*old, "--apply", "--json").stdout)
     assert (again["versions"], again["staying"], again["removed"]["versions"]) == ([], 3, 0)
     assert again["needed"] == [{"name": NAME, "number": "1", "reason": "@champion"}]
     assert run("--names", NAME).stdout.endswith("There is nothing to remove; 3 versions stay.\n")

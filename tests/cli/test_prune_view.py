@@ -40,7 +40,7 @@ def test_versions_are_ranges_with_the_reasons_of_those_that_stay() -> None:
     assert "ppo-X - 1: @[odd]" in text
     assert "failed 2 command without runs 1" in text
     assert text.endswith(
-        "Nothing was removed. --yes removes 4 versions and 3 runs; 1,234 versions stay."
+        "Nothing was removed. --apply removes 4 versions and 3 runs; 1,234 versions stay."
     )
 
 

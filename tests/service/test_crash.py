@@ -204,7 +204,7 @@ def test_a_killed_command_registers_nothing_and_the_rerun_reads_the_fits_it_made
     assert states == ["FINISHED", "FINISHED", "KILLED"]
     third = workspace.train(*arguments, "--fee-bps", "3", "--calibration", "isotonic")
     assert "15 of 15 fits read from the cache." in third.stdout, third.stderr
-    assert len(list(fits.iterdir())) == 30
+    assert len(list(fits.iterdir())) == 15
 
 
 @pytest.mark.slow

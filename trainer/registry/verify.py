@@ -18,7 +18,6 @@ from typing import Self
 import adapters
 from trainer.errors import TrainerError
 from trainer.scratch import scratch_folder
-from trainer.tracking.store import redacted
 
 _TIMEOUT_SECONDS = 300
 
@@ -102,6 +101,8 @@ class Verifier:
             printed += f"\nno answer within {_TIMEOUT_SECONDS} s"
         self._prepare()
         if process.returncode:
+            from trainer.tracking.store import redacted  # it imports MLflow
+
             lines = [line for line in printed.splitlines() if line.strip()]
             reason = redacted(lines[-1]) if lines else f"exit status {process.returncode}"
             raise TrainerError(f"the candidate {model_uri} does not pass verification: {reason}")
