@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 import trader
 from adapters.base import Batch
@@ -23,6 +24,7 @@ from features.feature_set import FeatureSet
 from features.interval import Interval
 from tests.golden_sessions import ZONES, daily_times, frame_at, golden_sessions, intraday_times
 from trainer import flavor
+from trainer.errors import TrainerError
 from trainer.serving.calibrators import PlattCalibrator
 from trainer.serving.contract import Contract
 from trainer.serving.threshold import Threshold
@@ -267,3 +269,15 @@ def test_a_time_before_the_first_bar_is_refused(model_of, tmp_path: Path) -> Non
         _decide(
             tmp_path / "bars", model_of("XNYS", "1d"), times, pd.Timestamp("2020-01-01", tz="UTC")
         )
+
+
+def test_a_password_in_an_address_of_an_error_is_hidden(registry_store, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def fail(_: str) -> None:
+        raise MlflowException("GET http://me:secret@host/api failed\nmore")
+
+    monkeypatch.setattr("trainer.tracking.model_uri.resolve", fail)
+    with pytest.raises(
+        TrainerError, match=r"GET http://me:\*\*\*@host/api failed; train it"
+    ) as error:
+        trader.decide("models:/m/1", "sample")
+    assert "secret" not in str(error.value)

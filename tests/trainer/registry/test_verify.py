@@ -133,6 +133,10 @@ def test_the_processes_may_not_read_pickle_and_get_the_names_of_the_adapters(
     [
         ("import sys; sys.stdin.read(); sys.exit(3)", "exit status 3"),
         ("import sys; sys.stdin.read(); sys.exit('first\\n\\nlast line\\n')", "last line"),
+        (
+            "import sys; sys.stdin.read(); sys.exit('GET http://me:secret@h')",
+            r"GET http://me:\*{3}@h",
+        ),
     ],
 )
 def test_the_reason_is_the_last_line_or_the_exit_status(
