@@ -2,8 +2,8 @@
 
 `caching`, `noise`, `noise_rules`, `overhead`, `search`, `selection_noise` and `validation_study`
 take minutes even with --quick, because they train with whole commands or many procedures: run them
-by name. The code below them is tested in test_validation_study, test_fit_cache, test_selection and
-tests/service.
+by name. `accounts` starts three tracking servers. The code below them is tested in
+test_validation_study, test_fit_cache, test_selection and tests/service.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 WITH_EXAMPLES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for package in ("features", "adapters", "trainer", "cli")
+    for package in ("features", "adapters", "trainer", "cli", "scripts")
     for path in (ROOT / package).rglob("*.py")
     if ">>> " in path.read_text()
 )
