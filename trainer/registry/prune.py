@@ -6,7 +6,7 @@ MLflow marks what is removed as deleted; ``mlflow gc`` frees its files later.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -164,17 +164,13 @@ def plan(
     TrainerError
         If a registered model of the policy or the experiment does not exist.
     """
-    for name in policy.names:
-        find_version(client, name)  # a name that does not exist is an error
     before = (now or datetime.now(UTC)) - policy.older_than
     before_ms = int(before.timestamp() * 1000)
     old: list[OldVersion] = []
     needed: list[NeededVersion] = []
     runs_of_versions: set[str] = set()
     staying = 0
-    for name, of_aliases in all_holders(client).items():
-        if policy.names and name not in policy.names:
-            continue
+    for name, of_aliases in _holders(client, policy.names).items():
         on_progress(f"versions of {name}")
         versions = list_versions(client, name)
         removed, stay = _of_name(versions, of_aliases, policy.keep, before_ms)
@@ -195,6 +191,15 @@ def plan(
         needed=runs_of_versions,
     )
     return Plan(tuple(old), tuple(needed), staying, review.old, review.lost_trials)
+
+
+def _holders(client: MlflowClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the aliases of some registered models, or of all if none is named."""
+    if not names:
+        return all_holders(client)
+    for name in names:
+        find_version(client, name)  # a name that does not exist is an error
+    return {name: holders_of(client.get_registered_model(name)) for name in names}
 
 
 def _of_name(

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from trainer.errors import TrainerError
-from trainer.registry import alias, prune
+from trainer.registry import alias, promotion, prune
 from trainer.registry.alias import Move
 from trainer.registry.prune import NeededVersion, Plan, Policy
 
@@ -204,6 +204,34 @@ def test_a_version_that_was_removed_meanwhile_is_not_promoted(client: MlflowClie
     with pytest.raises(TrainerError, match="m-X has no version '3'; it has 7, 8"):
         alias.move(client, Move(NAME, "champion", "3", None))
     assert client.get_registered_model(NAME).aliases == {}
+
+
+def test_a_rollback_to_a_version_that_is_removed_meanwhile_registers_nothing(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Verifier:
+        """A verifier during whose work another command removes the version, or is about to."""
+
+        def __init__(self, remove: Callable[[], object]) -> None:
+            self.remove = remove
+
+        def verify(self, model_uri: str) -> None:
+            self.remove()
+
+    def rollback(to: str, meanwhile: Callable[[], object]) -> None:
+        promotion.rollback(client, NAME, to, Verifier(meanwhile))  # type: ignore[arg-type]
+
+    with pytest.raises(TrainerError, match="m-X has no version '3'; it has 7, 8"):
+        rollback("3", lambda: prune.remove(client, planned(client)))
+    monkeypatch.setattr(alias, "_WAIT_SECONDS", 0)
+    claim = json.dumps({"who": "eve@far", "host": "far", "since": time.time()})
+    tag = f"moving.{alias.EVERY_ALIAS}.abc"
+    with pytest.raises(TrainerError, match="@latest of m-X is being moved by eve@far"):
+        rollback("7", lambda: client.set_registered_model_tag(NAME, tag, claim))
+    assert numbers(client) == [7, 8]
+    client.delete_registered_model_tag(NAME, tag)
+    rollback("7", lambda: None)
+    assert numbers(client) == [7, 8, 9]
 
 
 def test_runs_go_with_their_models_unless_a_version_needs_them(client: MlflowClient) -> None:
