@@ -49,9 +49,9 @@ FILES = (
 )  # fmt: skip
 #: Parameters and tags of a run that differ from run to run.
 _VARYING_PARAMS = (
-    "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "source",
+    "cache", "cache_folder", "fit_cache", "fit_cache_folder", "max_workers", "source", "unchanged",
 )  # fmt: skip
-_VARYING_TAGS = ("run_id",)
+_VARYING_TAGS = ("run_id", "settings_digest", "data_end")
 _LIBRARIES = (
     "arch", "lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "stable-baselines3", "TA-Lib",
     "torch",

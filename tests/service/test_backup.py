@@ -130,7 +130,7 @@ def test_a_prune_that_is_killed_goes_on_and_gc_breaks_no_version(
         store.version(store.record(0.25, seed=seed))
     store.client.set_registered_model_alias(store.name, "champion", "2")
     environment = make_workspace(store.folder, store.uri).environment
-    prune = ("-m", "trainer", "prune", "--keep", "1", "--older-than", "0d", "--yes")
+    prune = ("-m", "trainer", "prune", "--keep", "1", "--older-than", "0d", "--apply")
     for death, left in DEATHS:
         killed = commands.start(store.folder, environment, prune, death=death).finished()
         assert (killed.returncode, numbers(store)) == (-9, left)

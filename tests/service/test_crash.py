@@ -113,7 +113,8 @@ def test_a_fit_that_kills_its_workers_fails_its_job_only(workspace, tmp_path: Pa
         "--n-splits", "2", "--wf-splits", "2", PYTHONPATH=str(plugin),
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "deadly-EURUSD: its worker process died twice" in " ".join(done.stdout.split())
+    printed = " ".join(done.stdout.split())
+    assert "deadly-EURUSD: its worker process died twice" in printed, done.stdout + done.stderr
     assert workspace.versions("lightgbm-EURUSD") == ["1"]
     assert workspace.versions("deadly-EURUSD") == []
     states = sorted(r.info.status for r in workspace.runs() if r.data.tags["kind"] != "command")
@@ -124,32 +125,26 @@ def test_a_fit_that_kills_its_workers_fails_its_job_only(workspace, tmp_path: Pa
 @pytest.mark.parametrize("killed", [1, 2])
 def test_workers_that_die_while_they_start_are_done_without(workspace, killed: int) -> None:
     began = time.monotonic()
-    # Symbols without bars: a worker that runs their jobs gives the reason at once.
     process = workspace.start(
-        "-m", "trainer", "train", "--symbols", "NONE,NADA", "--source", "sample",
-        "--max-workers", "2",
+        "-m", "trainer", "train", "--symbols", "EURUSD", "--source", "sample",
+        "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2",
     )  # fmt: skip
     while len(starting := workers_of(process)) < 2 and process.poll() is None:
         time.sleep(0.02)
     for worker in starting[:killed]:
         worker.kill()
     out, err = process.communicate(timeout=240)
-    assert process.returncode == 1, out + err
-    reasons = [
-        f"the sample has no {symbol} at 1h" in " ".join(out.split()) for symbol in ("NONE", "NADA")
-    ]
     if killed == 1:
-        assert reasons == [True, True], out + err
+        assert process.returncode == 0, out + err
+        assert workspace.versions("lightgbm-EURUSD") == ["1"]
     else:
-        assert reasons == [False, False]
+        assert process.returncode == 1, out + err
         assert "2 worker process(es) did not start: 2 died; free memory" in err
         assert len(err.splitlines()) == 1, err
-    states = [(run.data.tags["kind"], run.info.status) for run in workspace.runs()]
-    assert states.count(("command", "FAILED")) == 1
-    # Without workers no job starts, so none has a run.
-    jobs = [status for kind, status in states if kind != "command"]
-    assert jobs == ["FAILED"] * (2 if killed == 1 else 0)
-    assert time.monotonic() - began < 100, "it waited for workers that were dead"
+        # Without workers no job starts, so none has a run.
+        states = [(run.data.tags["kind"], run.info.status) for run in workspace.runs()]
+        assert states == [("command", "FAILED")]
+    assert time.monotonic() - began < 200, "it waited for workers that were dead"
 
 
 @pytest.mark.slow
