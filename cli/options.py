@@ -6,11 +6,19 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import click
+from click.core import ParameterSource
 from pydantic_core import PydanticUndefined
 
 from trainer.config import Effect, TrainConfig, option_name, option_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+json_log_option = click.option(
+    "--json-log",
+    is_flag=True,
+    help="Print one JSON object a line, for programs: progress, the end of each job, the end.",
+)
 
 
 def split_names(text: str) -> list[str]:
@@ -102,3 +110,15 @@ def given_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str
         for name, value in values.items()
     }
     return {name: text for name, text in texts.items() if text}
+
+
+def typed_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str, str]:
+    """Return the values that stand on the command line, without defaults."""
+    context = click.get_current_context()
+    return given_values(
+        {
+            name: value
+            for name, value in values.items()
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        }
+    )

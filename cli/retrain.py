@@ -7,9 +7,8 @@ import os
 import sys
 
 import click
-from click.core import ParameterSource
 
-from cli.options import config_options, given_values
+from cli.options import config_options, json_log_option, split_names, typed_values
 from cli.terminal import exit_on_errors, exit_on_store_errors, printing
 from features.errors import InputError
 from features.interval import Interval
@@ -69,11 +68,7 @@ _PLACES = ("source", "cache_folder", "fit_cache_folder", "max_workers", *CLUSTER
     help="List the stale names; train nothing.",
 )
 @config_options(*_PLACES, without_default=_PLACES)
-@click.option(
-    "--json-log",
-    is_flag=True,
-    help="Print one JSON object a line, for programs: progress, the end of each job, the end.",
-)
+@json_log_option
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 def retrain(
     stale_after: str,
@@ -88,7 +83,6 @@ def retrain(
     """Run the command; `_HELP` is its help text."""
     with exit_on_errors(debug, status=2):
         age_ns = _age_ns(stale_after)
-    names = tuple(name.strip() for name in only.split(",") if name.strip())
 
     # What imports MLflow is imported late: it takes three seconds, and help needs none of it.
     import pandas as pd
@@ -106,7 +100,7 @@ def retrain(
         check_alias(alias)
         uri, client = open_store()
         registry = StaleNames(client)
-        stale = registry.find(pd.Timedelta(age_ns, unit="ns"), now, names)
+        stale = registry.find(pd.Timedelta(age_ns, unit="ns"), now, split_names(only))
         stale = stale[:limit] if limit else stale
         if dry_run == "on" or not stale:
             with printing(debug):
@@ -118,7 +112,7 @@ def retrain(
         view = log or ProgressView(console, [one.name for one in stale], n_fits=0)
         with Verifier(os.environ, len(stale)) as verifier, view:
             outcomes = Retraining(
-                registry, uri, alias, _typed(values), view.on_progress, view.on_result
+                registry, uri, alias, typed_values(values), view.on_progress, view.on_result
             ).run(stale, verifier)
     with printing(debug):
         if log is not None:
@@ -137,15 +131,3 @@ def _age_ns(text: str) -> int:
             f"`--stale-after` must be a count and one of m, h, d, w, got {text!r}; write for "
             "example 12h or 7d"
         ) from error
-
-
-def _typed(values: dict[str, str | tuple[str, ...] | None]) -> dict[str, str]:
-    """Return the options that were given; others are those of each version."""
-    context = click.get_current_context()
-    return given_values(
-        {
-            name: value
-            for name, value in values.items()
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        }
-    )

@@ -9,9 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from cli.options import TrainCommand, config_options, given_values
+from cli.options import (
+    TrainCommand,
+    config_options,
+    given_values,
+    json_log_option,
+    typed_values,
+)
 from cli.terminal import exit_on_errors, printing
 from trainer.config import TrainConfig
 from trainer.run_file import read_run_file, run_file_text
@@ -48,11 +53,7 @@ Exit status: 0 all models are registered, 1 some or all failed, 2 wrong usage.
 @click.option(
     "--dump-config", is_flag=True, help="Print all options as a YAML file; train nothing."
 )
-@click.option(
-    "--json-log",
-    is_flag=True,
-    help="Print one JSON object a line, for programs: progress, the end of each job, the end.",
-)
+@json_log_option
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 def train(
     debug: bool,
@@ -107,10 +108,4 @@ def _options(run_file: str, values: Mapping[str, str | tuple[str, ...] | None]) 
     """Return the options of a run file, if any, and of the command line."""
     if not run_file:
         return dict(given_values(values))
-    context = click.get_current_context()
-    typed = {
-        name: value
-        for name, value in values.items()
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
-    return {**read_run_file(run_file), **given_values(typed)}
+    return {**read_run_file(run_file), **typed_values(values)}

@@ -39,7 +39,6 @@ TESTED_ELSEWHERE = {
     "trainer/jobs/steps.py": "test_schedule.py runs each step, in any order",
     "trainer/jobs/workers.py": "test_worker_pool.py and test_remote_cluster.py open both kinds",
     "cli/retrain.py": "tests/service/test_retrain.py runs it",
-    "trainer/jobs/retrain.py": "tests/service/test_retrain.py runs it to each of its ends",
     "trainer/jobs/local_cluster.py": "test_worker_pool.py starts it",
 }
 

@@ -63,7 +63,7 @@ def job_run_file(job: Job, config: TrainConfig) -> str:
     Examples
     --------
     >>> config = TrainConfig.parse({"symbols": "A,B", "source": "sample", "models": "gru,ppo"})
-    >>> print(job_run_file(Job("B", "gru"), config)[:28])
+    >>> print(job_run_file(Job("B", "gru"), config)[:27])
     symbols:
     - B
     models:

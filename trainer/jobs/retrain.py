@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from barwright import BarwrightError
 from trainer.config import TrainConfig
 from trainer.job import Job
+from trainer.jobs.fits import check_fit_cache
 from trainer.jobs.train import Registration, train_jobs
 from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
 from trainer.registry.claims import ClaimedError
@@ -102,6 +103,7 @@ class Retraining:
             try:
                 claims.enter_context(self.names.claim(stale))
                 job, config = read_config(stale, self.changes)
+                check_fit_cache(config)
             except ClaimedError as error:
                 self._done.append(Retrained(stale, error=str(error), busy=True))
             except BarwrightError as error:

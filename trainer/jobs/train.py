@@ -250,7 +250,7 @@ def _try_to_register(
     config: TrainConfig,
 ) -> Registration:
     job, trained = result.job, result.trained
-    tracking.close()  # what an outage has broken is no trial
+    tracking.end_broken_runs()  # what an outage has broken is no trial
     if trained is None:
         with tracking.child(result, job_run_name(job, config)):
             return Registration(result, None, None)

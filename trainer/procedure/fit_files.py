@@ -24,16 +24,11 @@ _UNFINISHED = rf"\.({_FIT}|{_OLDER.replace('<job>', '<older_job>')})\.[0-9a-f]{{
 
 
 @dataclass(frozen=True)
-class FitFile:
+class FitFile(KeptFile):
     """A file of a fit cache.
 
     Attributes
     ----------
-    name : str
-    size : int
-        Bytes.
-    used : float
-        As in `KeptFile`.
     kind : {"fit", "older", "unfinished"}
         A fit of this format, of an earlier one, or what a killed writer left.
     job : str
@@ -44,9 +39,6 @@ class FitFile:
         First 32 digits of its key; empty if it is no fit of this format.
     """
 
-    name: str
-    size: int
-    used: float
     kind: Kind
     job: str = ""
     code: str = ""

@@ -78,14 +78,14 @@ class Tracking:
     experiment_id: str
     parent_id: str
     #: Runs of jobs that could not be ended, because the store was down.
-    _open: list[str] = field(default_factory=list)
+    _broken: list[str] = field(default_factory=list)
 
-    def close(self) -> None:
+    def end_broken_runs(self) -> None:
         """End the runs that an outage of the store has left open: they have no whole result."""
-        for run_id in self._open:
+        for run_id in self._broken:
             self.client.set_tag(run_id, KIND, FAILURE)
             self.client.set_terminated(run_id, "FAILED")
-        self._open.clear()
+        self._broken.clear()
 
     def finish(self, run_id: str) -> None:
         """End a run of a killed command as FINISHED: its version has been completed."""
@@ -134,7 +134,7 @@ class Tracking:
             try:
                 self.client.set_terminated(run_id, state, end_time=int(result.ended * 1000))
             except STORE_ERRORS:
-                self._open.append(run_id)
+                self._broken.append(run_id)
                 raise
 
     def log(
@@ -357,7 +357,7 @@ def open_tracking(
                 client.update_run(resumed, name=name)
             tracking = Tracking(client, uri, run.info.experiment_id, run.info.run_id)
             yield tracking
-            tracking.close()
+            tracking.end_broken_runs()
     except STORE_ERRORS as error:
         raise store_error(uri, error) from error
 
