@@ -12,7 +12,7 @@ import click
 
 NAMES = (
     "features", "cache", "memory", "latency", "kfold", "gru", "ppo", "overhead", "caching",
-    "schedule", "mismatches", "registry", "noise", "accounts",
+    "schedule", "scale", "mismatches", "registry", "noise", "accounts",
 )  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: Studies measure what models earn, not speed. One takes up to an hour on all real bars, so it runs

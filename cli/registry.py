@@ -174,9 +174,7 @@ def rollback(name: str, to: str, debug: bool) -> None:
 
     with exit_on_store_errors(debug):
         uri, client = open_store()
-        # With a count of 0 no process starts before a model is verified: most mistakes raise an
-        # error before that.
-        with Verifier(os.environ, 0) as verifier:
+        with Verifier(os.environ) as verifier:
             verifier.open(uri)
             version = promotion.rollback(client, name, to, verifier)
     with printing(debug):

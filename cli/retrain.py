@@ -110,7 +110,7 @@ def retrain(
 
         log = JsonLog([one.name for one in stale], n_fits=0) if json_log else None
         view = log or ProgressView(console, [one.name for one in stale], n_fits=0)
-        with Verifier(os.environ, len(stale)) as verifier, view:
+        with Verifier(os.environ) as verifier, view:
             outcomes = Retraining(
                 registry, uri, alias, typed_values(values), view.on_progress, view.on_result
             ).run(stale, verifier)

@@ -1,6 +1,6 @@
 """Verification that a candidate loads in a fresh process and repeats its golden decisions.
 
-The fresh process runs this module: ``python -m trainer.registry.verify``.
+The processes are forks of one that runs this module: ``python -m trainer.registry.verify``.
 """
 
 from __future__ import annotations
@@ -8,9 +8,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import multiprocessing
+import os
+import select
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,42 +26,48 @@ from trainer.errors import TrainerError
 from trainer.scratch import scratch_folder
 
 _TIMEOUT_SECONDS = 300
+#: A fork has only one of the threads of its parent, so the parent must have only one.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+#: What MLflow imports when it opens a store: of a server, of a database.
+_REST = ("mlflow.store.tracking.rest_store", "mlflow.store.model_registry.rest_store")
+_DATABASE = (
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+)
 
 
 class Verifier:
     """Verifies candidates, each in a fresh process.
 
-    Imports take longer than the verification. The next process is therefore started before it is
-    needed: it imports its libraries, opens the store once `open` has named it, and then waits for a
-    candidate. Each process verifies one candidate.
+    Imports take longer than a verification. One process therefore imports the libraries while the
+    caller still trains. After that it only forks, once for each candidate: a fork has opened no
+    store and loaded no model before.
 
     Parameters
     ----------
     environment : mapping of str to str
         Environment of the processes. Pickle is forbidden there in any case.
-    count : int
-        Number of candidates: no more processes are started in advance.
     models : sequence of str
-        Names of their adapters, which the processes import in advance.
+        Names of their adapters, which the process imports in advance.
     """
 
-    def __init__(
-        self, environment: Mapping[str, str], count: int, models: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], models: Sequence[str] = ()) -> None:
         self._models, self._uri = tuple(models), ""
         root = str(Path(__file__).resolve().parents[2])
         path = environment.get("PYTHONPATH")
         self._environment = {
             **environment,
+            **_ONE_THREAD,
             "PYTHONPATH": f"{root}:{path}" if path else root,
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "MLFLOW_RUN_ID": "",
         }
-        self._left = count
-        self._waiting: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        self._prepare()
+        # Not a pipe, which nobody empties; each process appends.
+        self._printed = tempfile.TemporaryFile("ab+")
+        self._process = self._start()
         return self
 
     def __exit__(
@@ -64,10 +76,8 @@ class Verifier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._waiting is not None:
-            # It has no candidate, and may import for seconds before it sees that none comes.
-            self._waiting.kill()
-            self._waiting.communicate()
+        self._end()
+        self._printed.close()
 
     def open(self, tracking_uri: str) -> None:
         """Name the store in which candidates are logged; it must have its tables.
@@ -75,8 +85,8 @@ class Verifier:
         Several processes that open an empty database at once leave it unusable.
         """
         self._uri = tracking_uri
-        if self._waiting is not None:
-            self._name_store(self._waiting)
+        if self._process is not None:
+            _send(self._process, tracking_uri)
 
     def verify(self, model_uri: str) -> None:
         """Load a logged model in a fresh process, as consumers load it.
@@ -91,74 +101,109 @@ class Verifier:
         TrainerError
             If it cannot be loaded, or decides its golden rows differently.
         """
-        process = self._waiting or self._start()
-        self._waiting = None
-        try:
-            _, printed = process.communicate(model_uri, timeout=_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            _, printed = process.communicate()
-            printed += f"\nno answer within {_TIMEOUT_SECONDS} s"
-        self._prepare()
-        if process.returncode:
+        if self._process is None:  # it ended with an earlier candidate
+            self._process = self._start()
+            _send(self._process, self._uri)
+        before = os.fstat(self._printed.fileno()).st_size
+        _send(self._process, model_uri)
+        status = self._answer()
+        if status is None:
+            before, status = 0, f"exit status {self._end(patience=5)}"
+        if status:
             from trainer.tracking.store import redacted  # it imports MLflow
 
-            lines = [line for line in printed.splitlines() if line.strip()]
-            reason = redacted(lines[-1]) if lines else f"exit status {process.returncode}"
+            self._printed.seek(before)
+            printed = self._printed.read().decode(errors="replace").splitlines()
+            reason = redacted([status, *filter(str.strip, printed)][-1])
             raise TrainerError(f"the candidate {model_uri} does not pass verification: {reason}")
 
-    def _prepare(self) -> None:
-        if self._left > 0 and self._waiting is None:
-            self._left -= 1
-            self._waiting = self._start()
-
     def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "trainer.registry.verify", *self._models],
             # Ctrl-C must reach the command only, which then ends this process.
             start_new_session=True,
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._printed,
             text=True,
         )
-        if self._uri:
-            self._name_store(process)
-        return process
 
-    def _name_store(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        # The process may have ended; `verify` says why.
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(f"{self._uri}\n")
-            process.stdin.flush()
+    def _answer(self) -> str | None:
+        """Return why a candidate does not pass, empty if it does, None if the process ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _TIMEOUT_SECONDS)[0]:
+            self._end()
+            return f"no answer within {_TIMEOUT_SECONDS} s"
+        answer = self._process.stdout.readline()
+        return str(json.loads(answer)) if answer else None
+
+    def _end(self, patience: float = 0) -> int:
+        """End the process and its fork, and return its exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return process.returncode
+
+
+def _send(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    # The process may have ended; `verify` says why.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
 
 
 def main() -> None:
-    """Load a model, and raise unless its decisions are equal.
+    """Verify candidates, each in a fork.
 
-    The first line of standard input is the address of the store, the second one the model's URI.
+    The first line of standard input is the address of the store, each further one the URI of a
+    candidate. Each answer is a line of JSON: why the candidate does not pass, empty if it does.
     """
-    import mlflow
-    from mlflow import MlflowClient
-
-    from trainer.flavor import data_folder
-    from trainer.serving.manifest import MANIFEST, golden_frame, golden_held
-    from trainer.serving.rules import POSITION_NAMES
-
+    # Whatever else is printed, by libraries too, is no answer.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    fork = multiprocessing.get_context("fork")
+    _import(("mlflow.pyfunc", "trainer.flavor"))
     for model in sys.argv[1:]:
         with contextlib.suppress(ValueError, ImportError):
             adapters.find(model)
     tracking_uri = sys.stdin.readline().strip()
     if not tracking_uri:
         return
-    mlflow.set_tracking_uri(tracking_uri)
-    MlflowClient()  # opens the store, which takes longer than the verification itself
+    _import(_REST if tracking_uri.startswith("http") else _DATABASE)
+    gc.freeze()  # no collection of a fork looks at what was there before
+    for line in sys.stdin:
+        process = fork.Process(target=_verify, args=(tracking_uri, line.strip()))
+        process.start()
+        process.join()
+        status = process.exitcode
+        answers.write(json.dumps(f"exit status {status}" if status else "") + "\n")
+        answers.flush()
 
-    model_uri = sys.stdin.read().strip()
-    if not model_uri:
-        return
+
+def _import(names: Sequence[str]) -> None:
+    for name in names:
+        # A fork that needs it says what is missing.
+        with contextlib.suppress(ImportError):
+            import_module(name)
+
+
+def _verify(tracking_uri: str, model_uri: str) -> None:
+    """Load a model, and raise unless its decisions are equal."""
+    import mlflow
+
+    from trainer.flavor import data_folder
+    from trainer.serving.manifest import MANIFEST, golden_frame, golden_held
+    from trainer.serving.rules import POSITION_NAMES
+
+    mlflow.set_tracking_uri(tracking_uri)
     with scratch_folder() as temporary:
         folder = mlflow.artifacts.download_artifacts(model_uri, dst_path=str(temporary))
         manifest = json.loads((data_folder(Path(folder)) / MANIFEST).read_text())
@@ -178,4 +223,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    gc.freeze()  # a collection at the end of the process would take half a second

@@ -26,7 +26,7 @@ def test_a_fit_cache_that_cannot_be_used_is_found_before_a_run_begins(registry_s
     stale = names.find(pd.Timedelta("0D"), pd.Timestamp.now("UTC"))
     changes = {"fit_cache_folder": str(store.folder / "in the way")}
     retraining = Retraining(names, store.uri, "champion", changes, print, print)  # type: ignore[arg-type]
-    (outcome,) = retraining.run(stale, Verifier({}, 0))
+    (outcome,) = retraining.run(stale, Verifier({}))
     assert outcome.failed
     assert "cannot be made: " in outcome.error
     assert "give another --fit-cache-folder" in outcome.error

@@ -269,7 +269,7 @@ def test_a_rollback_serves_the_old_decisions_as_the_newest_version(registry_stor
 
     # If a call after the registration fails, the version and the record of its move are complete.
     store.client.update_model_version = locked
-    with Verifier({"OMP_NUM_THREADS": "1"}, 1) as verifier:
+    with Verifier({"OMP_NUM_THREADS": "1"}) as verifier:
         verifier.open(store.uri)
         assert rollback(store.client, store.name, "1", verifier) == "3"
     assert load_model(latest).decide(store.bars).equals(before)
@@ -282,7 +282,7 @@ def test_a_rollback_serves_the_old_decisions_as_the_newest_version(registry_stor
     # Its evidence came with it.
     assert promote(store.client, store.name, alias="staging").moved
 
-    with Verifier({}, 0) as verifier:
+    with Verifier({}) as verifier:
         verifier.open(store.uri)
         with pytest.raises(TrainerError, match=r"version 3 .* is the newest already"):
             rollback(store.client, store.name, "3", verifier)

@@ -79,7 +79,7 @@ def test_a_registered_rollback_has_the_tags_of_the_older_version(registry_store:
     client.create_registered_model("m-X")
     for tags in ({**KEPT, **NOT_KEPT}, {"status": "proven"}):
         client.create_model_version("m-X", source, tags=tags)
-    with AcceptingVerifier({}, 0) as verifier:
+    with AcceptingVerifier({}) as verifier:
         version = rollback(client, "m-X", "1", verifier)
     tags = client.get_model_version("m-X", version).tags
     (move,) = (tag for tag in tags if tag.startswith("move."))
