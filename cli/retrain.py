@@ -110,7 +110,8 @@ def retrain(
 
         log = JsonLog([one.name for one in stale], n_fits=0) if json_log else None
         view = log or ProgressView(console, [one.name for one in stale], n_fits=0)
-        with Verifier(os.environ) as verifier, view:
+        models = {one.name.partition("-")[0] for one in stale}
+        with Verifier(os.environ, sorted(models)) as verifier, view:
             outcomes = Retraining(
                 registry, uri, alias, typed_values(values), view.on_progress, view.on_result
             ).run(stale, verifier)

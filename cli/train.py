@@ -74,7 +74,7 @@ def train(
     # start of the first verification process, which imports its libraries at the same time.
     from trainer.registry.verify import Verifier
 
-    verifier = Verifier(os.environ, config.preloaded_models)
+    verifier = Verifier(os.environ, config.models)
     with exit_on_errors(debug), verifier:
         from cli.progress import JsonLog, ProgressView
         from cli.table import wide_console

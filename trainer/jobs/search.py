@@ -147,7 +147,7 @@ def search(
         configs = _chosen_configs(studies, config)
         trained = None
         if configs:
-            with Verifier(os.environ) as verifier:
+            with Verifier(os.environ, config.models) as verifier:
                 trained = train_jobs(
                     configs,
                     nullcontext(pool),

@@ -172,7 +172,8 @@ def main() -> None:
     fork = multiprocessing.get_context("fork")
     _import(("mlflow.pyfunc", "trainer.flavor"))
     for model in sys.argv[1:]:
-        with contextlib.suppress(ValueError, ImportError):
+        # A fork that needs it says why it cannot be imported.
+        with contextlib.suppress(Exception):
             adapters.find(model)
     tracking_uri = sys.stdin.readline().strip()
     if not tracking_uri:
@@ -190,7 +191,6 @@ def main() -> None:
 
 def _import(names: Sequence[str]) -> None:
     for name in names:
-        # A fork that needs it says what is missing.
         with contextlib.suppress(ImportError):
             import_module(name)
 
