@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.utils import name_utils
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_LOGGED_ARTIFACTS
 
 from trainer import flavor
 from trainer.errors import TrainerError
@@ -166,21 +168,29 @@ class Tracking:
         str
             ``models:/m-...`` of the logged model; it is not registered.
         """
+        tables = _tables(trained)
+        shown = [{"path": f"{table}.json", "type": "table"} for table in tables]
         self.client.log_batch(
             run_id,
             params=[Param(name, str(value)) for name, value in trained.params.items()],
-            tags=[RunTag(NOTE, note), RunTag(STATUS, status)],
+            tags=[
+                RunTag(NOTE, note),
+                RunTag(STATUS, status),
+                RunTag(MLFLOW_LOGGED_ARTIFACTS, json.dumps(shown)),
+            ],
         )
-        metrics = _metrics(trained)
+        self.client.log_inputs(run_id, [_training_data(trained.data)])
+        with scratch_folder() as folder:
+            _write_files(folder, trained, tables, run_file)
+            # In one call: each call takes as long as the upload of a file.
+            self.client.log_artifacts(run_id, str(folder))
+        info = flavor.log_model(
+            trained.folder, job.name, requirements=trained.requirements, run_id=run_id
+        )
+        # After the model: else MLflow would read each metric back to copy it to the model.
+        metrics = _metrics(trained, info.model_id)
         for begin in range(0, len(metrics), _BATCH):
             self.client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
-        with mlflow.start_run(run_id=run_id, nested=True):
-            mlflow.log_input(_dataset(trained.data), context="training")
-            for table, columns in _tables(trained).items():
-                mlflow.log_table(columns, f"{table}.json")
-            mlflow.log_dict({"data": trained.data.to_json()}, _FACTS_FILE)
-            _log_files(trained, run_file)
-            info = flavor.log_model(trained.folder, job.name, requirements=trained.requirements)
         return str(info.model_uri)
 
     def conclude(
@@ -241,10 +251,16 @@ def _finite_metrics(values: Iterable[tuple[str, float]], now: int, step: int) ->
     return [Metric(name, value, now, step) for name, value in values if math.isfinite(value)]
 
 
-def _metrics(trained: TrainedModel) -> list[Metric]:
-    """Return the headline, metrics of each fold, curves of each fold, and seconds by phase."""
+def _metrics(trained: TrainedModel, model_id: str) -> list[Metric]:
+    """Return the headline, which the logged model has too, and metrics of the run alone.
+
+    These are the metrics of each fold, the curves of each fold, and the seconds by phase.
+    """
     now = _now()
-    metrics = _finite_metrics(trained.headline.stored_metrics().items(), now, 0)
+    headline = trained.headline.stored_metrics().items()
+    metrics = [
+        Metric(name, value, now, 0, model_id) for name, value in headline if math.isfinite(value)
+    ]
     for row in trained.evidence.folds:
         values = {name: value for name, value in asdict(row).items() if name != "fold"}
         named = ((f"fold/{name}", value) for name, value in values.items())
@@ -272,25 +288,35 @@ def _tables(trained: TrainedModel) -> dict[str, dict[str, list[Any]]]:
     }
 
 
-def _dataset(data: DataFacts) -> MetaDataset:
+def _training_data(data: DataFacts) -> DatasetInput:
     """Return the training data as MLflow's UI shows it: name, digest, how it was read."""
     source = CodeDatasetSource(tags={"understood": data.understood})
     # The class declares an abstract `profile` that it does not need.
-    return MetaDataset(  # type: ignore[abstract]
+    dataset = MetaDataset(  # type: ignore[abstract]
         source, name=f"{data.symbol}_{data.interval}", digest=data.digest[:32]
     )
+    entity = dataset._to_mlflow_entity()
+    return DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
 
 
-def _log_files(trained: TrainedModel, run_file: str) -> None:
-    """Log record, run file and figures to the active run, in one call."""
-    with scratch_folder() as folder:
-        trained.record.write(folder / RECORD_FILE)
-        (folder / RUN_FILE).write_text(run_file)
-        figures = folder / _REPORT_FOLDER
-        figures.mkdir()
-        for name, png in trained.figures.items():
-            (figures / f"{name}.png").write_bytes(png)
-        mlflow.log_artifacts(str(folder))
+def _write_files(
+    folder: Path,
+    trained: TrainedModel,
+    tables: Mapping[str, Mapping[str, list[Any]]],
+    run_file: str,
+) -> None:
+    """Write the files of a candidate's run: record, facts, run file, tables, figures."""
+    trained.record.write(folder / RECORD_FILE)
+    facts = {"data": trained.data.to_json()}
+    (folder / _FACTS_FILE).write_text(json.dumps(facts, indent=2))
+    (folder / RUN_FILE).write_text(run_file)
+    for name, columns in tables.items():
+        # The format of tables in MLflow's UI.
+        pd.DataFrame(columns).to_json(folder / f"{name}.json", orient="split", index=False)
+    figures = folder / _REPORT_FOLDER
+    figures.mkdir()
+    for name, png in trained.figures.items():
+        (figures / f"{name}.png").write_bytes(png)
 
 
 def load_understood(run_id: str) -> str:
