@@ -2,6 +2,7 @@
 # A temporary PostgreSQL server on loopback, for tests and experiments.
 #   scripts/postgres.sh start DIR     make a cluster, start it on a free port, print its SQLAlchemy URL
 #   scripts/postgres.sh url DIR       print the URL again
+#   scripts/postgres.sh restart DIR   drop all connections, stop the server, start it on the same port
 #   scripts/postgres.sh stop DIR      stop the server and delete the cluster
 # DIR contains the files url, pid, cluster and log. PostgreSQL does not run as root: for root the
 # server runs as user `postgres`, or `nobody`, and that user owns the cluster. Durability is off.
@@ -30,6 +31,12 @@ as_server() {
   fi
 }
 
+server_user=$(id -un)
+if [ "$(id -u)" -eq 0 ]; then
+  server_user=postgres
+  id "$server_user" >/dev/null 2>&1 || server_user=nobody
+fi
+
 free_port() {
   "${PYTHON:-python3}" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -57,11 +64,6 @@ start() {
   [ -f "$dir/cluster" ] && fail "$dir already has a cluster; stop it first"
   bin=$(find_bin)
   mkdir -p "$dir"
-  server_user=$(id -un)
-  if [ "$(id -u)" -eq 0 ]; then
-    server_user=postgres
-    id "$server_user" >/dev/null 2>&1 || server_user=nobody
-  fi
   cluster=$(mktemp -d "/tmp/barwright-postgres.XXXXXX")
   echo "$cluster" >"$dir/cluster"
   trap 'stop "$dir"' ERR
@@ -93,10 +95,21 @@ start() {
   fail "the server did not start"
 }
 
-[ $# -eq 2 ] || fail "usage: postgres.sh start|url|stop DIR" 2
+restart() {
+  local dir=$1 bin cluster
+  [ -f "$dir/cluster" ] || fail "$dir has no cluster; start one first"
+  bin=$(find_bin)
+  cluster=$(cat "$dir/cluster")
+  as_server "$bin/pg_ctl" restart --silent --wait --timeout=30 --mode=fast --pgdata="$cluster/data" \
+    --log="$cluster/log" >>"$dir/log" 2>&1 || { cat "$cluster/log" >&2; fail "the server did not start again"; }
+  head -n 1 "$cluster/data/postmaster.pid" >"$dir/pid"
+}
+
+[ $# -eq 2 ] || fail "usage: postgres.sh start|url|restart|stop DIR" 2
 case $1 in
   start) start "$2" ;;
   stop) stop "$2" ;;
   url) cat "$2/url" ;;
-  *) fail "usage: postgres.sh start|url|stop DIR" 2 ;;
+  restart) restart "$2" ;;
+  *) fail "usage: postgres.sh start|url|restart|stop DIR" 2 ;;
 esac

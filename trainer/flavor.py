@@ -7,13 +7,16 @@ Consumers with barwright load the model as data only (`load_model`) and run thei
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
 import json
-import shutil
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import ZipInfo
 
 import mlflow
 import mlflow.pyfunc
@@ -31,9 +34,25 @@ from trainer.serving.rules import position_of
 from trainer.serving.trading_model import TradingModel
 
 _ROOT = Path(__file__).resolve().parent.parent
-#: Rooms of trainer that serving needs, beside its plain files; they import no other (a lint
-#: contract). A server of MLflow takes and gives each file with a request of its own.
-_SERVING_ROOMS = ("serving", "statistics")
+#: What is shipped of each package. Rooms of trainer that serving needs, beside its plain files,
+#: import no other room (a lint contract).
+_SHIPPED = {
+    "adapters": ("**/*.py",),
+    "features": ("**/*.py",),
+    "trainer": ("*.py", "serving/*.py", "statistics/*.py"),
+}
+_ARCHIVE = "barwright_code.zip"
+#: The package that MLflow imports first. The archive has all other files: a server of MLflow takes
+#: and gives each file with a request of its own.
+_OPENS_ARCHIVE = f'''"""Opens the code of Barwright that this model was trained with."""
+
+import sys
+from pathlib import Path
+
+_code = str(Path(__file__).resolve().parents[1] / "{_ARCHIVE}")
+sys.path.insert(0, _code)
+__path__.append(f"{{_code}}/trainer")
+'''
 #: Distributions that every model needs in addition to those of its adapter.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "PyYAML", "TA-Lib")
 
@@ -94,14 +113,27 @@ def _shipped_code() -> Iterator[list[str]]:
     """Yield the code that is shipped with each model, for consumers without barwright."""
     from trainer.scratch import scratch_folder
 
-    def others(folder: str, names: list[str]) -> list[str]:
-        rooms = [name for name in names if (Path(folder) / name).is_dir()]
-        return [name for name in rooms if name not in _SERVING_ROOMS]
-
     with scratch_folder() as temporary:
-        shutil.copytree(_ROOT / "trainer", temporary / "trainer", ignore=others)
-        whole = [str(_ROOT / name) for name in ("features", "adapters", "barwright.py")]
-        yield [*whole, str(temporary / "trainer")]
+        archive, package = temporary / _ARCHIVE, temporary / "trainer"
+        archive.write_bytes(_code_archive())
+        package.mkdir()
+        (package / "__init__.py").write_text(_OPENS_ARCHIVE)
+        yield [str(archive), str(package)]
+
+
+@functools.cache
+def _code_archive() -> bytes:
+    """Return the code as an archive: equal code gives equal bytes."""
+    files = {_ROOT / "barwright.py"}
+    for package, patterns in _SHIPPED.items():
+        files.update(file for pattern in patterns for file in (_ROOT / package).glob(pattern))
+    files.remove(_ROOT / "trainer" / "__init__.py")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(files):
+            # Without the time of the file, which differs between two installations.
+            archive.writestr(ZipInfo(file.relative_to(_ROOT).as_posix()), file.read_bytes())
+    return content.getvalue()
 
 
 def log_model(
@@ -294,15 +326,24 @@ def _input_example(model_folder: Path) -> pd.DataFrame:
     return frame
 
 
+@functools.cache
+def _pinned(name: str) -> str:
+    """Return a requirement of the installed version.
+
+    A suffix like +cpu is removed: it names a build that the package index of another machine may
+    not have.
+    """
+    return f"{name}=={version(name).partition('+')[0]}"
+
+
 def _pyfunc(model_folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
     """Return the arguments of `mlflow.pyfunc.save_model` for a saved model."""
     needed = sorted({*_REQUIREMENTS, *requirements}, key=str.lower)
     return {
         "loader_module": __name__,
         "data_path": str(model_folder),
-        # Given, because MLflow would run the model for seconds to infer them. A suffix like +cpu is
-        # removed: it names a build that the package index of another machine may not have.
-        "pip_requirements": [f"{name}=={version(name).partition('+')[0]}" for name in needed],
+        # Given, because MLflow would run the model for seconds to infer them.
+        "pip_requirements": [_pinned(name) for name in needed],
         "signature": SIGNATURE,
         "input_example": (_input_example(model_folder), {"last": 1}),
     }

@@ -8,11 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import requests
+from mlflow.exceptions import MlflowException
 
 from tests.service.conftest import QUICK, Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def start_server(folder, port: int) -> subprocess.Popen[bytes]:
@@ -42,6 +47,16 @@ def kill(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
+def wait_for_a_candidate(process: subprocess.Popen[str], workspace: Workspace) -> None:
+    """Wait until the first candidate is being logged: its run is there, its version is not."""
+    while process.poll() is None:
+        # The tables may not be there yet.
+        with suppress(MlflowException):
+            if any(run.data.tags["kind"] == "candidate" for run in workspace.runs()):
+                return
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.server
 def test_a_server_that_is_down_costs_time_only(workspace, two_symbols) -> None:
@@ -55,11 +70,7 @@ def test_a_server_that_is_down_costs_time_only(workspace, two_symbols) -> None:
             "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
             *QUICK,
         )  # fmt: skip
-        # The first candidate is being logged: its run is there, its version is not.
-        while process.poll() is None:
-            if any(run.data.tags["kind"] == "candidate" for run in workspace.runs()):
-                break
-            time.sleep(0.05)
+        wait_for_a_candidate(process, workspace)
         kill(server)
         time.sleep(30)
         assert process.poll() is None, "it must wait"
@@ -68,6 +79,10 @@ def test_a_server_that_is_down_costs_time_only(workspace, two_symbols) -> None:
     finally:
         kill(server)
     assert process.returncode == 0, out + err
+    check_that_nothing_is_left_or_twice(workspace)
+
+
+def check_that_nothing_is_left_or_twice(workspace) -> None:
     for symbol in ("FIRST", "SECOND"):
         assert workspace.versions(f"lightgbm-{symbol}") == ["1"]
     finished = [
@@ -80,3 +95,26 @@ def test_a_server_that_is_down_costs_time_only(workspace, two_symbols) -> None:
     # What the outage broke is no trial.
     trials = [run.data.metrics.get("wf_trials") for run in workspace.runs()]
     assert list(filter(None, trials)) == [1.0, 1.0]
+
+
+@pytest.mark.slow
+def test_a_database_that_restarts_costs_time_only(workspace, two_symbols) -> None:
+    script, folder = str(ROOT / "scripts" / "postgres.sh"), str(workspace.folder / "postgres")
+    started = subprocess.run([script, "start", folder], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    place = Workspace(workspace.folder, started.stdout.strip())
+    try:
+        process = place.start(
+            "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
+            *QUICK,
+        )  # fmt: skip
+        wait_for_a_candidate(process, place)
+        for _ in range(2):
+            subprocess.run([script, "restart", folder], check=True)
+            assert process.poll() is None, "it must be at work when the server restarts"
+            time.sleep(1)
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, out + err
+        check_that_nothing_is_left_or_twice(place)
+    finally:
+        subprocess.run([script, "stop", folder], check=True)

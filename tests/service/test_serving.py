@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,9 +130,16 @@ def test_the_trader_runs_no_code_from_the_registry(trained, tmp_path) -> None:
     """A version whose shipped code is poisoned: the trader decides, and the poison never runs."""
     proof = tmp_path / "ran"
     folder = trained.download(MODEL, tmp_path / "m")
+    poison = f"open({str(proof)!r}, 'w').close()\n"
     for source in (folder / "code").rglob("*.py"):
-        source.write_text(f"open({str(proof)!r}, 'w').close()\n" + source.read_text())
-    (folder / "code" / "sitecustomize.py").write_text(f"open({str(proof)!r}, 'w').close()\n")
+        source.write_text(poison + source.read_text())
+    (folder / "code" / "sitecustomize.py").write_text(poison)
+    archive = folder / "code" / "barwright_code.zip"
+    with zipfile.ZipFile(archive) as shipped:
+        sources = {name: shipped.read(name).decode() for name in shipped.namelist()}
+    with zipfile.ZipFile(archive, "w") as poisoned:
+        for name, text in sources.items():
+            poisoned.writestr(name, poison + text)
     done = trained.trade("--model", str(folder), "--source", "sample", "--json")
     assert done.returncode == 0, done.stderr
     assert not proof.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,12 +72,17 @@ def test_all_code_that_serving_imports_is_shipped(saved: Path, tmp_path: Path) -
     """The shipped code serves the model in a process that has no other copy of it."""
     flavor.save_model(saved, tmp_path / "mlflow", requirements=["lightgbm"])
     code = tmp_path / "mlflow" / "code"
-    shipped = ("adapters", "barwright.py", "features", "trainer")
-    assert sorted(path.name for path in code.iterdir()) == list(shipped)
-    rooms = {path.name for path in (code / "trainer").iterdir() if path.is_dir()}
-    assert rooms - {"__pycache__"} == {"serving", "statistics"}, (
+    shipped = {path.relative_to(code).as_posix() for path in code.rglob("*.*")}
+    assert shipped == {"barwright_code.zip", "trainer/__init__.py"}, (
         "each file is a request to a server"
     )
+    names = zipfile.ZipFile(code / "barwright_code.zip").namelist()
+    assert {name.partition("/")[0] for name in names} == {
+        "adapters", "barwright.py", "features", "trainer",
+    }  # fmt: skip
+    rooms = {name.split("/")[1] for name in names if name.count("/") > 1}
+    assert rooms & {"serving", "statistics", "evidence", "jobs"} == {"serving", "statistics"}
+    assert all(name.endswith(".py") for name in names)
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
         "import trainer.flavor\n"

@@ -10,7 +10,6 @@ symbols, and the first symbols are finished while later ones have not begun.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -33,8 +32,10 @@ from trainer.jobs.steps import FinishedJob
 from trainer.jobs.worker_pool import Ended, OnJobProgress, Task, death_text
 from trainer.procedure.stored_fit import StoredFit
 
-#: Seconds of fits that a worker gets at once: to give it a task takes about 10 ms.
+#: Seconds of fits that a worker gets at once, at most. To give it a task takes about 10 ms.
 BATCH_SECONDS = 1.0
+#: What is left of a job is divided among the workers, but not into smaller parts than this.
+_LEAST_SECONDS = 0.25
 
 
 @dataclass(eq=False)
@@ -221,14 +222,12 @@ class TrainingSchedule:
         return fit.rows * self._pace.get(model, adapters.relative_cost(model))
 
     def _fit_task(self, series: _Series, fits: _Fits, n_workers: int) -> Task:
-        most = math.ceil(len(fits.todo) / n_workers)  # an equal share for each worker
+        costs = [self._cost(fits.job, fit) for fit in fits.todo]
         batch = [fits.todo.popleft()]
         if fits.job.job.model in self._pace:
-            seconds = self._cost(fits.job, batch[0])
-            while fits.todo and len(batch) < most:
-                seconds += self._cost(fits.job, fits.todo[0])
-                if seconds > BATCH_SECONDS:
-                    break
+            share = sum(costs) / n_workers
+            most = min(max(share, _LEAST_SECONDS), BATCH_SECONDS)
+            while fits.todo and sum(costs[: len(batch) + 1]) <= most:
                 batch.append(fits.todo.popleft())
         return self._task(
             [fits.job],

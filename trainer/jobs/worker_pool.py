@@ -33,6 +33,12 @@ from trainer.jobs.workers import Workers
 _LOOK_SECONDS = 0.5
 #: Times that a task may end with its worker. What killed two workers would kill the next one.
 _DEATHS = 2
+#: Bars and fits travel with their tasks.
+_LARGE_MESSAGES = {
+    "distributed.admin.large-graph-warning-threshold": "1GB",
+    # Each connection keeps its last messages, 1,000 by default: memory would grow with the symbols.
+    "distributed.admin.low-level-log-length": 10,
+}
 #: Progress of all jobs: (name of the job, phase, done, total).
 OnJobProgress = Callable[[str, str, int, int], None]
 
@@ -129,9 +135,7 @@ class WorkerPool:
         # that moment is lost.
         disable_gc_diagnosis(force=True)
         with ExitStack() as opening:
-            # Bars and fits travel with their tasks: no reason for a warning.
-            large = {"distributed.admin.large-graph-warning-threshold": "1GB"}
-            opening.enter_context(dask.config.set(large))
+            opening.enter_context(dask.config.set(_LARGE_MESSAGES))
             opening.enter_context(self._workers)
             self._client = self._workers.client
             if not self._config.is_remote:

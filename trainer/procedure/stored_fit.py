@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from adapters.base import Batch, ModelAdapter
 from trainer.arrays import IntArray
+from trainer.errors import TrainerError
 from trainer.scratch import scratch_folder
 
 #: Number of rows, in addition to the lookback, on which a model that is read from its bytes must
 #: give the scores of the fitted model.
 _PROOF_ROWS = 256
+#: Bytes that can be written to a temporary folder which is not full.
+_ROOM = 1 << 20
 
 
 class DamagedFitError(Exception):
@@ -59,24 +62,31 @@ class StoredFit:
         fitted : ModelAdapter
         train : Batch
             Rows of its fit.
+
+        Raises
+        ------
+        TrainerError
+            If temporary files cannot be written: that says nothing about the model.
         """
         artifacts = fitted.get_artifacts()
         if fitted.fit_device != "cpu" and artifacts.get("device") == "cpu":
             return None  # the GPU failed during this fit, and may work in the next one
         last = slice(-(_PROOF_ROWS + fitted.lookback), None)
         X, position = train.X[last], train.position[last]  # (rows, f), (rows,)
-        # `save` or `load` of a plug-in may raise anything: the verification of its model reports
-        # it.
-        with suppress(Exception), scratch_folder() as folder:
+        with scratch_folder() as folder:
             file = folder / "model.bin"
-            fitted.save(file)
-            stored = cls(key, file.read_bytes(), json.loads(json.dumps(artifacts)))
-            loaded = stored.restore(fitted)
-            loaded.save(file)
-            same_file = stored.content == file.read_bytes()
-            if same_file and _results(loaded, X, position) == _results(fitted, X, position):
-                return stored
-        return None
+            try:
+                fitted.save(file)
+                stored = cls(key, file.read_bytes(), json.loads(json.dumps(artifacts)))
+                loaded = stored.restore(fitted)
+                loaded.save(file)
+                same_file = stored.content == file.read_bytes()
+                same_results = _results(loaded, X, position) == _results(fitted, X, position)
+            except Exception:
+                # A plug-in may raise anything: the verification of its model reports it.
+                _check_room(folder)
+                return None
+        return stored if same_file and same_results else None
 
     @classmethod
     def from_bytes(cls, raw: bytes, key: str) -> Self:
@@ -163,3 +173,13 @@ def _results(
         model.trials,
         model.get_artifacts(),
     )
+
+
+def _check_room(folder: Path) -> None:
+    try:
+        (folder / "room").write_bytes(bytes(_ROOM))
+    except OSError as error:
+        raise TrainerError(
+            f"the temporary folder {str(folder.parent)!r} cannot be written: {error.strerror}; "
+            "free space there, or set TMPDIR to another folder, then run again"
+        ) from error

@@ -18,7 +18,7 @@ from scripts.object_store import ObjectStore
 from tests.trainer.jobs.inline_pool import InlinePool
 from trainer.config import TrainConfig
 from trainer.job import Job, JobResult, TrainedModel
-from trainer.jobs import steps
+from trainer.jobs import schedule, steps
 from trainer.jobs.fits import fit_cache_of, fit_cache_of_worker
 from trainer.jobs.run_job import run_job
 from trainer.jobs.schedule import TrainingSchedule
@@ -134,15 +134,17 @@ def test_models_of_a_symbol_share_its_dataset(source: str, tmp_path: Path) -> No
 
 
 def test_small_fits_are_handed_out_together_once_their_time_is_known(
-    source: str, tmp_path: Path
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sizes(n_workers: int, cache: str) -> list[int]:
         pool = InlinePool(n_workers)
         Run(pool, tmp_path, settings(source, "A", tmp_path, fit_cache_folder=str(tmp_path / cache)))
         return [len(t.arguments[3]) for t in pool.ended if t.function is steps.make_fits]
 
-    # Each takes some milliseconds. The first one is measured, the others are shared equally.
+    # Each takes some milliseconds. The first one is measured, the others go together.
     assert sizes(1, "one") == [1, N_FITS - 1]
+    assert max(sizes(2, "small")) > N_FITS / 2, "too small to be shared"
+    monkeypatch.setattr(schedule, "_LEAST_SECONDS", 0)
     shared = sizes(2, "two")
     assert sum(shared) == N_FITS
     assert 1 < max(shared) <= math.ceil((N_FITS - 1) / 2)

@@ -112,6 +112,18 @@ def test_a_result_that_is_lost_with_its_worker_is_made_again(
     first.result.release()
 
 
+def kept_messages(dask_worker: Any) -> int:
+    return int(dask_worker.batched_stream.recent_message_log.maxlen)
+
+
+def test_messages_with_bars_and_fits_are_not_kept(pool: WorkerPool) -> None:
+    """Memory would grow with the number of symbols."""
+    tasks = [Task("t", double, (number,)) for number in range(30)]
+    assert len(list(pool.each(Tasks(tasks), lambda *call: None))) == 30
+    assert 1 <= len(pool._client.scheduler_comm.recent_message_log) <= 10
+    assert set(pool._client.run(kept_messages).values()) == {10}
+
+
 def test_a_task_of_this_process_runs_in_a_thread(pool: WorkerPool) -> None:
     (end,) = run(pool, Task("a", thread_of_caller, (), here=True))
     pid, thread = end.result

@@ -310,6 +310,18 @@ def test_a_disk_without_room_leaves_no_broken_file_and_what_is_stored_is_read(
     entry(folder)
 
 
+@pytest.mark.parametrize("name", list(QUICK))
+def test_a_full_temporary_folder_is_no_fault_of_the_model(name: str) -> None:
+    fitted = make(name).fit(TRAIN, TAIL)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(TrainerError, match=r"temporary folder '.*' cannot be written: File"):
+            StoredFit.of("k", fitted, TRAIN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 class Unreachable(FitFolder):
     """A folder that counts the accesses, none of which succeeds."""
 
