@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,7 +24,7 @@ from benchmarks.measure import BenchmarkResult, Options, Target
 from features.sources import open_source
 
 _MODEL = "lightgbm"
-_COUNTS, _QUICK_COUNTS = (10, 50, 100), (2, 3)
+_COUNTS, _QUICK_COUNTS = (1, 10, 50, 100), (1, 3)
 #: Rows of a symbol: as many as the sample has.
 _ROWS = 6000
 _SAMPLE_SECONDS = 0.1
@@ -71,6 +72,14 @@ class _Watched:
 
 
 @dataclass(frozen=True)
+class _Moment:
+    """Wall and processor seconds until a moment."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
 class _Trained:
     """One training command.
 
@@ -78,28 +87,37 @@ class _Trained:
     ----------
     wall, cpu : float
         Seconds of the whole command.
-    begun, ended : (float, float)
-        Wall and processor seconds until its jobs begin, and until the last one has ended.
+    begun, ended : _Moment
+        When its jobs begin, and when the last one has ended.
     registered : list of float
         Wall seconds until each symbol was registered.
     shares : dict of str to float
         Part of the processor time, by kind of process, in percent.
+    noted : dict of str to float
+        Part of the processor time that the command spent on ``mlflow`` and on ``scheduling``, in
+        percent.
     peaks : dict of str to int
         As in `_Watched`.
     """
 
     wall: float
     cpu: float
-    begun: tuple[float, float]
-    ended: tuple[float, float]
+    begun: _Moment
+    ended: _Moment
     registered: list[float]
     shares: dict[str, float]
+    noted: dict[str, float]
     peaks: dict[str, int]
 
     @property
     def busy(self) -> float:
         """Cores that are busy on average, from the first job to the end of the last one."""
-        return (self.ended[1] - self.begun[1]) / (self.ended[0] - self.begun[0])
+        return (self.ended.cpu - self.begun.cpu) / self.during
+
+    @property
+    def during(self) -> float:
+        """Wall seconds from the first job to the end of the last one."""
+        return self.ended.wall - self.begun.wall
 
 
 def run(options: Options) -> BenchmarkResult:
@@ -121,21 +139,27 @@ def run(options: Options) -> BenchmarkResult:
     busy = trained[n].busy * 2 / cores
     result.targets += [
         Target(f"busy cores of {cores}, {n} symbols", busy, 0.9 * cores, True),
-        Target("seconds a symbol, largest / smallest run", *_flat(trained), False),
+        Target("seconds a symbol, largest run / run of ten", *_flat(trained), False),
+        *(
+            Target(f"scheduling, {n} symbols", one.noted["scheduling"], 2, False, " %")
+            for n, one in trained.items()
+        ),
+        Target(f"MLflow, {n} symbols", trained[n].noted["mlflow"], 5, False, " %"),
     ]
     return result
 
 
 def _flat(trained: dict[int, _Trained]) -> tuple[float, float]:
-    per_symbol = [(one.ended[0] - one.begun[0]) / n for n, one in trained.items()]
+    # A single symbol does not keep two workers busy.
+    per_symbol = [one.during / n for n, one in trained.items()][1:]
     return per_symbol[-1] / per_symbol[0], 1.1
 
 
 def _add_tables(result: BenchmarkResult, trained: dict[int, _Trained]) -> None:
     rows = []
     for n, one in trained.items():
-        during = one.ended[0] - one.begun[0]
-        half = one.registered[n // 2] - one.begun[0]
+        during = one.during
+        half = one.registered[n // 2] - one.begun.wall
         rows.append(
             [
                 str(n),
@@ -153,6 +177,9 @@ def _add_tables(result: BenchmarkResult, trained: dict[int, _Trained]) -> None:
     result.add_table("peak resident memory of a process, MB", ["symbols", *kinds], rows)
     rows = [[str(n), *(f"{one.shares[k]:.1f}" for k in kinds)] for n, one in trained.items()]
     result.add_table("part of the processor time, %", ["symbols", *kinds], rows)
+    parts = ("mlflow", "scheduling")
+    rows = [[str(n), *(f"{one.noted[k]:.1f}" for k in parts)] for n, one in trained.items()]
+    result.add_table("parts of the command, %", ["symbols", "calls of MLflow", "scheduling"], rows)
 
 
 def _slices(options: Options, folder: Path, count: int) -> list[str]:
@@ -180,10 +207,12 @@ def _slice(frame: pd.DataFrame, start: int) -> pd.DataFrame:
 def _train(folder: Path, names: list[str], options: Options) -> _Trained:
     folder.mkdir()
     command = CommandLine(folder)
-    words = command.words(
+    noted = folder / "noted.json"
+    words = [
+        sys.executable, "-m", "benchmarks.command_time", str(noted),
         "train", "--symbols", ",".join(names), "--source", str(folder.parent / "bars"),
         "--models", _MODEL, "--json-log",
-    )  # fmt: skip
+    ]  # fmt: skip
     if options.quick:
         words += ["--params", "lightgbm.num_boost_round=5", "--n-splits", "2", "--wf-splits", "2"]
     start = time.perf_counter()
@@ -195,9 +224,11 @@ def _train(folder: Path, names: list[str], options: Options) -> _Trained:
         ) as process,
     ):  # fmt: skip
         watched = _Watched(psutil.Process(process.pid))
-        moments: dict[str, list[tuple[float, float]]] = {}
+        moments: dict[str, list[_Moment]] = {}
         assert process.stdout is not None
-        reader = threading.Thread(target=_read, args=(process.stdout, _noting(watched, moments)))
+        reader = threading.Thread(
+            target=_read, args=(process.stdout, _noting(watched, moments, start))
+        )
         reader.start()
         while process.poll() is None:
             watched.look()
@@ -210,23 +241,21 @@ def _train(folder: Path, names: list[str], options: Options) -> _Trained:
     return _Trained(
         time.perf_counter() - start,
         cpu,
-        _from(moments["begin"][0], start),
-        _from(moments["job"][-1], start),
-        [moment - start for moment, _ in moments["job"]],
+        moments["begin"][0],
+        moments["job"][-1],
+        [moment.wall for moment in moments["job"]],
         {kind: 100 * watched.seconds(kind) / cpu for kind in kinds},
+        {part: 100 * seconds / cpu for part, seconds in json.loads(noted.read_text()).items()},
         dict(watched.peaks),
     )
 
 
-def _from(moment: tuple[float, float], start: float) -> tuple[float, float]:
-    return moment[0] - start, moment[1]
-
-
 def _noting(
-    watched: _Watched, moments: dict[str, list[tuple[float, float]]]
+    watched: _Watched, moments: dict[str, list[_Moment]], start: float
 ) -> Callable[[str], None]:
     def note(event: str) -> None:
-        moments.setdefault(event, []).append((time.perf_counter(), watched.seconds()))
+        moment = _Moment(time.perf_counter() - start, watched.seconds())
+        moments.setdefault(event, []).append(moment)
 
     return note
 

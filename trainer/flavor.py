@@ -129,10 +129,11 @@ def _code_archive() -> bytes:
         files.update(file for pattern in patterns for file in (_ROOT / package).glob(pattern))
     files.remove(_ROOT / "trainer" / "__init__.py")
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w") as archive:
         for file in sorted(files):
             # Without the time of the file, which differs between two installations.
-            archive.writestr(ZipInfo(file.relative_to(_ROOT).as_posix()), file.read_bytes())
+            name = ZipInfo(file.relative_to(_ROOT).as_posix())
+            archive.writestr(name, file.read_bytes(), compress_type=zipfile.ZIP_DEFLATED)
     return content.getvalue()
 
 

@@ -22,6 +22,10 @@ _DASK_SETTINGS = {
     # The pool counts deaths itself, and learns of each at once.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.daemon": False,
+    # Nobody looks at these statistics, which take processor time from the fits.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "30s",
+    "distributed.admin.tick.interval": "1s",
     # It would remove copies of a dataset that the next fit needs again.
     "distributed.scheduler.active-memory-manager.start": False,
 }
@@ -47,7 +51,8 @@ class LocalWorkers(Workers):
         self._cluster = _empty_cluster()
         # Callbacks, not contexts: a context must be left by the thread that entered it.
         opening.callback(self._cluster.close)
-        self.client = Client(self._cluster)
+        # Results need not pass through the scheduler, which would encrypt them once more.
+        self.client = Client(self._cluster, direct_to_workers=True)
         opening.callback(self.client.close)
         _block_interrupts(self.client)
 

@@ -225,7 +225,8 @@ class TrainingSchedule:
         costs = [self._cost(fits.job, fit) for fit in fits.todo]
         batch = [fits.todo.popleft()]
         if fits.job.job.model in self._pace:
-            share = sum(costs) / n_workers
+            # While other symbols wait, no worker is idle, and a share would only be a smaller task.
+            share = BATCH_SECONDS if self._waiting else sum(costs) / n_workers
             most = min(max(share, _LEAST_SECONDS), BATCH_SECONDS)
             while fits.todo and sum(costs[: len(batch) + 1]) <= most:
                 batch.append(fits.todo.popleft())
