@@ -19,7 +19,8 @@ from trainer.jobs.train import Registration, Summary
 from trainer.text import number_text
 from trainer.tracking.store import server_command
 
-#: Jobs beyond which their statuses are counted, and their reasons left to `barwright compare`.
+#: Jobs beyond which their statuses are counted, and their reasons left to `barwright compare`;
+#: symbols beyond which one line is about the bars of all.
 _EXPLAINED = 12
 
 
@@ -155,8 +156,15 @@ def _explain(registration: Registration) -> list[str]:
 
 
 def _data_lines(trained: list[TrainedModel]) -> list[str]:
-    """Return for each symbol how its bars were read, and which rows were not used."""
-    return list({model.data.symbol: _data_line(model.data) for model in trained}.values())
+    """Return for each symbol how its bars were read; of many symbols the one with most gaps."""
+    by_symbol = {model.data.symbol: model.data for model in trained}
+    if len(by_symbol) <= _EXPLAINED:
+        return [_data_line(data) for data in by_symbol.values()]
+    worst = max(by_symbol.values(), key=lambda data: data.gaps["missing_bars"])
+    return [
+        f"{len(by_symbol):,} symbols; the report of a model says how its bars were read. Most bars "
+        f"are missing in {_data_line(worst)}"
+    ]
 
 
 def _data_line(data: DataFacts) -> str:

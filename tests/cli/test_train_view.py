@@ -124,6 +124,19 @@ def test_data_are_described_once_a_symbol() -> None:
     assert text.count(line) == 1
 
 
+def test_of_many_symbols_the_one_with_most_missing_bars_is_described() -> None:
+    symbols = [
+        replace(DATA, symbol=f"S{n}", gaps={**DATA.gaps, "missing_bars": 7 if n == 3 else n % 5})
+        for n in range(13)
+    ]
+    models = [registration("gru", PROVEN, replace(MODEL, data=data)) for data in symbols]
+    text = " ".join(printed(200, *models).split())
+    assert "13 symbols; the report of a model says how its bars were read." in text
+    assert "Most bars are missing in S3: BTCUSDT_1h.parquet. 10 of 12 bars used" in text
+    assert "S4:" not in text
+    assert "S4:" in printed(200, *models[:12])
+
+
 def test_fits_that_were_read_are_counted_if_there_were_any() -> None:
     read = replace(MODEL, data=replace(DATA, fits_read=30))
     text = printed(
