@@ -1,13 +1,15 @@
 """A cluster that somebody else runs: scheduler and workers in folders of their own, over TLS.
 
 They are processes of this machine, which share nothing with the command but the code: the bars, the
-caches and the store are in the folder of the command.
+caches and the store are in the folder of the command. Where the system permits it, the workers are
+in a network of their own, from which they reach the scheduler and nothing else.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,11 +28,51 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = ("--params", "lightgbm.num_boost_round=400,lightgbm.early_stopping_rounds=400")
 
 
+class OtherHost:
+    """A network namespace with one wire to this machine; the loopback if none can be made.
+
+    Attributes
+    ----------
+    here, there : str
+        Address of this machine on the wire, and that of the other host.
+    prefix : tuple of str
+        Words before a command that is to run on the other host.
+    """
+
+    def __init__(self) -> None:
+        number = os.getpid() % 65_536
+        self._name, subnet = f"barwright-{number}", f"10.{number // 256}.{number % 256}"
+        inside = ("ip", "netns", "exec", self._name)
+        wire, end = f"bwa{number}", f"bwb{number}"
+        commands = (
+            ("ip", "netns", "add", self._name),
+            ("ip", "link", "add", wire, "type", "veth", "peer", "name", end),
+            ("ip", "link", "set", end, "netns", self._name),
+            ("ip", "addr", "add", f"{subnet}.1/30", "dev", wire),
+            ("ip", "link", "set", wire, "up"),
+            (*inside, "ip", "addr", "add", f"{subnet}.2/30", "dev", end),
+            (*inside, "ip", "link", "set", end, "up"),
+            (*inside, "ip", "link", "set", "lo", "up"),
+        )
+        made = shutil.which("ip") and all(
+            subprocess.run(command, capture_output=True, check=False).returncode == 0
+            for command in commands
+        )
+        self.here, self.there = (f"{subnet}.1", f"{subnet}.2") if made else ("127.0.0.1",) * 2
+        self.prefix = inside if made else ()
+
+    def remove(self) -> None:
+        """Remove it; its wire goes with it."""
+        if shutil.which("ip"):
+            subprocess.run(["ip", "netns", "delete", self._name], capture_output=True, check=False)
+
+
 class Cluster:
     """A scheduler and its workers; each has an empty folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.host = OtherHost()
         security = Security.temporary()
         for name, text in {
             "ca.pem": security.tls_ca_file,
@@ -60,7 +102,7 @@ class Cluster:
         self.file.unlink(missing_ok=True)
         arguments = ("--port", str(port), "--no-dashboard", "--scheduler-file", str(self.file))
         self._start(
-            "scheduler", "scheduler", "--host", "127.0.0.1", "--protocol", "tls", *arguments
+            "scheduler", "scheduler", "--host", self.host.here, "--protocol", "tls", *arguments
         )
         deadline = time.monotonic() + 60
         while not self.file.exists() and time.monotonic() < deadline:
@@ -72,7 +114,7 @@ class Cluster:
 
     def start_worker(self, name: str) -> None:
         # Without a nanny it does not come back after a kill.
-        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", self.host.there)
         self._start(name, "worker", "--scheduler-file", str(self.file), "--name", name, *options)
 
     def _start(self, name: str, *arguments: str) -> None:
@@ -80,14 +122,18 @@ class Cluster:
         own.mkdir(exist_ok=True)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "OMP_"))}
         module = (sys.executable, "-m", f"distributed.cli.dask_{arguments[0]}")
+        prefix = self.host.prefix if arguments[0] == "worker" else ()
         with (own / "log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                [*module, *arguments[1:], *self.tls],
+                [*prefix, *module, *arguments[1:], *self.tls],
                 cwd=own,
                 env={**kept, "PYTHONPATH": str(ROOT)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def pids(self, *names: str) -> list[int]:
+        return [self.running[name].pid for name in names]
 
     def kill(self, name: str) -> None:
         process = self.running.pop(name)
@@ -97,6 +143,7 @@ class Cluster:
     def stop(self) -> None:
         for name in list(self.running):
             self.kill(name)
+        self.host.remove()
 
 
 @pytest.fixture
@@ -123,6 +170,9 @@ def test_a_cluster_makes_the_bytes_of_one_machine_though_a_worker_dies(
     workspace, trained, cluster: Cluster
 ) -> None:
     fits = workspace.folder / "data" / "fits"
+    if cluster.host.prefix:
+        networks = {os.readlink(f"/proc/{name}/ns/net") for name in cluster.pids("one", "two")}
+        assert os.readlink("/proc/self/ns/net") not in networks
     process = workspace.start("-m", "trainer", "train", *EURUSD, *QUICK, *cluster.options)
     wait_for_fits(process, fits, 2)
     cluster.kill("one")
