@@ -132,9 +132,6 @@ class Cluster:
                 stderr=subprocess.STDOUT,
             )
 
-    def pids(self, *names: str) -> list[int]:
-        return [self.running[name].pid for name in names]
-
     def kill(self, name: str) -> None:
         process = self.running.pop(name)
         process.kill()
@@ -156,6 +153,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made.stop()
 
 
+def network_of(process: int) -> Path:
+    """The network that a process sees."""
+    return Path(f"/proc/{process}/ns/net").readlink()
+
+
 def wait_for_fits(process: subprocess.Popen[str], fits: Path, count: int) -> int:
     """Wait until so many fits are in the cache of a command; return how many there are."""
     deadline = time.monotonic() + 120
@@ -170,11 +172,10 @@ def test_a_cluster_makes_the_bytes_of_one_machine_though_a_worker_dies(
     workspace, trained, cluster: Cluster
 ) -> None:
     fits = workspace.folder / "data" / "fits"
-    if cluster.host.prefix:
-        networks = {os.readlink(f"/proc/{name}/ns/net") for name in cluster.pids("one", "two")}
-        assert os.readlink("/proc/self/ns/net") not in networks
     process = workspace.start("-m", "trainer", "train", *EURUSD, *QUICK, *cluster.options)
     wait_for_fits(process, fits, 2)
+    networks = {network_of(cluster.running[name].pid) for name in ("one", "two")}
+    assert (network_of(os.getpid()) in networks) == (not cluster.host.prefix)
     cluster.kill("one")
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, out + err
