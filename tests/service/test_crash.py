@@ -30,6 +30,20 @@ class Fickle(LightGBMAdapter):
 '''
 
 
+SLOW = '''
+import time
+from adapters.lgbm import LightGBMAdapter
+
+class Slow(LightGBMAdapter):
+    """Takes long enough to be killed in the middle, on any machine."""
+    name = "slow"
+
+    def fit(self, train, valid=None):
+        time.sleep(0.4)
+        return super().fit(train, valid)
+'''
+
+
 DEADLY = '''
 import os, signal
 from adapters.lgbm import LightGBMAdapter
@@ -70,37 +84,32 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def busy_workers(
     process: subprocess.Popen[str], folder: Path, count: int, seconds: float = 120
 ) -> list[psutil.Process]:
-    """Wait until so many workers are at work, and fits are in a command's folder.
-
-    Processor time alone does not show it: on a slow machine the imports take as long as fits do.
-    """
+    """Wait until so many workers are there, and as many fits are in a command's folder."""
     fits = folder / "data" / "fits"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            busy = [w for w in workers_of(process) if w.cpu_times().user > 4.0]
-        except psutil.Error:
-            continue
-        if len(busy) >= count and len(list(fits.glob("*.fit"))) >= count:
-            return busy
-        time.sleep(0.1)
-    raise TimeoutError("the workers never got busy")
+        workers = workers_of(process)
+        if len(workers) >= count and len(list(fits.glob("*.fit"))) >= count:
+            return workers
+        time.sleep(0.02)
+    raise TimeoutError(f"the workers never got busy: {process.communicate()}")
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_nothing_but_its_fits(workspace, two_symbols) -> None:
+def test_a_killed_worker_costs_nothing_but_its_fits(workspace, two_symbols, tmp_path: Path) -> None:
     """One worker of two dies: what it was fitting is fitted again, and both symbols are done."""
-    # More rounds than usual: the kill must come while both are at work.
+    plugin = install_plugin(tmp_path / "plugin", "slow", SLOW)
     process = workspace.start(
         "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
-        "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2", "--params",
-        "lightgbm.num_boost_round=400,lightgbm.early_stopping_rounds=400",
+        "--models", "slow", "--n-splits", "2", "--wf-splits", "2", "--max-workers", "2",
+        PYTHONPATH=str(plugin),
     )  # fmt: skip
     busy_workers(process, workspace.folder, 2)[0].send_signal(signal.SIGKILL)
+    assert len(list((workspace.folder / "data" / "fits").glob("*.fit"))) < 18, "too late"
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
     for symbol in ("FIRST", "SECOND"):
-        assert workspace.versions(f"lightgbm-{symbol}") == ["1"], out
+        assert workspace.versions(f"slow-{symbol}") == ["1"], out
     states = [r.info.status for r in workspace.runs() if r.data.tags["kind"] != "command"]
     assert states == ["FINISHED", "FINISHED"]
 
@@ -174,10 +183,14 @@ def test_ctrl_c_ends_everything_at_once_and_quietly(workspace, moment: str) -> N
 
 @pytest.mark.slow
 def test_a_killed_command_registers_nothing_and_the_rerun_reads_the_fits_it_made(
-    workspace,
+    workspace, tmp_path: Path
 ) -> None:
-    arguments = ("--symbols", "EURUSD", "--source", "sample", "--n-splits", "2", "--wf-splits", "4")
-    process = workspace.start("-m", "trainer", "train", *arguments)
+    plugin = str(install_plugin(tmp_path / "plugin", "slow", SLOW))
+    arguments = (
+        "--symbols", "EURUSD", "--source", "sample", "--models", "slow", "--n-splits", "2",
+        "--wf-splits", "4",
+    )  # fmt: skip
+    process = workspace.start("-m", "trainer", "train", *arguments, PYTHONPATH=plugin)
     fits = workspace.folder / "data" / "fits"
     while len(list(fits.glob("*.fit"))) < 3 and process.poll() is None:
         time.sleep(0.02)
@@ -185,21 +198,22 @@ def test_a_killed_command_registers_nothing_and_the_rerun_reads_the_fits_it_made
     process.kill()
     process.communicate()
     assert [run.info.status for run in workspace.runs()] == ["RUNNING"]
-    assert workspace.versions("lightgbm-EURUSD") == []
+    assert workspace.versions("slow-EURUSD") == []
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == [], "workers must not outlive their command"
     made = len(list(fits.glob("*.fit")))
     assert 3 <= made < 15, "the kill must come between two fits"
 
-    again = workspace.train(*arguments)
+    again = workspace.train(*arguments, PYTHONPATH=plugin)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{made} of 15 fits read from the cache." in again.stdout
-    assert workspace.versions("lightgbm-EURUSD") == ["1"]
+    assert workspace.versions("slow-EURUSD") == ["1"]
     states = sorted(run.info.status for run in workspace.runs())
     assert states == ["FINISHED", "FINISHED", "KILLED"]
-    third = workspace.train(*arguments, "--fee-bps", "3", "--calibration", "isotonic")
+    changed = ("--fee-bps", "3", "--calibration", "isotonic")
+    third = workspace.train(*arguments, *changed, PYTHONPATH=plugin)
     assert "15 of 15 fits read from the cache." in third.stdout, third.stderr
-    assert len(list(fits.iterdir())) == 15
+    assert len(list(fits.glob("*.fit"))) == 15
 
 
 @pytest.mark.slow
