@@ -24,7 +24,7 @@ from benchmarks.measure import BenchmarkResult, Options, Target
 from features.sources import open_source
 
 _MODEL = "lightgbm"
-_COUNTS, _QUICK_COUNTS = (1, 10, 50, 100), (1, 3)
+_COUNTS, _QUICK_COUNTS = (1, 10, 50, 100), (1, 2)
 #: Rows of a symbol: as many as the sample has.
 _ROWS = 6000
 _SAMPLE_SECONDS = 0.1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,9 @@ from cli.options import (
 from cli.terminal import exit_on_errors, printing
 from trainer.config import TrainConfig
 from trainer.run_file import read_run_file, run_file_text
+
+if TYPE_CHECKING:
+    from trainer.jobs.worker_pool import WorkerPool
 
 _HELP = """Train models and register those that pass verification.
 
@@ -81,14 +85,16 @@ def train(
         from cli.train_view import print_summary, summary_json
         from trainer.job import jobs_of
         from trainer.jobs.train import train as run
-        from trainer.jobs.worker_pool import WorkerPool
 
         names, console = [job.name for job in jobs_of(config)], wide_console()
         log = JsonLog(names, config.n_fits) if json_log else None
-        pool = WorkerPool(config, config.n_jobs * config.n_fits)
         with log or ProgressView(console, names, config.n_fits) as view:
             summary = run(
-                config, pool, verifier, on_progress=view.on_progress, on_result=view.on_result
+                config,
+                _workers(config),
+                verifier,
+                on_progress=view.on_progress,
+                on_result=view.on_result,
             )
     with printing(debug):
         if log is not None:
@@ -102,6 +108,15 @@ def train(
     # The collector would look through all objects of a process that ends: a second for nothing.
     gc.freeze()
     sys.exit(1 if summary.failed else 0)
+
+
+@contextmanager
+def _workers(config: TrainConfig) -> Iterator[WorkerPool]:
+    """Open the workers, whose libraries are imported only then."""
+    from trainer.jobs.worker_pool import WorkerPool
+
+    with WorkerPool(config, config.n_jobs * config.n_fits) as pool:
+        yield pool
 
 
 def _options(run_file: str, values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ PRINTED = {
     "gru": "chunks / windows",
     "ppo": "vectorised / one environment",
     "schedule": "efficiency, 16 workers",
+    "scale": "calls of MLflow",
     "mismatches": "decisions that differ, all models and paths: 0",
 }
 

@@ -475,15 +475,6 @@ class TrainConfig(BaseModel):
         return self.model_dump(mode="json", include=stored)
 
     @property
-    def preloaded_models(self) -> tuple[str, ...]:
-        """Models whose libraries a process may import before it gets a job.
-
-        This is the only model of the run; none if there are several, because the import of a
-        library takes seconds, and most processes use one of them.
-        """
-        return self.models if len(self.models) == 1 else ()
-
-    @property
     def rule(self) -> RuleSettings:
         """Settings of the position rule."""
         return RuleSettings(

@@ -233,11 +233,6 @@ def test_the_stored_settings_are_those_that_change_a_model() -> None:
     assert parse(fee_bps=4).model_settings() != stored
 
 
-def test_only_the_only_model_is_preloaded() -> None:
-    assert parse(models="lightgbm").preloaded_models == ("lightgbm",)
-    assert parse(models="lightgbm,gru").preloaded_models == ()
-
-
 def test_reading_options_imports_no_tracking_and_no_model_library() -> None:
     script = (
         "import sys; from trainer.config import TrainConfig\n"

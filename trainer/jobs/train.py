@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
@@ -15,9 +16,7 @@ from trainer.evidence.verdict import Verdict, judge
 from trainer.job import Job, JobResult, TrainedModel, jobs_of
 from trainer.jobs.fits import check_fit_cache, fit_cache_of
 from trainer.jobs.run_names import command_run_name, job_run_name
-from trainer.jobs.training import run_jobs
 from trainer.jobs.unchanged import Unchanged, settings_digest
-from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
 from trainer.registry.claims import TagHolder, exclusive_claim
 from trainer.registry.newest import KeptVersion, Newest
 from trainer.registry.register import register_verified
@@ -34,6 +33,9 @@ from trainer.tracking.outage import through_outages
 from trainer.tracking.search_runs import find_search_trials
 from trainer.tracking.store import STORE_ERRORS, redacted, store_error
 from trainer.tracking.trials import Trials, find_trials
+
+if TYPE_CHECKING:
+    from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
 
 #: Seconds that a job waits for another command which registers a version of the same name.
 _PATIENCE = 300.0
@@ -199,6 +201,9 @@ def train_jobs(
         tracking.count_unchanged(len(registrations))
     left = {job: config for job, config in configs.items() if job not in registrations}
     if left:
+        # A command without anything to train needs no cluster.
+        from trainer.jobs.training import run_jobs
+
         verifier.open(tracking.uri)
         with pool as workers, scratch_folder() as workspace:
             for result in run_jobs(left, workers, workspace, on_progress):

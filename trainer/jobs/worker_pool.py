@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from threading import Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -33,6 +34,8 @@ from trainer.jobs.workers import Workers
 _LOOK_SECONDS = 0.5
 #: Times that a task may end with its worker. What killed two workers would kill the next one.
 _DEATHS = 2
+#: What a worker needs to finish a job: all others wait for the last job.
+_AT_THE_END = ("arch.bootstrap", "trainer.jobs.steps", "trainer.report.figures")
 #: Bars and fits travel with their tasks.
 _LARGE_MESSAGES = {
     "distributed.admin.large-graph-warning-threshold": "1GB",
@@ -114,7 +117,7 @@ class WorkerPool:
     ----------
     config : TrainConfig
         ``max_workers`` is the largest number of processes; there are never more than processors or
-        tasks. While the workers start, they import the libraries of the models if these are known.
+        tasks. While the workers start, they import the libraries of the models.
     n_tasks : int
         Tasks that can run at the same time at most.
     """
@@ -139,7 +142,7 @@ class WorkerPool:
             opening.enter_context(self._workers)
             self._client = self._workers.client
             if not self._config.is_remote:
-                self._client.register_plugin(_Libraries(self._config.preloaded_models))
+                self._client.register_plugin(_Libraries(self._config.models))
             self._workers.start()
             self._open = opening.pop_all()
         return self
@@ -390,6 +393,8 @@ class _Libraries(WorkerPlugin):
             # The job that needs the model reports why it cannot be imported.
             with suppress(Exception):
                 adapters.find(model)
+        for module in _AT_THE_END:
+            import_module(module)
 
 
 def _run_on_worker(topic: str, name: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -171,13 +171,13 @@ def main() -> None:
     os.dup2(2, 1)
     fork = multiprocessing.get_context("fork")
     _import(("mlflow.pyfunc", "trainer.flavor"))
+    tracking_uri = sys.stdin.readline().strip()
+    if not tracking_uri:
+        return
     for model in sys.argv[1:]:
         # A fork that needs it says why it cannot be imported.
         with contextlib.suppress(Exception):
             adapters.find(model)
-    tracking_uri = sys.stdin.readline().strip()
-    if not tracking_uri:
-        return
     _import(_REST if tracking_uri.startswith("http") else _DATABASE)
     gc.freeze()  # no collection of a fork looks at what was there before
     for line in sys.stdin:
