@@ -167,7 +167,7 @@ def _train(folder: Path, models: str, data: list[str], quick: bool) -> _Command:
         few = ",".join(_QUICK_PARAMS[model] for model in models.split(","))
         arguments += ["--n-splits", "2", "--wf-splits", "2", "--params", few]
     started, cpu = time.time(), _children_cpu()
-    command_line.run("train", *arguments)
+    command_line.run("train", *arguments, "--unchanged", "train")
     ended, cpu = time.time(), _children_cpu() - cpu
     parent, children, registered = _logged(command_line.uri)
     first = min(child.info.start_time for child in children) / 1e3

@@ -141,9 +141,16 @@ def _record(config: TrainConfig) -> _Recorded:
     """Train for real."""
     recorded = _Recorded(_schedule(config))
     with WorkerPool(config, config.n_jobs * config.n_fits) as pool:
+        # The imports of the workers belong to their start.
+        pool._client.wait_for_workers(config.max_workers)
+        pool._client.run(_nothing)
         for end in pool.each(recorded, lambda *call: None):
             recorded.accept(end)
     return recorded
+
+
+def _nothing() -> None:
+    """Do nothing: a worker answers when its start has ended."""
 
 
 def _simulate(config: TrainConfig, recorded: _Recorded, n_workers: int) -> float:

@@ -36,6 +36,7 @@ TESTED_ELSEWHERE = {
     "trainer/procedure/fit_place.py": "a protocol; each place has a test file",
     "trainer/procedure/stored_fit.py": "test_fit_cache.py: a fit is proven before it is stored",
     "trainer/jobs/fits.py": "test_schedule.py compares with fits that one process makes",
+    "trainer/jobs/job_cache.py": "test_schedule.py: commands and workers find it, clusters do not",
     "trainer/jobs/steps.py": "test_schedule.py runs each step, in any order",
     "trainer/jobs/workers.py": "test_worker_pool.py and test_remote_cluster.py open both kinds",
     "cli/retrain.py": "tests/service/test_retrain.py runs it",

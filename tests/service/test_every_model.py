@@ -174,8 +174,10 @@ def test_curves_trials_and_native_figures_are_logged(every) -> None:
     for model in DEEP:
         run = runs[model]
         curve = every.client.get_metric_history(run.info.run_id, "fold/0/stopping_curve")
-        assert [metric.step for metric in curve] == list(range(len(curve)))
-        assert len(curve) > 1
+        steps = [metric.step for metric in curve]
+        assert steps[0] == 0
+        assert 1 < len(steps) <= 25
+        assert steps == sorted(set(steps))
         assert run.data.params["trials"] == "1"
     assert "wf_native_net_return" in runs["ppo"].data.metrics
     assert "wf_native_net_return" not in runs["gru"].data.metrics

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from barwright import BarwrightError
 from trainer.config import TrainConfig
 from trainer.job import Job
-from trainer.jobs.fits import check_fit_cache
+from trainer.jobs.job_cache import check_fit_cache
 from trainer.jobs.train import Registration, train_jobs
 from trainer.jobs.worker_pool import OnJobProgress, WorkerPool
 from trainer.registry.claims import ClaimedError

@@ -21,7 +21,8 @@ from trainer.evidence.null_runs import null_net_sharpe
 from trainer.evidence.walk_forward import walk_forward
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs import results
-from trainer.jobs.fits import Setup, fit_cache_of_worker, make_procedure, stage_models
+from trainer.jobs.fits import Setup, make_procedure, stage_models
+from trainer.jobs.job_cache import fit_cache_of_worker
 from trainer.procedure.procedure import Fitted
 from trainer.procedure.sample import Sample
 from trainer.procedure.stored_fit import StoredFit

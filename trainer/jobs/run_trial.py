@@ -19,7 +19,8 @@ from trainer.errors import TrainerError, error_text
 from trainer.evidence import dossier
 from trainer.evidence.walk_forward import first_tested_bar, walk_forward
 from trainer.job import Job
-from trainer.jobs.fits import fit_cache_of_worker, make_procedure
+from trainer.jobs.fits import make_procedure
+from trainer.jobs.job_cache import fit_cache_of_worker
 from trainer.procedure.sample import Sample
 from trainer.search.space import HORIZONS, Space
 from trainer.search.study import should_stop

@@ -26,7 +26,8 @@ from trainer.arrays import FloatArray
 from trainer.config import TrainConfig
 from trainer.job import Job, JobResult
 from trainer.jobs import steps
-from trainer.jobs.fits import MadeFit, PlannedFit, Setup, fit_cache_of
+from trainer.jobs.fits import MadeFit, PlannedFit, Setup
+from trainer.jobs.job_cache import fit_cache_of
 from trainer.jobs.run_job import JobFitted, failed_job
 from trainer.jobs.steps import FinishedJob
 from trainer.jobs.worker_pool import Ended, OnJobProgress, Task, death_text

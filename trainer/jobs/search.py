@@ -15,7 +15,7 @@ from barwright import BarwrightError
 from trainer.config import TrainConfig
 from trainer.dataset import make_builder
 from trainer.job import Job
-from trainer.jobs.fits import check_fit_cache
+from trainer.jobs.job_cache import check_fit_cache
 from trainer.jobs.run_names import command_run_name
 from trainer.jobs.run_trial import (
     SEARCH_BLOCKS,

@@ -14,7 +14,7 @@ from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.evidence.verdict import Verdict, judge
 from trainer.job import Job, JobResult, TrainedModel, jobs_of
-from trainer.jobs.fits import check_fit_cache, fit_cache_of
+from trainer.jobs.job_cache import check_fit_cache, fit_cache_of
 from trainer.jobs.run_names import command_run_name, job_run_name
 from trainer.jobs.unchanged import Unchanged, settings_digest
 from trainer.registry.claims import TagHolder, exclusive_claim

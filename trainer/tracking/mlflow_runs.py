@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -61,6 +62,8 @@ from trainer.tracking.tag_names import (
 
 #: Tags of a parent run: the machine and the process that write it.
 _HOST, _PROCESS = "barwright.host", "barwright.process"
+#: Points of a curve that are logged: each takes as long as any other metric.
+_CURVE_POINTS = 25
 #: Metrics that MLflow accepts in one call.
 _BATCH = 1_000
 #: File of a run with all options of its command, or those that train its job again.
@@ -266,10 +269,21 @@ def _metrics(trained: TrainedModel, model_id: str) -> list[Metric]:
         named = ((f"fold/{name}", value) for name, value in values.items())
         metrics += _finite_metrics(named, now, row.fold)
     for fold, curve in enumerate(trained.curves):
-        for step, value in enumerate(curve):
-            metrics += _finite_metrics([(f"fold/{fold}/stopping_curve", value)], now, step)
+        for step in _curve_steps(len(curve)):
+            metrics += _finite_metrics([(f"fold/{fold}/stopping_curve", curve[step])], now, step)
     metrics += [Metric(f"seconds/{name}", s, now, 0) for name, s in trained.seconds.items()]
     return metrics
+
+
+def _curve_steps(count: int) -> list[int]:
+    """Return the steps of a curve that are logged: the first, the last, and even ones between.
+
+    >>> _curve_steps(0), _curve_steps(3), _curve_steps(1_000)[-2:]
+    ([], [0, 1, 2], [957, 999])
+    """
+    if count <= _CURVE_POINTS:
+        return list(range(count))
+    return [int(step) for step in np.linspace(0, count - 1, _CURVE_POINTS).round()]
 
 
 def _tables(trained: TrainedModel) -> dict[str, dict[str, list[Any]]]:

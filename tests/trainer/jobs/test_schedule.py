@@ -19,7 +19,7 @@ from tests.trainer.jobs.inline_pool import InlinePool
 from trainer.config import TrainConfig
 from trainer.job import Job, JobResult, TrainedModel
 from trainer.jobs import schedule, steps
-from trainer.jobs.fits import fit_cache_of, fit_cache_of_worker
+from trainer.jobs.job_cache import fit_cache_of, fit_cache_of_worker
 from trainer.jobs.run_job import run_job
 from trainer.jobs.schedule import TrainingSchedule
 from trainer.jobs.worker_pool import Task
