@@ -22,7 +22,7 @@ from trainer.run_file import read_run_file
 from trainer.scratch import scratch_folder
 from trainer.tracking.mlflow_runs import RUN_FILE
 from trainer.tracking.model_uri import find_version, newest_version
-from trainer.tracking.store import STORE_ERRORS
+from trainer.tracking.store import STORE_ERRORS, redacted
 from trainer.tracking.tag_names import DATA_END, RETRAIN_REQUESTED, RUN_ID
 
 
@@ -173,8 +173,9 @@ def read_config(stale: StaleName, changes: dict[str, str]) -> tuple[Job, TrainCo
             )
         except STORE_ERRORS as error:
             raise TrainerError(
-                f"the run of {stale.name} version {stale.version} has no {RUN_FILE}; train it once "
-                "with `barwright train`"
+                f"{RUN_FILE} of the run of {stale.name} version {stale.version} cannot be read "
+                f"({redacted(str(error).splitlines()[0])}); check that the store hands out files, or "
+                "train it once with `barwright train`"
             ) from error
         options = read_run_file(str(Path(path)))
     config = TrainConfig.parse({**options, "unchanged": "keep", **changes})

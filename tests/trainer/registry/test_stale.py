@@ -124,7 +124,10 @@ def test_settings_are_those_of_the_run_with_the_changes_of_this_command(
     store = registry_store
     run_id = store.run(store.record(0.1))
     one = StaleName("gru-SYNTH", "3", run_id, NOW)
-    with pytest.raises(TrainerError, match=r"gru-SYNTH version 3 has no run\.yaml; train it once"):
+    with pytest.raises(
+        TrainerError,
+        match=r"run\.yaml of the run of gru-SYNTH version 3 cannot be read \(.+train it once",
+    ):
         read_config(one, {})
     given = {"symbols": "SYNTH,B", "models": "gru,ppo", "source": store.source, "seed": 7}
     config = TrainConfig.parse({**given, "unchanged": "train", "fee_bps": 3})
