@@ -174,8 +174,8 @@ def read_config(stale: StaleName, changes: dict[str, str]) -> tuple[Job, TrainCo
         except STORE_ERRORS as error:
             raise TrainerError(
                 f"{RUN_FILE} of the run of {stale.name} version {stale.version} cannot be read "
-                f"({redacted(str(error).splitlines()[0])}); check that the store hands out files, or "
-                "train it once with `barwright train`"
+                f"({redacted(str(error).splitlines()[0])}); check that the store hands out files, "
+                "or train it once with `barwright train`"
             ) from error
         options = read_run_file(str(Path(path)))
     config = TrainConfig.parse({**options, "unchanged": "keep", **changes})
