@@ -114,11 +114,10 @@ def given_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str
 
 def typed_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str, str]:
     """Return the values that stand on the command line, without defaults."""
-    context = click.get_current_context()
-    return given_values(
-        {
-            name: value
-            for name, value in values.items()
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        }
-    )
+    return given_values({name: value for name, value in values.items() if is_typed(name)})
+
+
+def is_typed(name: str) -> bool:
+    """Return whether an option stands on the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE

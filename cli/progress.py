@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -221,8 +223,16 @@ class JsonLog:
     def write(self, event: str, **values: Any) -> None:
         """Write one line."""
         line: Mapping[str, Any] = {"time": datetime.now(UTC).isoformat(), "event": event, **values}
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            # The work of hours must not end because the reader of its log did.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            reason = error.strerror or type(error).__name__
+            click.echo(
+                f"The log cannot be written: {reason}. The command goes on without it.", err=True
+            )
 
 
 def registration_json(registration: Registration) -> dict[str, Any]:

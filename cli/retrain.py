@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from cli.options import config_options, json_log_option, split_names, typed_values
+from cli.options import config_options, is_typed, json_log_option, split_names, typed_values
 from cli.terminal import exit_on_errors, exit_on_store_errors, printing
 from features.errors import InputError
 from features.interval import Interval
@@ -83,6 +83,9 @@ def retrain(
     """Run the command; `_HELP` is its help text."""
     with exit_on_errors(debug, status=2):
         age_ns = _age_ns(stale_after)
+        # A script whose variable is empty must not train all names.
+        if is_typed("only") and not split_names(only):
+            raise UsageError("`--only` must be names, comma-separated; leave it out for all names")
 
     # What imports MLflow is imported late: it takes three seconds, and help needs none of it.
     import pandas as pd

@@ -123,7 +123,7 @@ def check_fit_cache_folder(value: str) -> str:
     UsageError
         If it is another address.
     """
-    if "://" in value and not _BUCKET_AND_PREFIX.fullmatch(value):
+    if (":/" in value or not value) and not _BUCKET_AND_PREFIX.fullmatch(value):
         raise UsageError(
             f"`--fit-cache-folder` must be a folder or s3://bucket/prefix, got {value!r}; names in "
             "it have letters, digits, '.', '-', '_' and '='"

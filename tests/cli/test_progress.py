@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -132,3 +135,28 @@ def test_json_has_the_begin_the_progress_and_each_end(
     assert (second["status"], second["error"], second["version"]) == ("failed", "no [bars]", None)
     assert (third["unchanged"], third["version"], third["status"]) == (True, "7", "flat")
     assert third["metrics"] == {"net_sharpe": 0.25}
+
+
+def test_a_log_whose_reader_has_ended_does_not_end_the_work() -> None:
+    script = (
+        "import sys; from cli.progress import JsonLog\n"
+        "log = JsonLog(['gru-A'], 3)\n"
+        "with log:\n"
+        "    for number in range(3):\n"
+        "        log.write('progress', number=number)\n"
+        "print('done', file=sys.stderr)\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        "The log cannot be written: Broken pipe. The command goes on without it.", "done"
+    ]  # fmt: skip

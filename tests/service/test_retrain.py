@@ -79,6 +79,7 @@ def test_wrong_usage_is_one_line_each(trained, empty_workspace, tmp_path: Path) 
         (trained, ("--stale-after", "soon"), 2, "`--stale-after` must be a count and one of"),
         (trained, ("--alias", "latest"), 2, "`--alias` latest is the newest version"),
         (trained, ("--only", "gru-NONE"), 1, "there is no registered model 'gru-NONE'"),
+        (trained, ("--only", ""), 2, "`--only` must be names, comma-separated; leave it out"),
         (empty_workspace, (), 1, "there is no MLflow database"),
     ):
         done = place.run("-m", "trainer", "retrain", *arguments)

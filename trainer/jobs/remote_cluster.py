@@ -16,7 +16,7 @@ from distributed import Client
 from distributed.security import Security
 
 from trainer.config import TrainConfig
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UsageError
 from trainer.jobs.workers import Workers
 from trainer.procedure.fit_key import code_digest
 
@@ -96,7 +96,7 @@ class RemoteWorkers(Workers):
             return Client(
                 self._address,
                 security=self._security,
-                timeout=_CONNECT_SECONDS,
+                timeout=min(_CONNECT_SECONDS, self._timeout),
                 set_as_default=False,
             )
         except (OSError, TimeoutError, ValueError) as error:
@@ -151,7 +151,7 @@ def _address(config: TrainConfig) -> str:
     if not config.scheduler_file:
         return config.scheduler
     if config.scheduler:
-        raise TrainerError("give either `--scheduler` or `--scheduler-file`, not both")
+        raise UsageError("give either `--scheduler` or `--scheduler-file`, not both")
     try:
         content = json.loads(Path(config.scheduler_file).read_text())
         return str(content["address"])
@@ -165,8 +165,12 @@ def _address(config: TrainConfig) -> str:
 
 def _security(config: TrainConfig, address: str) -> Security:
     protocol, found, rest = address.partition("://")
-    if not found or protocol not in ("tls", "tcp") or ":" not in rest:
-        raise TrainerError(f"`--scheduler` must be tls://host:port, got {address!r}")
+    port = rest.rpartition(":")[2]
+    if not found or protocol not in ("tls", "tcp") or ":" not in rest or not port.isdecimal():
+        named = "the address in `--scheduler-file`" if config.scheduler_file else "`--scheduler`"
+        raise UsageError(
+            f"{named} must be tls://host:port, got {address!r}; `dask scheduler` prints its address"
+        )
     if protocol == "tcp":
         if not config.insecure_scheduler and not _is_loopback(rest.rpartition(":")[0]):
             raise TrainerError(

@@ -155,7 +155,7 @@ def _check_database_uri(uri: str) -> None:
     if uri.startswith(("http://", "https://")) or "://" not in uri:
         raise UsageError(
             f"`--backend-store-uri` must be the database of MLflow, got {redacted(uri)!r}; give "
-            "the one of the server, and run this where it can be reached"
+            "the one of the server there or in MLFLOW_BACKEND_STORE_URI, where it can be reached"
         )
     path = sqlite_path(uri)
     if path is not None and not path.exists():

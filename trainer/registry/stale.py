@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import RegisteredModel
 
+from barwright import BarwrightError
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.job import Job, jobs_of
@@ -177,8 +178,15 @@ def read_config(stale: StaleName, changes: dict[str, str]) -> tuple[Job, TrainCo
                 f"({redacted(str(error).splitlines()[0])}); check that the store hands out files, "
                 "or train it once with `barwright train`"
             ) from error
-        options = read_run_file(str(Path(path)))
-    config = TrainConfig.parse({**options, "unchanged": "keep", **changes})
+        try:
+            options = read_run_file(str(Path(path)))
+            config = TrainConfig.parse({**options, "unchanged": "keep", **changes})
+        except BarwrightError as error:
+            text = str(error).replace(str(path), RUN_FILE).replace("\n", "; ")
+            raise TrainerError(
+                f"{RUN_FILE} of the run of {stale.name} version {stale.version} cannot be used: "
+                f"{text}. Train {stale.name} once with `barwright train`"
+            ) from error
     jobs = jobs_of(config)
     if [job.name for job in jobs] != [stale.name]:
         names = ", ".join(job.name for job in jobs)

@@ -475,3 +475,10 @@ def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
         for child in running(PARENT_RUN, run.info.run_id):
             client.set_terminated(child.info.run_id, "KILLED")
         client.set_terminated(run.info.run_id, "KILLED")
+    # A command that was ended in the middle of its end has closed its own run only.
+    left = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+    at_work = {run.info.run_id for run in left}
+    for run in left:
+        parent = run.data.tags.get(PARENT_RUN, "")
+        if KIND in run.data.tags and parent and parent not in at_work:
+            client.set_terminated(run.info.run_id, "KILLED")

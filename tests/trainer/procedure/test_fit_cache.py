@@ -266,7 +266,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_first_fit(tmp_path: 
 @pytest.mark.parametrize(
     "address",
     [
-        "gs://bucket/fits", "s3://", "s3://x", "s3://b ucket/fits", "s3://bucket/a*b",
+        "gs://bucket/fits", "s3://", "s3:/bucket/x", "s3://x", "s3://b ucket/fits", "s3://bucket/a*b",
         "s3://bucket/x?y", "s3://key:secret@bucket/x",
     ],
 )  # fmt: skip

@@ -129,6 +129,10 @@ def test_settings_are_those_of_the_run_with_the_changes_of_this_command(
         match=r"run\.yaml of the run of gru-SYNTH version 3 cannot be read \(.+train it once",
     ):
         read_config(one, {})
+    for damaged, reason in (("[1", "cannot be read"), ("n_splits: x\n", "`--n-splits` must be")):
+        store.client.log_text(run_id, damaged, "run.yaml")
+        with pytest.raises(TrainerError, match=rf"run\.yaml of .* version 3 cannot .*{reason}"):
+            read_config(one, {})
     given = {"symbols": "SYNTH,B", "models": "gru,ppo", "source": store.source, "seed": 7}
     config = TrainConfig.parse({**given, "unchanged": "train", "fee_bps": 3})
     store.client.log_text(run_id, job_run_file(Job("SYNTH", "gru"), config), "run.yaml")
