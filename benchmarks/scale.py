@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -131,7 +131,7 @@ def run(options: Options) -> BenchmarkResult:
         f"`barwright train` with {_MODEL} on many symbols, each the whole command in a new folder. "
         f"Symbols are slices of real hourly bars, {_ROWS} rows each. Processor time and memory are "
         f"those of all processes, looked at every {_SAMPLE_SECONDS} s.",
-        data={"commands": {str(n): vars(one) for n, one in trained.items()}},
+        data={"commands": {str(n): asdict(one) for n, one in trained.items()}},
     )
     _add_tables(result, trained)
     n = max(counts)

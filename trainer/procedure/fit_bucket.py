@@ -100,7 +100,7 @@ class FitBucket:
         except ImportError as error:
             raise PlaceError(
                 f"the fit cache {self.address!r} needs s3fs, which cannot be imported ({error}); "
-                "pip install barwright[s3]"
+                'pip install "barwright[s3]"'
             ) from error
         store = S3FileSystem(
             use_listings_cache=False,

@@ -199,7 +199,7 @@ def test_wrong_settings_are_named(
 
 def test_without_s3fs_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    assert "pip install barwright[s3]" in refusal("s3://bucket/fits")
+    assert 'pip install "barwright[s3]"' in refusal("s3://bucket/fits")
 
 
 @pytest.mark.parametrize("fault", ["hangs", "answers 500"])
