@@ -1,4 +1,4 @@
-"""A training goes on after the MLflow server was down in the middle of it."""
+"""A training goes on when the MLflow server is down, or PostgreSQL restarts, in the middle of it."""
 
 from __future__ import annotations
 
@@ -98,6 +98,7 @@ def check_that_nothing_is_left_or_twice(workspace) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.postgres
 def test_a_database_that_restarts_costs_time_only(workspace, two_symbols) -> None:
     script, folder = str(ROOT / "scripts" / "postgres.sh"), str(workspace.folder / "postgres")
     started = subprocess.run([script, "start", folder], capture_output=True, text=True, check=False)

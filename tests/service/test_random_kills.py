@@ -17,7 +17,7 @@ from tests.service.conftest import EURUSD, QUICK
 from tests.service.test_crash import workers_of
 from trainer.tracking.tag_names import SETTINGS_DIGEST, STATUS_REASON
 
-N_KILLS = int(os.environ.get("BARWRIGHT_KILLS", "2"))
+N_KILLS = int(os.environ.get("BARWRIGHT_KILLS", "1"))
 #: Seconds that the command takes, or a little more.
 LONGEST = float(os.environ.get("BARWRIGHT_KILLS_SECONDS", "12"))
 
