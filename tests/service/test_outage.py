@@ -1,4 +1,4 @@
-"""A training goes on when the MLflow server is down, or PostgreSQL restarts, in the middle of it."""
+"""A training goes on when the MLflow server is down, or PostgreSQL restarts, in its middle."""
 
 from __future__ import annotations
 
@@ -105,6 +105,8 @@ def test_a_database_that_restarts_costs_time_only(workspace, two_symbols) -> Non
     assert started.returncode == 0, started.stderr
     place = Workspace(workspace.folder, started.stdout.strip())
     try:
+        # It makes the tables: this process and the command must not do so at once.
+        assert place.runs() == []
         process = place.start(
             "-m", "trainer", "train", "--symbols", "FIRST,SECOND", "--source", str(two_symbols),
             *QUICK,
