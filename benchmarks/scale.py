@@ -136,9 +136,8 @@ def run(options: Options) -> BenchmarkResult:
     _add_tables(result, trained)
     n = max(counts)
     cores = min(2, len(os.sched_getaffinity(0)))
-    busy = trained[n].busy * 2 / cores
     result.targets += [
-        Target(f"busy cores of {cores}, {n} symbols", busy, 0.9 * cores, True),
+        Target(f"busy cores of {cores}, {n} symbols", trained[n].busy, 0.9 * cores, True),
         Target("seconds a symbol, largest run / run of ten", *_flat(trained), False),
         *(
             Target(f"scheduling, {n} symbols", one.noted["scheduling"], 2, False, " %")
@@ -158,14 +157,13 @@ def _flat(trained: dict[int, _Trained]) -> tuple[float, float]:
 def _add_tables(result: BenchmarkResult, trained: dict[int, _Trained]) -> None:
     rows = []
     for n, one in trained.items():
-        during = one.during
         half = one.registered[n // 2] - one.begun.wall
         rows.append(
             [
                 str(n),
                 *(f"{value:.1f}" for value in (one.wall, one.cpu)),
                 f"{one.busy:.2f}",
-                f"{during / n:.2f}",
+                f"{one.during / n:.2f}",
                 f"{half / (n // 2 + 1):.2f}",
                 f"{one.registered[0]:.1f}",
             ]

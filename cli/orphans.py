@@ -9,7 +9,7 @@ import sys
 import click
 
 from cli.table import wide_console
-from cli.terminal import exit_on_errors, printing
+from cli.terminal import exit_on_store_errors, printing
 
 _HELP = """Compare the files of MLflow with its database.
 
@@ -50,21 +50,13 @@ def orphans(backend_store_uri: str, artifacts_destination: str, as_json: bool, d
     """Run the command; `_HELP` is its help text."""
     from cli.orphans_view import print_report
     from trainer.registry.orphans import compare_files
-    from trainer.tracking.store import (
-        STORE_ERRORS,
-        print_only_warnings,
-        store_error,
-        tracking_uri,
-    )
+    from trainer.tracking.store import print_only_warnings, tracking_uri
 
-    with exit_on_errors(debug):
+    database = backend_store_uri or os.environ.get("MLFLOW_BACKEND_STORE_URI") or tracking_uri()
+    destination = artifacts_destination or os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", "")
+    with exit_on_store_errors(debug, database):
         print_only_warnings()
-        database = backend_store_uri or os.environ.get("MLFLOW_BACKEND_STORE_URI") or tracking_uri()
-        destination = artifacts_destination or os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", "")
-        try:
-            report = compare_files(database, destination)
-        except STORE_ERRORS as error:
-            raise store_error(database, error) from error
+        report = compare_files(database, destination)
     with printing(debug):
         if as_json:
             click.echo(json.dumps(report.to_json()))

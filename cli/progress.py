@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cli.terminal import give_up_output
 from trainer.jobs.train import Registration
 
 #: Seconds between two lines about the whole command, where there is no terminal.
@@ -228,11 +228,8 @@ class JsonLog:
             sys.stdout.flush()
         except OSError as error:
             # The work of hours must not end because the reader of its log did.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            reason = error.strerror or type(error).__name__
-            click.echo(
-                f"The log cannot be written: {reason}. The command goes on without it.", err=True
-            )
+            text = f"The log cannot be written: {give_up_output(error)}."
+            click.echo(f"{text} The command goes on without it.", err=True)
 
 
 def registration_json(registration: Registration) -> dict[str, Any]:

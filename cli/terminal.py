@@ -33,8 +33,16 @@ def exit_on_errors(debug: bool, *, status: int = 1) -> Iterator[None]:
 
 
 @contextmanager
-def exit_on_store_errors(debug: bool) -> Iterator[None]:
-    """Do the same as `exit_on_errors`, for errors of the store behind MLflow, too."""
+def exit_on_store_errors(debug: bool, uri: str = "") -> Iterator[None]:
+    """Do the same as `exit_on_errors`, for errors of the store behind MLflow, too.
+
+    Parameters
+    ----------
+    debug : bool
+        As in `exit_on_errors`.
+    uri : str
+        Address of the store that is used; by default the one of all commands.
+    """
     # MLflow takes three seconds to import; a help text does not need it.
     from trainer.tracking.store import STORE_ERRORS, store_error, tracking_uri
 
@@ -42,7 +50,7 @@ def exit_on_store_errors(debug: bool) -> Iterator[None]:
         try:
             yield
         except (*STORE_ERRORS, ImportError) as error:
-            raise store_error(tracking_uri(), error) from error
+            raise store_error(uri or tracking_uri(), error) from error
 
 
 @contextmanager
@@ -54,11 +62,16 @@ def printing(debug: bool) -> Iterator[None]:
     except BrokenPipeError:  # a reader such as `head` ended; click exits quietly
         raise
     except OSError as error:
-        # Python flushes the output once more at its end, which would print a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        reason = error.strerror or type(error).__name__
+        reason = give_up_output(error)
         text = f"the output cannot be written: {reason}; the work of the command itself is done"
         fail(OSError(text), status=1, debug=debug)
+
+
+def give_up_output(error: OSError) -> str:
+    """Send all further output nowhere, and return why it cannot be written."""
+    # Python flushes the output once more at its end, which would print a traceback.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return error.strerror or type(error).__name__
 
 
 def fail(error: Exception, *, status: int, debug: bool) -> NoReturn:

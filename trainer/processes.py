@@ -1,6 +1,9 @@
-"""Identities of processes, by which a lock or a folder of an ended process is recognised."""
+"""Processes: identities by which ended ones are recognised, and variables that set threads."""
 
 import psutil
+
+#: Environment variables of the libraries that compute in threads.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def process_identity(pid: int) -> str:

@@ -15,9 +15,8 @@ from distributed.security import Security
 
 from trainer.errors import TrainerError
 from trainer.jobs.workers import Workers
+from trainer.processes import THREAD_VARIABLES
 
-#: One thread per fit: then results do not depend on the number of workers.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _DASK_SETTINGS = {
     # The pool counts deaths itself, and learns of each at once.
     "distributed.scheduler.allowed-failures": 0,
@@ -46,6 +45,7 @@ class LocalWorkers(Workers):
 
     def _connect_in(self, opening: ExitStack) -> None:
         for variable in THREAD_VARIABLES:
+            # One thread per fit: then results do not depend on the number of workers.
             os.environ.setdefault(variable, "1")
         opening.enter_context(dask.config.set(_DASK_SETTINGS))
         self._cluster = _empty_cluster()

@@ -26,9 +26,10 @@ from threadpoolctl import threadpool_limits
 import adapters
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError, error_text
-from trainer.jobs.local_cluster import THREAD_VARIABLES, LocalWorkers
+from trainer.jobs.local_cluster import LocalWorkers
 from trainer.jobs.remote_cluster import RemoteWorkers
 from trainer.jobs.workers import Workers
+from trainer.processes import THREAD_VARIABLES
 
 #: Seconds between looks at which workers there are.
 _LOOK_SECONDS = 0.5

@@ -180,13 +180,14 @@ def read_config(stale: StaleName, changes: dict[str, str]) -> tuple[Job, TrainCo
             ) from error
         try:
             options = read_run_file(str(Path(path)))
-            config = TrainConfig.parse({**options, "unchanged": "keep", **changes})
+            TrainConfig.parse(options)
         except BarwrightError as error:
             text = str(error).replace(str(path), RUN_FILE).replace("\n", "; ")
             raise TrainerError(
                 f"{RUN_FILE} of the run of {stale.name} version {stale.version} cannot be used: "
                 f"{text}. Train {stale.name} once with `barwright train`"
             ) from error
+    config = TrainConfig.parse({**options, "unchanged": "keep", **changes})
     jobs = jobs_of(config)
     if [job.name for job in jobs] != [stale.name]:
         names = ", ".join(job.name for job in jobs)

@@ -23,11 +23,10 @@ from typing import Self
 
 import adapters
 from trainer.errors import TrainerError
+from trainer.processes import THREAD_VARIABLES
 from trainer.scratch import scratch_folder
 
 _TIMEOUT_SECONDS = 300
-#: A fork has only one of the threads of its parent, so the parent must have only one.
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 #: What MLflow imports when it opens a store: of a server, of a database.
 _REST = ("mlflow.store.tracking.rest_store", "mlflow.store.model_registry.rest_store")
 _DATABASE = (
@@ -57,7 +56,8 @@ class Verifier:
         path = environment.get("PYTHONPATH")
         self._environment = {
             **environment,
-            **_ONE_THREAD,
+            # A fork has only one of the threads of its parent, so the parent must have only one.
+            **dict.fromkeys(THREAD_VARIABLES, "1"),
             "PYTHONPATH": f"{root}:{path}" if path else root,
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "MLFLOW_RUN_ID": "",

@@ -249,9 +249,12 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _finite_metrics(values: Iterable[tuple[str, float]], now: int, step: int) -> list[Metric]:
+def _finite_metrics(
+    values: Iterable[tuple[str, float]], now: int, step: int, model_id: str | None = None
+) -> list[Metric]:
     """Return metrics as MLflow takes them; undefined ones are left out."""
-    return [Metric(name, value, now, step) for name, value in values if math.isfinite(value)]
+    finite = ((name, value) for name, value in values if math.isfinite(value))
+    return [Metric(name, value, now, step, model_id) for name, value in finite]
 
 
 def _metrics(trained: TrainedModel, model_id: str) -> list[Metric]:
@@ -260,10 +263,7 @@ def _metrics(trained: TrainedModel, model_id: str) -> list[Metric]:
     These are the metrics of each fold, the curves of each fold, and the seconds by phase.
     """
     now = _now()
-    headline = trained.headline.stored_metrics().items()
-    metrics = [
-        Metric(name, value, now, 0, model_id) for name, value in headline if math.isfinite(value)
-    ]
+    metrics = _finite_metrics(trained.headline.stored_metrics().items(), now, 0, model_id)
     for row in trained.evidence.folds:
         values = {name: value for name, value in asdict(row).items() if name != "fold"}
         named = ((f"fold/{name}", value) for name, value in values.items())
@@ -462,23 +462,23 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
-    """End runs as KILLED that a dead process of this machine left RUNNING, and their children."""
+    """End runs as KILLED whose command ended without them.
 
-    def running(tag: str, value: str) -> list[Run]:
-        condition = f"attributes.status = 'RUNNING' and tags.`{tag}` = '{value}'"
-        return list(client.search_runs([experiment_id], condition))
-
-    for run in running(_HOST, socket.gethostname()):
-        identity = run.data.tags.get(_PROCESS, "")
-        if run.info.run_id == os.environ.get("MLFLOW_RUN_ID") or is_alive(identity):
-            continue
-        for child in running(PARENT_RUN, run.info.run_id):
-            client.set_terminated(child.info.run_id, "KILLED")
-        client.set_terminated(run.info.run_id, "KILLED")
-    # A command that was ended in the middle of its end has closed its own run only.
-    left = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
-    at_work = {run.info.run_id for run in left}
-    for run in left:
+    It was a process of this machine and is dead, or it ended its own run and not those of its jobs.
+    """
+    running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+    ids = {run.info.run_id for run in running}
+    dead = {run.info.run_id for run in running if _is_dead(run)}
+    for run in running:
         parent = run.data.tags.get(PARENT_RUN, "")
-        if KIND in run.data.tags and parent and parent not in at_work:
+        if parent in dead or (parent and parent not in ids and KIND in run.data.tags):
             client.set_terminated(run.info.run_id, "KILLED")
+    for run_id in dead:
+        client.set_terminated(run_id, "KILLED")
+
+
+def _is_dead(run: Run) -> bool:
+    """Return whether a run is that of a dead process of this machine."""
+    here = run.data.tags.get(_HOST) == socket.gethostname()
+    resumed = run.info.run_id == os.environ.get("MLFLOW_RUN_ID")
+    return here and not resumed and not is_alive(run.data.tags.get(_PROCESS, ""))
