@@ -40,6 +40,23 @@ _LEAST_SECONDS = 0.25
 
 
 @dataclass(eq=False)
+class _Pace:
+    """Seconds per row of the fits of a model.
+
+    Attributes
+    ----------
+    last : float
+        Of those that ended last.
+    slowest : float
+        Of the slowest one: fits that stop early differ by a factor of 10 on the same rows, and one
+        that turns out to be long must not be the last one.
+    """
+
+    last: float = 0.0
+    slowest: float = 0.0
+
+
+@dataclass(eq=False)
 class _JobState:
     """A job between its start and its end."""
 
@@ -151,8 +168,8 @@ class TrainingSchedule:
         self._waiting = deque(_groups(configs))
         self._open: list[_Series] = []
         self._jobs: dict[str, _JobState] = {}
-        #: Seconds that a fit of a model takes per row, as measured in this run.
-        self._pace: dict[str, float] = {}
+        #: Seconds per row that fits of a model took in this run.
+        self._paces: dict[str, _Pace] = {}
 
     def take(self, n_workers: int) -> Task | None:
         """Return the next task for a worker; None if there is none now.
@@ -218,18 +235,24 @@ class TrainingSchedule:
         return alike <= n_workers and (not series.production or self._may_open())
 
     def _cost(self, job: _JobState, fit: PlannedFit) -> float:
-        """Return about how long a fit takes: in seconds, once one of its model was measured."""
+        """Return how long a fit may take: in seconds, once one of its model was measured."""
         model = job.job.model
-        return fit.rows * self._pace.get(model, adapters.relative_cost(model))
+        pace = self._paces.get(model)
+        return fit.rows * (pace.slowest if pace else adapters.relative_cost(model))
 
     def _fit_task(self, series: _Series, fits: _Fits, n_workers: int) -> Task:
-        costs = [self._cost(fits.job, fit) for fit in fits.todo]
         batch = [fits.todo.popleft()]
-        if fits.job.job.model in self._pace:
-            # While other symbols wait, no worker is idle, and a share would only be a smaller task.
-            share = BATCH_SECONDS if self._waiting else sum(costs) / n_workers
-            most = min(max(share, _LEAST_SECONDS), BATCH_SECONDS)
-            while fits.todo and sum(costs[: len(batch) + 1]) <= most:
+        pace = self._paces.get(fits.job.job.model)
+        if pace is not None:
+            rows = np.cumsum([fit.rows for fit in (*batch, *fits.todo)])
+            if self._waiting:
+                # No worker is idle while other symbols wait: a share would only be a smaller task.
+                seconds, most = rows * pace.last, BATCH_SECONDS
+            else:
+                seconds = rows * pace.slowest
+                share = float(seconds[-1]) / n_workers
+                most = min(max(share, _LEAST_SECONDS), BATCH_SECONDS)
+            while fits.todo and seconds[len(batch)] <= most:
                 batch.append(fits.todo.popleft())
         return self._task(
             [fits.job],
@@ -328,7 +351,9 @@ class TrainingSchedule:
         if any(fit.stored is None for fit in made):
             self._finish_in_place(series, job)
             return
-        self._pace[job.job.model] = sum(f.seconds for f in made) / sum(f.rows for f in made)
+        pace = self._paces.setdefault(job.job.model, _Pace())
+        pace.last = sum(fit.seconds for fit in made) / sum(fit.rows for fit in made)
+        pace.slowest = max(pace.slowest, *(fit.seconds / fit.rows for fit in made))
         for fit in made:
             assert fit.stored is not None
             fits.stored[fit.number] = fit.stored

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from trainer.jobs import schedule, steps
 from trainer.jobs.job_cache import fit_cache_of, fit_cache_of_worker
 from trainer.jobs.run_job import run_job
 from trainer.jobs.schedule import TrainingSchedule
-from trainer.jobs.worker_pool import Task
+from trainer.jobs.worker_pool import Ended, Task
 from trainer.procedure.fit_cache import FitCache
 
 pytestmark = pytest.mark.slow
@@ -150,7 +151,34 @@ def test_small_fits_are_handed_out_together_once_their_time_is_known(
     assert 1 < max(shared) <= math.ceil((N_FITS - 1) / 2)
 
 
-@pytest.mark.parametrize(("n_workers", "null_runs", "most"), [(1, 0, 2), (1, 2, 4)])
+def test_a_model_with_one_slow_fit_is_not_left_to_the_end(source: str, tmp_path: Path) -> None:
+    small = "gru.hidden=4,gru.max_epochs=1,gru.lookback=8,gru.chunk=48"
+    configs = settings(
+        source, "A", tmp_path, models="gru,lightgbm", params=f"{SMALL['params']},{small}"
+    )
+
+    class Slow(InlinePool):
+        """The first fit of lightgbm takes an hour, all other ones a millisecond."""
+
+        def each(self, *arguments: Any) -> Iterator[Ended]:
+            slow = True
+            for end in super().each(*arguments):
+                if end.task.function is steps.make_fits:
+                    is_lightgbm = end.task.name == "lightgbm-A"
+                    seconds = 3600.0 if is_lightgbm and slow else 0.001
+                    slow = slow and not is_lightgbm
+                    end = end._replace(result=[replace(fit, seconds=seconds) for fit in end.result])
+                yield end
+
+    pool = Slow(1)
+    Run(pool, tmp_path, configs)
+    tasks = [task for task in pool.ended if task.function is steps.make_fits]
+    order = [task.name for task in tasks]
+    # The first fit of each model goes by the cost that is stated for the model.
+    assert order == ["gru-A"] + ["lightgbm-A"] * N_FITS + ["gru-A"]
+    assert [len(task.arguments[3]) for task in tasks] == [1] * (1 + N_FITS) + [N_FITS - 1]
+
+
 def test_datasets_in_memory_depend_on_the_workers_only(
     source: str, tmp_path: Path, n_workers: int, null_runs: int, most: int
 ) -> None:
