@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainer.registry.orphans import FileReport
+from trainer.text import count_text
 
 
 def print_report(console: Console, report: FileReport) -> None:
@@ -16,17 +17,23 @@ def print_report(console: Console, report: FileReport) -> None:
         console.print(_orphans(report))
     if report.broken:
         console.print(_broken(report))
-    size = sum(orphan.size for orphan in report.orphans)
+    folders = "all known to the database, or empty"
+    if report.orphans:
+        size = sum(orphan.size for orphan in report.orphans)
+        folders = f"{len(report.orphans):,} unknown to the database, {_megabytes(size)}"
+    versions = "all have their files"
+    if report.broken:
+        versions = f"{len(report.broken):,} without files, now or after the next `mlflow gc`"
     console.print(
-        f"{report.folders:,} folders: the database does not know {len(report.orphans):,} of them "
-        f"({_megabytes(size)}). {report.versions:,} versions: {len(report.broken):,} of them lack "
-        "files or will.",
+        f"{count_text(report.folders, 'folder')} of runs and models: {folders}. "
+        f"{count_text(report.versions, 'version')}: {versions}.",
         highlight=False,
     )
     if report.deleted_runs or report.deleted_models:
         console.print(
-            f"Deleted, and not yet freed by `mlflow gc`: {report.deleted_runs:,} runs and "
-            f"{report.deleted_models:,} logged models.",
+            "Deleted, and not yet freed by `mlflow gc`: "
+            f"{count_text(report.deleted_runs, 'run')} and "
+            f"{count_text(report.deleted_models, 'logged model')}.",
             highlight=False,
         )
     if report.orphans:

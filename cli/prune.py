@@ -27,7 +27,7 @@ if
   an alias moved from it to a version that stays,
   a version that stays is a rollback of it.
 
---runs on also removes runs of --experiment that ended before: jobs that failed, candidates that
+--runs also removes runs of --experiment that ended before: jobs that failed, candidates that
 repeat the walk-forward of a later one, and commands of which no run is left. Every other candidate,
 and every trial of a search, stays: the deflated Sharpe ratio counts them.
 
@@ -37,7 +37,7 @@ cannot be restored.
 \b
   barwright prune
   barwright prune --names gru-BTCUSDT,gru-ETHUSDT --keep 3 --older-than 30d
-  barwright prune --runs on --apply
+  barwright prune --runs --apply
 
 Exit status: 0 listed or removed, 1 something that was to be removed stays or an error, 2 wrong
 usage.
@@ -68,6 +68,8 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 )
 @click.option(
     "--runs",
+    is_flag=False,
+    flag_value="on",
     default="off",
     show_default=True,
     type=click.Choice(["on", "off"]),

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainer.registry.prune import Plan, Removal
+from trainer.text import count_text
 
 #: Ids of runs that are listed.
 _LISTED = 10
@@ -45,9 +46,10 @@ def print_removal(console: Console, plan: Plan, removal: Removal | None) -> None
     """Print what was removed; without a removal, how to remove it."""
     if removal is None:
         if plan.versions or plan.runs:
+            versions, runs = len(plan.versions), len(plan.runs)
             text = (
-                f"Nothing was removed. --apply removes {_count(len(plan.versions), 'version')} and "
-                f"{_count(len(plan.runs), 'run')}; {plan.staying:,} versions stay."
+                f"Nothing was removed. --apply removes {count_text(versions, 'version')} and "
+                f"{count_text(runs, 'run')}; {plan.staying:,} versions stay."
             )
         else:
             text = f"There is nothing to remove; {plan.staying:,} versions stay."
@@ -56,8 +58,9 @@ def print_removal(console: Console, plan: Plan, removal: Removal | None) -> None
     for skipped in removal.skipped:
         console.print(f"Stays: {skipped}", highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"Removed {_count(removal.versions, 'version')}, {_count(removal.models, 'logged model')} "
-        f"and {_count(removal.runs, 'run')}. `mlflow gc` frees their files.",
+        f"Removed {count_text(removal.versions, 'version')}, "
+        f"{count_text(removal.models, 'logged model')} and {count_text(removal.runs, 'run')}. "
+        "`mlflow gc` frees their files.",
         highlight=False,
     )
 
@@ -89,7 +92,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
     )
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

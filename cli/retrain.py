@@ -30,6 +30,7 @@ leaves its names to the next one.
 \b
   barwright retrain --stale-after 7d
   barwright retrain --only gru-BTCUSDT,lightgbm-BTCUSDT --stale-after 1d
+  barwright retrain --stale-after 7d --except gru-OLD
   barwright retrain --stale-after 7d --dry-run        what would be trained, and why
 
 Exit status: 0 no stale model failed, 1 some failed, 2 wrong usage.
@@ -48,6 +49,13 @@ _PLACES = ("source", "cache_folder", "fit_cache_folder", "max_workers", *CLUSTER
     help="Age of the last bar beyond which a version is stale: 12h, 7d, 2w.",
 )
 @click.option("--only", default="", metavar="NAMES", help="Registered models, comma-separated.")
+@click.option(
+    "--except",
+    "left_out",
+    default="",
+    metavar="NAMES",
+    help="Registered models that are left out, as one whose bars are gone.",
+)
 @click.option(
     "--alias", default="champion", show_default=True, help="Alias that a better version takes over."
 )
@@ -73,6 +81,7 @@ _PLACES = ("source", "cache_folder", "fit_cache_folder", "max_workers", *CLUSTER
 def retrain(
     stale_after: str,
     only: str,
+    left_out: str,
     alias: str,
     limit: int,
     dry_run: str,
@@ -103,7 +112,8 @@ def retrain(
         check_alias(alias)
         uri, client = open_store()
         registry = StaleNames(client)
-        stale = registry.find(pd.Timedelta(age_ns, unit="ns"), now, split_names(only))
+        age = pd.Timedelta(age_ns, unit="ns")
+        stale = registry.find(age, now, split_names(only), split_names(left_out))
         stale = stale[:limit] if limit else stale
         if dry_run == "on" or not stale:
             with printing(debug):

@@ -32,6 +32,7 @@ def print_stale(
     for one in stale:
         table.add_row(one.name, one.version, escape(one.why(now)))
     console.print(table)
+    console.print("This list does not read the bars: a name without newer ones keeps its version.")
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Retrained], alias: str) -> None:

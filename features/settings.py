@@ -9,6 +9,9 @@ import yaml
 
 from features.errors import InputError
 
+#: Characters of a file. The parser takes three seconds for a million of them.
+_MOST_CHARACTERS = 1_000_000
+
 
 def read_settings(path: Path, option: str) -> dict[str, Any]:
     """Read a YAML file that contains one mapping.
@@ -23,12 +26,18 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is missing, is not YAML, is not a mapping, uses aliases, or contains a key
-        twice.
+        If the file is missing, is too large, is not YAML, is not a mapping, uses aliases, or
+        contains a key twice.
     """
     subject = f"`{option}` file {str(path)!r}"
     try:
-        text = path.read_text()
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_CHARACTERS + 1)
+        if len(text) > _MOST_CHARACTERS:
+            raise InputError(
+                f"{subject} must have at most {_MOST_CHARACTERS:,} characters; is it a file of "
+                "settings?"
+            )
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         # Settings need no aliases, and a few nested aliases can expand to gigabytes.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
@@ -42,7 +51,9 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
             reason = f"{error.problem} in line {error.problem_mark.line + 1}"
         raise InputError(f"{subject} cannot be read: {reason}; give a YAML file") from error
     if not isinstance(data, dict):
-        raise InputError(f"{subject} must be a mapping, got {type(data).__name__}")
+        raise InputError(
+            f"{subject} must map names to values; write one `name: value` on each line"
+        )
     duplicate = _duplicate_key(root)
     if duplicate is not None:
         raise InputError(f"{subject} gives {duplicate!r} twice; keep one of them")

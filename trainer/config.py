@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -47,10 +48,21 @@ _INPUT: JsonDict = {"effect": Effect.INPUT}
 _RUN: JsonDict = {"effect": Effect.RUN}
 
 
+#: Words for types in messages.
+_TYPES = {
+    "integer": "a whole number", "number": "a number", "string": "text", "tuple": "a list",
+    "dictionary": "a mapping of names to values",
+}  # fmt: skip
+
+
 def _split_commas(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _expand_home(value: object) -> object:
+    return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
 
 
 def _parse_switch(value: object) -> object:
@@ -134,6 +146,8 @@ def check_fit_cache_folder(value: str) -> str:
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Switch = Annotated[bool, BeforeValidator(_parse_switch)]
 Span = Annotated[Literal["h"] | Annotated[int, Field(ge=0, le=1_000)], BeforeValidator(_parse_span)]
+#: Shells leave a ~ alone in `--source=~/bars`, and so does YAML.
+Place = Annotated[str, BeforeValidator(_expand_home)]
 Study = Annotated[str, BeforeValidator(_parse_study)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
@@ -162,7 +176,7 @@ class TrainConfig(BaseModel):
         description=f"Models to train for each symbol: {', '.join(adapters.names())}.",
         json_schema_extra=_INPUT,
     )
-    source: str = Field(
+    source: Place = Field(
         "data/bars",
         description="Where bars come from: a folder of "
         "{symbol}_{interval}.parquet|csv|csv.gz|csv.zip|feather files, `sample` for the real bars "
@@ -282,7 +296,7 @@ class TrainConfig(BaseModel):
         json_schema_extra=_SETTING,
     )
     cache: Switch = Field(True, description="Feature cache.", json_schema_extra=_RUN)
-    cache_folder: str = Field(
+    cache_folder: Place = Field(
         "data/features", description="Folder of the feature cache.", json_schema_extra=_RUN
     )
     fit_cache: Switch = Field(
@@ -291,7 +305,7 @@ class TrainConfig(BaseModel):
         "read.",
         json_schema_extra=_RUN,
     )
-    fit_cache_folder: str = Field(
+    fit_cache_folder: Place = Field(
         "data/fits",
         min_length=1,
         description="Folder of the fit cache, or s3://bucket/prefix, which several machines may "
@@ -560,13 +574,16 @@ def _explain(error: ValidationError) -> str:
         rule = rule.replace("Value error, ", "")
         if rule.startswith("must be a valid boolean"):
             rule = "must be on or off"
-        rule = rule.split(", unable")[0]
+        rule = rule.split(", unable")[0].replace(", got a number with a fractional part", "")
+        for type_name, words in _TYPES.items():
+            rule = rule.replace(f"a valid {type_name}", words)
         if rule.startswith("`"):
             lines.setdefault(field, rule)  # a complete sentence of another room
             continue
         # The name of the hyperparameter, because an option may set many.
         inside = ".".join(map(str, item["loc"][1:3]))
         which = f"{option_name(field)} {inside}" if inside else option_name(field)
-        text = f"`{which}` {rule}, got {item['input']!r}; see --help"
+        value = "nothing" if item["input"] is None else repr(item["input"])
+        text = f"`{which}` {rule}, got {value}; see --help"
         lines.setdefault(field, text)
     return "\n".join(lines.values())

@@ -26,3 +26,14 @@ def number_text(value: float | None, form: str = ".2f", undefined: str = "undefi
     if value is None or not math.isfinite(value):
         return undefined
     return format(value, form)
+
+
+def count_text(number: int, what: str) -> str:
+    """Return a number of things.
+
+    Examples
+    --------
+    >>> count_text(1, "run"), count_text(1_200, "logged model")
+    ('1 run', '1,200 logged models')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -25,7 +25,7 @@ def test_a_version_without_files_is_status_1(
     done = run()
     assert done.exit_code == 1
     assert "m-X version 1" in done.stdout
-    assert "1 versions: 1 of them lack files" in done.stdout
+    assert "1 version: 1 without files" in done.stdout
     report = json.loads(run("--json").stdout)
     assert [version["number"] for version in report["broken"]] == ["1"]
     client.delete_model_version("m-X", "1")

@@ -36,6 +36,11 @@ def test_stale_names_are_trained_judged_and_told(workspace, tmp_path) -> None:
     rows = [line.split() for line in listed.stdout.splitlines() if "lightgbm-" in line]
     assert [row[0] for row in rows] == ["lightgbm-OLD", "lightgbm-GONE", "lightgbm-GROWN"]
     assert "requested: its scores drift" in listed.stdout
+    assert "a name without newer ones keeps its version" in listed.stdout
+    listed = retrain("--dry-run", "--except", "lightgbm-OLD,lightgbm-GONE")
+    assert [line.split()[0] for line in listed.stdout.splitlines() if "lightgbm-" in line] == [
+        "lightgbm-GROWN"
+    ]
     assert len(workspace.runs()) == 4
 
     # Another machine trains one of them.
@@ -79,6 +84,7 @@ def test_wrong_usage_is_one_line_each(trained, empty_workspace, tmp_path: Path) 
         (trained, ("--stale-after", "soon"), 2, "`--stale-after` must be a count and one of"),
         (trained, ("--alias", "latest"), 2, "`--alias` latest is the newest version"),
         (trained, ("--only", "gru-NONE"), 1, "there is no registered model 'gru-NONE'"),
+        (trained, ("--except", "gru-NONE"), 1, "there is no registered model 'gru-NONE'"),
         (trained, ("--only", ""), 2, "`--only` must be names, comma-separated; leave it out"),
         (empty_workspace, (), 1, "there is no MLflow database"),
     ):

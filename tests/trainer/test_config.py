@@ -18,6 +18,16 @@ from trainer.serving.calibrators import METHODS
 SAMPLE = {"symbols": "EURUSD", "source": "sample"}
 
 
+def test_a_tilde_in_a_place_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bars").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = parse(source="~/bars", cache_folder="~/features", fit_cache_folder="~/fits")
+    places = (config.source, config.cache_folder, config.fit_cache_folder)
+    assert places == tuple(str(tmp_path / name) for name in ("bars", "features", "fits"))
+
+
 def parse(**changes: Any) -> TrainConfig:
     return TrainConfig.parse({**SAMPLE, **changes})
 
@@ -26,12 +36,12 @@ def parse(**changes: Any) -> TrainConfig:
     ("changes", "text"),
     [
         ({"fee_bps": -1}, "`--fee-bps` must be greater than or equal to 0, got -1; see --help"),
-        ({"fee_bps": "abc"}, "`--fee-bps` must be a valid number, got 'abc'; see --help"),
+        ({"fee_bps": "abc"}, "`--fee-bps` must be a number, got 'abc'; see --help"),
         ({"fee_bps": "nan"}, "`--fee-bps` must be a finite number, got 'nan'"),
         ({"fee_bps": "inf"}, "`--fee-bps` must be a finite number, got 'inf'"),
         ({"slippage_bps": 1001}, "`--slippage-bps` must be less than or equal to 1000, got 1001"),
         ({"n_splits": 1}, "`--n-splits` must be greater than or equal to 2, got 1"),
-        ({"n_splits": "2.5"}, "`--n-splits` must be a valid integer, got '2.5'"),
+        ({"n_splits": "2.5"}, "`--n-splits` must be a whole number, got '2.5'"),
         ({"wf_splits": 1}, "`--wf-splits` must be greater than or equal to 2, got 1"),
         ({"embargo": -1}, "`--embargo` must be greater than or equal to 0, got -1"),
         ({"horizon": 0}, "`--horizon` must be greater than or equal to 1, got 0"),
@@ -86,7 +96,7 @@ def parse(**changes: Any) -> TrainConfig:
         ({"params": ".hidden=3"}, "`--params` must read model.name=value, got '.hidden=3'"),
         (
             {"params": {"gru": {"hidden": None}}},
-            "`--params gru.hidden` must be a valid integer, got None; see --help",
+            "`--params gru.hidden` must be a whole number, got nothing; see --help",
         ),
         ({"params": "lightgbm.=3"}, "`--params` must read model.name=value, got 'lightgbm.=3'"),
         (
@@ -249,7 +259,10 @@ def test_params_may_be_a_yaml_file(tmp_path: Path) -> None:
     path.write_text("gru: {hidden: 16}\nppo: {gamma: 0.95}\n")
     assert parse(params=str(path)).params == {"gru": {"hidden": 16}, "ppo": {"gamma": 0.95}}
     for text, why in (
-        ("- 1", "^`params` file '.*' must be a mapping, got list$"),
+        (
+            "- 1",
+            "^`params` file '.*' must map names to values; write one .name: value. on each line$",
+        ),
         ("gru: 1", "^`params` file '.*' must map models to their hyperparameters; write"),
         (": :", "cannot be read"),
         ("gru: {hidden: 16, hidden: 8}", "gives 'hidden' twice; keep one of them$"),

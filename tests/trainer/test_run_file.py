@@ -40,11 +40,15 @@ def test_a_part_of_a_file_and_names_as_on_the_command_line_will_do(tmp_path: Pat
     ("content", "text"),
     [
         ("symbols: [A", r"`config` file '.*' cannot be read: "),
-        ("- symbols", "must be a mapping, got list"),
+        ("- symbols", "must map names to values"),
         ("symbols: A\nsymbols: B", "gives 'symbols' twice"),
         ("symbol: EURUSD", "there is no option 'symbol'; did you mean 'symbols'"),
-        ("symbols: EURUSD\nfee_bps: [1]", "`--fee-bps` must be a valid number"),
-        ("symbols: EURUSD\nhorizon:", "`--horizon` must be a valid integer"),
+        ("symbols: EURUSD\nfee_bps: [1]", "`--fee-bps` must be a number"),
+        ("symbols: EURUSD\nhorizon:", "`--horizon` must be a whole number, got nothing; see"),
+        ("symbols: EURUSD\nhorizon: 1.5", "`--horizon` must be a whole number, got 1.5; see"),
+        ("symbols: {EURUSD: 1}", "`--symbols` must be a list, got {'EURUSD': 1}; see --help"),
+        ("symbols: EURUSD\nsource: [a]", r"`--source` must be text, got \['a'\]; see --help"),
+        ("symbols: A\nparams: {gru: 3}", "`--params gru` must be a mapping of names to values,"),
     ],
 )
 def test_a_wrong_file_is_one_error(content: str, text: str, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class StaleName:
     def why(self, now: pd.Timestamp) -> str:
         """Return why it is to be trained again, for people."""
         if self.requested:
-            return f"requested: {self.requested}"
+            return f"requested: {' '.join(self.requested.split())}"
         return f"its bars end {_age_text(now - self.data_end)} ago"
 
 
@@ -66,7 +66,11 @@ class StaleNames:
         self._client = client
 
     def find(
-        self, older_than: pd.Timedelta, now: pd.Timestamp, only: Sequence[str] = ()
+        self,
+        older_than: pd.Timedelta,
+        now: pd.Timestamp,
+        only: Sequence[str] = (),
+        left_out: Sequence[str] = (),
     ) -> list[StaleName]:
         """Return the names that are stale: requested ones first, then the oldest.
 
@@ -78,16 +82,22 @@ class StaleNames:
             UTC.
         only : sequence of str
             Names that may be returned; all by default.
+        left_out : sequence of str
+            Names that are not returned.
 
         Raises
         ------
         TrainerError
-            If one of `only` is no registered model with a version.
+            If one of `only` or `left_out` is no registered model with a version.
         """
-        for name in only:
+        for name in (*only, *left_out):
             find_version(self._client, name)
-        models = aliases.all_models(self._client)
-        known = [_newest(model) for model in models if not only or model.name in only]
+        models = [
+            model
+            for model in aliases.all_models(self._client)
+            if (not only or model.name in only) and model.name not in left_out
+        ]
+        known = [_newest(model) for model in models]
         stale = [s for s in known if s and (s.requested or now - s.data_end > older_than)]
         return sorted(stale, key=lambda one: (not one.requested, one.data_end, one.name))
 

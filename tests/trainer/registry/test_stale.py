@@ -43,10 +43,12 @@ def test_requested_names_come_first_then_the_oldest(client: Any) -> None:
     add(client, "gru-C", "2026-11-28T00:00:00+00:00")
     add(client, "gru-D", "2026-11-28T11:00:00+00:00")
     assert found(client) == ["gru-B", "gru-A"]
-    client.set_registered_model_tag("gru-D", "retrain.requested", "its scores drift")
+    client.set_registered_model_tag("gru-D", "retrain.requested", "its scores\ndrift")
     assert found(client) == ["gru-D", "gru-B", "gru-A"]
     assert found(client, "gru-A", "gru-C") == ["gru-A"]
     assert found(client, older_than=pd.Timedelta("1h")) == ["gru-D", "gru-B", "gru-A", "gru-C"]
+    left = StaleNames(client).find(WEEK, NOW, left_out=["gru-B", "gru-C"])
+    assert [one.name for one in left] == ["gru-D", "gru-A"]
     first, second, _ = StaleNames(client).find(WEEK, NOW)
     assert first.why(NOW) == "requested: its scores drift"
     assert second.why(NOW) == "its bars end 27 d 12 h ago"
@@ -72,6 +74,8 @@ def test_only_the_newest_version_counts_and_only_those_of_barwright(client: Any)
     assert abs(made.data_end - pd.Timestamp.now("UTC")) < pd.Timedelta("5min")
     with pytest.raises(TrainerError, match="no registered model 'gru-Z'; there are"):
         found(client, "gru-A", "gru-Z")
+    with pytest.raises(TrainerError, match="no registered model 'gru-Z'; there are"):
+        StaleNames(client).find(WEEK, NOW, left_out=["gru-Z"])
 
 
 def test_a_name_is_claimed_once_and_stays_requested_until_it_is_judged(client: Any) -> None:
