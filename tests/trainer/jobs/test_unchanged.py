@@ -91,3 +91,18 @@ def test_bars_are_read_once_a_symbol_and_changed_bars_have_another_digest(tmp_pa
     assert first == second
     assert first != third
     assert none is None, "training says what is wrong with the bars"
+
+
+def test_bars_that_only_one_of_two_settings_accepts(tmp_path: Path) -> None:
+    bars = synthetic_bars(400)
+    bars.loc[300:, ["open", "high", "low", "close"]] /= 4
+    bars.to_parquet(tmp_path / "X_1h.parquet")
+    strict, lenient = (
+        TrainConfig.parse({**GIVEN, "source": str(tmp_path), "allow_jumps": jumps})
+        for jumps in ("off", "on")
+    )
+    asked = Asked()
+    unchanged = Unchanged(asked)  # type: ignore[arg-type]
+    for config in (strict, lenient, strict):
+        unchanged.find(JOB, config)
+    assert [digest is None for digest in asked.digests] == [True, False, True]

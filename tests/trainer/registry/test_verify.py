@@ -127,6 +127,21 @@ def test_an_altered_candidate_does_not_pass(registry_store: Any, logged: str) ->
     assert "\n" not in str(error.value)
 
 
+def test_positions_that_mlflow_serves_must_be_those_of_the_model(
+    registry_store: Any, logged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify._verify(registry_store.uri, logged)
+    predict = mlflow.pyfunc.PyFuncModel.predict
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        decided = predict(*arguments, **options)
+        return decided.assign(position=-decided["position"])
+
+    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", late)
+    with pytest.raises(TrainerError, match=r"served positions \[.*\] are not the golden \["):
+        verify._verify(registry_store.uri, logged)
+
+
 def test_the_processes_may_not_read_pickle_and_get_the_names_of_the_adapters(
     command: Any, tmp_path: Path
 ) -> None:
