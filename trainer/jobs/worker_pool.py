@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import queue
@@ -30,6 +31,7 @@ from trainer.jobs.local_cluster import LocalWorkers
 from trainer.jobs.remote_cluster import RemoteWorkers
 from trainer.jobs.workers import Workers
 from trainer.processes import THREAD_VARIABLES
+from trainer.startup import start_quickly
 
 #: Seconds between looks at which workers there are.
 _LOOK_SECONDS = 0.5
@@ -390,12 +392,17 @@ class _Libraries(WorkerPlugin):
 
     def setup(self, worker: object) -> None:
         _silence_connections()
+        start_quickly()
         for model in self._models:
             # The job that needs the model reports why it cannot be imported.
             with suppress(Exception):
                 adapters.find(model)
         for module in _AT_THE_END:
             import_module(module)
+
+    def teardown(self, worker: object) -> None:
+        # The collector would look through all objects of a process that ends: a second for nothing.
+        gc.freeze()
 
 
 def _run_on_worker(topic: str, name: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -25,6 +25,7 @@ import adapters
 from trainer.errors import TrainerError
 from trainer.processes import THREAD_VARIABLES
 from trainer.scratch import scratch_folder
+from trainer.startup import start_quickly
 
 _TIMEOUT_SECONDS = 300
 #: What MLflow imports when it opens a store: of a server, of a database.
@@ -170,6 +171,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     fork = multiprocessing.get_context("fork")
+    start_quickly()
     _import(("mlflow.pyfunc", "trainer.flavor"))
     tracking_uri = sys.stdin.readline().strip()
     if not tracking_uri:

@@ -336,7 +336,15 @@ def test_everything_of_a_candidate_is_logged(registry_store: Any) -> None:
     assert Record.read(Path(walk_forward)).digest == record.digest
     equity = download_artifacts(run_id=run_id, artifact_path="report/equity.png")
     assert Path(equity).read_bytes() == PNG
-    assert mlflow.get_logged_model(uri.removeprefix("models:/")).name == "lightgbm-SYNTH"
+    # The tables that the UI shows, and the metrics that it shows beside the model.
+    shown = json.loads(run.data.tags["mlflow.loggedArtifacts"])
+    files = {file.path for file in registry_store.client.list_artifacts(run_id)}
+    assert {one["path"] for one in shown} == {path for path in files if path.endswith(".json")} - {
+        "facts.json"
+    }
+    logged = mlflow.get_logged_model(uri.removeprefix("models:/"))
+    assert logged.name == "lightgbm-SYNTH"
+    assert {m.key for m in logged.metrics or ()} >= {"wf_net_sharpe", "val_brier_mean"}
 
 
 def test_empty_tables_are_not_logged(registry_store: Any) -> None:
