@@ -33,11 +33,63 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(_MOST_CHARACTERS + 1)
-        if len(text) > _MOST_CHARACTERS:
-            raise InputError(
-                f"{subject} must have at most {_MOST_CHARACTERS:,} characters; is it a file of "
-                "settings?"
-            )
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{subject} cannot be read: {reason}; give a YAML file") from error
+    if len(text) > _MOST_CHARACTERS:
+        raise InputError(
+            f"{subject} must have at most {_MOST_CHARACTERS:,} characters; is it a file of "
+            "settings?"
+        )
+    return _mapping(text, subject)
+
+
+def read_features(text: str) -> dict[str, Any]:
+    """Return the content of a features file, or of names of groups separated by commas.
+
+    Parameters
+    ----------
+    text : str
+        Empty for all features. A name with a dot or a slash, or of an existing file, is a file; a
+        text that begins with a brace is the content itself.
+
+    Raises
+    ------
+    InputError
+        As `read_settings`.
+
+    Examples
+    --------
+    >>> read_features("returns, volume")
+    {'groups': ['returns', 'volume']}
+    >>> read_features("{groups: [returns]}")
+    {'groups': ['returns']}
+    """
+    if not text:
+        return {}
+    if text.startswith("{"):
+        return _mapping(text, "`features`")
+    if is_features_file(text):
+        return read_settings(Path(text), "features")
+    return {"groups": [name.strip() for name in text.split(",") if name.strip()]}
+
+
+def is_features_file(text: str) -> bool:
+    """Return whether a choice of features is the name of a file.
+
+    Examples
+    --------
+    >>> is_features_file("my.yaml"), is_features_file("returns,volume")
+    (True, False)
+    """
+    if text.startswith("{"):
+        return False
+    return "." in text or "/" in text or Path(text).is_file()
+
+
+def _mapping(text: str, subject: str) -> dict[str, Any]:
+    """Return the mapping of a YAML text."""
+    try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         # Settings need no aliases, and a few nested aliases can expand to gigabytes.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
@@ -45,7 +97,7 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
         data = yaml.safe_load(text)
     except InputError:
         raise
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
             reason = f"{error.problem} in line {error.problem_mark.line + 1}"
@@ -58,31 +110,6 @@ def read_settings(path: Path, option: str) -> dict[str, Any]:
     if duplicate is not None:
         raise InputError(f"{subject} gives {duplicate!r} twice; keep one of them")
     return data
-
-
-def read_features(text: str) -> dict[str, Any]:
-    """Return the content of a features file, or of names of groups separated by commas.
-
-    Parameters
-    ----------
-    text : str
-        Empty for all features. A name with a dot or a slash, or of an existing file, is a file.
-
-    Raises
-    ------
-    InputError
-        As `read_settings`.
-
-    Examples
-    --------
-    >>> read_features("returns, volume")
-    {'groups': ['returns', 'volume']}
-    """
-    if not text:
-        return {}
-    if "." in text or "/" in text or Path(text).is_file():
-        return read_settings(Path(text), "features")
-    return {"groups": [name.strip() for name in text.split(",") if name.strip()]}
 
 
 def _duplicate_key(node: yaml.Node | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -77,6 +78,11 @@ def _parse_span(value: object) -> object:
     raise ValueError("must be off, h or a number of bars")
 
 
+def _parse_features(value: object) -> object:
+    """Turn the content of a features file, as a run file has it, into a text."""
+    return json.dumps(value, default=str) if isinstance(value, dict) else value
+
+
 def _parse_params(value: object) -> object:
     """Read ``gru.hidden=128,lightgbm.num_leaves=7`` into ``{"gru": {"hidden": 128}, ...}``.
 
@@ -149,6 +155,7 @@ Span = Annotated[Literal["h"] | Annotated[int, Field(ge=0, le=1_000)], BeforeVal
 #: Shells leave a ~ alone in `--source=~/bars`, and so does YAML.
 Place = Annotated[str, BeforeValidator(_expand_home)]
 Study = Annotated[str, BeforeValidator(_parse_study)]
+Features = Annotated[str, BeforeValidator(_parse_features)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
 
@@ -277,7 +284,7 @@ class TrainConfig(BaseModel):
         "30-day momentum, on the same bars after the same costs.",
         json_schema_extra=_RUN,
     )
-    features: str = Field(
+    features: Features = Field(
         "",
         description="Groups of features, as returns,volatility, or a YAML file with `groups`, "
         "`windows` and `timeframes`.",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from features.settings import read_settings
+from features.settings import is_features_file, read_features, read_settings
 from trainer.config import CLUSTER_OPTIONS, TrainConfig
 from trainer.job import Job
 
@@ -34,6 +33,8 @@ def read_run_file(path: str) -> dict[str, Any]:
 def run_file_text(config: TrainConfig, *, cluster: bool = True) -> str:
     """Return every option of a command as the text of a run file.
 
+    It has the content of a features file, not its name, so that it means the same everywhere.
+
     Parameters
     ----------
     config : TrainConfig
@@ -51,9 +52,9 @@ def run_file_text(config: TrainConfig, *, cluster: bool = True) -> str:
     source: sample
     interval: 1h
     """
-    options: Mapping[str, Any] = config.model_dump(
-        mode="json", exclude=None if cluster else set(CLUSTER_OPTIONS)
-    )
+    options = config.model_dump(mode="json", exclude=None if cluster else set(CLUSTER_OPTIONS))
+    if config.features.startswith("{") or is_features_file(config.features):
+        options["features"] = read_features(config.features)
     return yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
 
 

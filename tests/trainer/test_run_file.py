@@ -8,6 +8,7 @@ import pytest
 
 from barwright import BarwrightError
 from trainer.config import TrainConfig
+from trainer.dataset import make_builder
 from trainer.run_file import read_run_file, run_file_text
 
 GIVEN = {
@@ -25,6 +26,21 @@ def test_a_file_that_was_written_gives_the_same_options(tmp_path: Path) -> None:
     assert set(options) == set(TrainConfig.model_fields)
     assert TrainConfig.parse(options) == config
     assert run_file_text(TrainConfig.parse(options)) == path.read_text()
+
+
+def test_a_file_of_features_is_copied_into_the_run_file(tmp_path: Path) -> None:
+    features = tmp_path / "few.yaml"
+    features.write_text("groups: [returns]\nwindows: {ret: [4, 8]}\n")
+    config = TrainConfig.parse({**GIVEN, "features": str(features)})
+    signature = make_builder(config).features.signature
+    path = tmp_path / "run.yaml"
+    path.write_text(run_file_text(config))
+    features.unlink()
+    again = TrainConfig.parse(read_run_file(str(path)))
+    assert make_builder(again).features.signature == signature
+    assert run_file_text(again) == path.read_text()
+    with pytest.raises(BarwrightError, match="`features`"):
+        TrainConfig.parse({**GIVEN, "features": "{returns}"})
 
 
 def test_a_part_of_a_file_and_names_as_on_the_command_line_will_do(tmp_path: Path) -> None:

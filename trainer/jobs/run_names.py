@@ -63,8 +63,13 @@ def _changed_options(config: TrainConfig) -> list[str]:
             continue
         value = getattr(config, name)
         if value != field.default:
-            changed[name] = Path(value).name if name == "features" else value
+            changed[name] = _features_name(value) if name == "features" else value
     return _assignments(changed)
+
+
+def _features_name(features: str) -> str:
+    # A run file has the content of a file in place of its name.
+    return "own" if features.startswith("{") else Path(features).name
 
 
 def _changed_params(config: TrainConfig, model: str) -> dict[str, Any]:

@@ -47,6 +47,8 @@ def test_a_file_of_features_is_named_without_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "few.yaml"
     path.write_text("groups: [returns]\n")
     assert job_run_name(JOB, config(features=str(path))) == "lightgbm-EURUSD features=few.yaml"
+    content = {"groups": ["returns"]}  # as in a run file
+    assert job_run_name(JOB, config(features=content)) == "lightgbm-EURUSD features=own"
 
 
 def test_every_setting_is_in_the_name_if_it_differs() -> None:
