@@ -23,7 +23,7 @@ from features.feature_set import FeatureSet
 from features.interval import Interval
 from features.labels import LabelKind
 from features.settings import read_features, read_settings
-from features.sources import check_symbol, open_source
+from features.sources import check_symbol, open_source, symbols_of
 from trainer.errors import TrainerError, UsageError
 from trainer.serving.calibrators import CalibrationMethod
 from trainer.serving.rules import RuleName, RuleSettings, SelectionName
@@ -159,6 +159,9 @@ Features = Annotated[str, BeforeValidator(_parse_features)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
 
+#: In place of symbols; no symbol has this character.
+ALL_SYMBOLS = "@all"
+
 #: The parts of s3://bucket/prefix.
 _BUCKET_AND_PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=-]+)*/?", re.ASCII)
 
@@ -175,7 +178,8 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     symbols: Names = Field(
-        description="Symbols, comma-separated: EURUSD or BTCUSDT,ETHUSDT.",
+        description="Symbols, comma-separated: EURUSD or BTCUSDT,ETHUSDT; @all for every symbol "
+        "of which the source has bars at the interval.",
         json_schema_extra=_INPUT,
     )
     models: Names = Field(
@@ -424,12 +428,20 @@ class TrainConfig(BaseModel):
         except ValidationError as error:
             raise TrainerError(_explain(error)) from error
         try:
+            config = config._with_all_symbols()
             config._check_rules()
         except TrainerError:
             raise
         except BarwrightError as error:
             raise TrainerError(str(error)) from error
         return config
+
+    def _with_all_symbols(self) -> Self:
+        """Return the options with every symbol of the source, if they ask for all."""
+        if self.symbols != (ALL_SYMBOLS,):
+            return self
+        symbols = symbols_of(open_source(self.source), self.interval)
+        return self.model_copy(update={"symbols": symbols})
 
     def _check_rules(self) -> None:
         """Raise for a value that breaks a rule of another room, or two that exclude each other."""

@@ -18,6 +18,21 @@ from trainer.serving.calibrators import METHODS
 SAMPLE = {"symbols": "EURUSD", "source": "sample"}
 
 
+def test_all_symbols_are_those_of_the_source_at_the_interval(tmp_path: Path) -> None:
+    for name in ("B_1h.parquet", "A_1h.csv", "C_1d.csv"):
+        (tmp_path / name).touch()
+    assert parse(symbols="@all", source=str(tmp_path)).symbols == ("A", "B")
+    assert parse(symbols="@all", source=str(tmp_path), interval="1d").symbols == ("C",)
+    for changes, text in (
+        ({"interval": "5m"}, "^the source has no bars at 5m; give the interval of its bars"),
+        ({"interval": "x"}, "^`interval` must be a count and one of|^the source has no bars at x"),
+        ({"source": "no/where"}, "^`source` is not a folder"),
+        ({"symbols": "A,@all"}, "`symbols` must be letters, digits, .* got '@all'"),
+    ):
+        with pytest.raises(TrainerError, match=text):
+            parse(**{"symbols": "@all", "source": str(tmp_path), **changes})
+
+
 def test_a_tilde_in_a_place_is_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
