@@ -179,6 +179,7 @@ def test_a_model_with_one_slow_fit_is_not_left_to_the_end(source: str, tmp_path:
     assert [len(task.arguments[3]) for task in tasks] == [1] * (1 + N_FITS) + [N_FITS - 1]
 
 
+@pytest.mark.parametrize(("n_workers", "null_runs", "most"), [(1, 0, 2), (1, 2, 4)])
 def test_datasets_in_memory_depend_on_the_workers_only(
     source: str, tmp_path: Path, n_workers: int, null_runs: int, most: int
 ) -> None:
