@@ -17,7 +17,7 @@ from trainer.errors import TrainerError
 from trainer.evidence.headline import Block
 from trainer.evidence.significance import significance
 from trainer.procedure.procedure import Fitted, Procedure
-from trainer.procedure.sample import Sample
+from trainer.procedure.sample import Sample, score_rows
 from trainer.procedure.splits import PurgedWalkForward, plan_digest
 from trainer.statistics.bar_axis import BarAxis
 from trainer.statistics.performance import baselines
@@ -146,7 +146,7 @@ def walk_forward(
     TrainerError
         If the rows are too few for the blocks or the folds.
     """
-    splits = _split(sample, n_splits)
+    splits = blocks(sample, n_splits)
     decisions: list[_Decisions] = []
     for number, (train, test) in enumerate(splits):
         fitted = procedure.run(sample.take(train), models(number))
@@ -174,17 +174,6 @@ def walk_forward(
     )
 
 
-def training_rows(sample: Sample, n_splits: int) -> list[IntArray]:
-    """Return the rows on which the procedure of each block is fitted.
-
-    Raises
-    ------
-    TrainerError
-        If the rows are too few for the blocks.
-    """
-    return [train for train, _ in _split(sample, n_splits)]
-
-
 def first_tested_bar(sample: Sample, n_splits: int) -> int:
     """Return the position of the first bar that a walk-forward of these rows scores.
 
@@ -193,7 +182,7 @@ def first_tested_bar(sample: Sample, n_splits: int) -> int:
     TrainerError
         If the rows are too few for the blocks.
     """
-    return int(sample.bar[_split(sample, n_splits)[0][1][0]])
+    return int(sample.bar[blocks(sample, n_splits)[0][1][0]])
 
 
 def _net_sharpe(
@@ -208,8 +197,14 @@ def _net_sharpe(
     return procedure.performance(sample, tested, position)["net_sharpe"]
 
 
-def _split(sample: Sample, n_splits: int) -> list[tuple[IntArray, IntArray]]:
-    """Return training and test rows of each block, after the initial training rows."""
+def blocks(sample: Sample, n_splits: int) -> list[tuple[IntArray, IntArray]]:
+    """Return training and test rows of each block, after the initial training rows.
+
+    Raises
+    ------
+    TrainerError
+        If the rows are too few for the blocks.
+    """
     initial = max(1, round(n_splits * INITIAL_TRAIN / (1.0 - INITIAL_TRAIN)))
     try:
         splitter = PurgedWalkForward(n_splits + initial - 1, t0=sample.bar, t1=sample.label_end)
@@ -241,8 +236,30 @@ def _decide(
         threshold=fitted.threshold.value,
         metrics=procedure.measure(sample, test, probability, position),
     )
-    native_position = fitted.adapter.rollout(take_rows(sample.X, test), sample.bar[test])
+    native_position = _native_position(fitted.adapter, sample, test)
     return _Decisions(probability, position, native_position, block)
+
+
+def ask_for_block(adapter: ModelAdapter, sample: Sample, test: IntArray) -> None:
+    """Ask a model all that a walk-forward asks it about a block that it decides.
+
+    Parameters
+    ----------
+    adapter : ModelAdapter
+        Fitted on all rows before the block.
+    sample : Sample
+        Labelled rows.
+    test : int64 array
+        Rows of the block.
+    """
+    score_rows(adapter, sample, test)
+    _native_position(adapter, sample, test)
+
+
+def _native_position(
+    adapter: ModelAdapter, sample: Sample, test: IntArray
+) -> npt.NDArray[np.int8] | None:
+    return adapter.rollout(take_rows(sample.X, test), sample.bar[test])
 
 
 def _native_metrics(

@@ -13,12 +13,13 @@ from trainer.arrays import IntArray
 from trainer.config import TrainConfig
 from trainer.errors import TrainerError
 from trainer.evidence.importance import falls_key, fold_falls
-from trainer.evidence.walk_forward import training_rows
+from trainer.evidence.walk_forward import ask_for_block, blocks
 from trainer.job import Job
 from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.fit_key import environment_digest, fit_key
+from trainer.procedure.known_results import noted_results, to_json
 from trainer.procedure.procedure import Procedure
-from trainer.procedure.sample import Sample
+from trainer.procedure.sample import Sample, score_rows
 from trainer.procedure.stored_fit import StoredFit
 from trainer.statistics.costs import Terms
 
@@ -130,7 +131,8 @@ class JobFits:
         self._seed = config.seed
         self._sample = Sample.of(data, config.rule.volatility_window)
         self._procedure = make_procedure(setup.job, config, data, on_progress=on_progress)
-        self._stages: list[IntArray | None] = [*training_rows(self._sample, config.wf_splits)]
+        self._blocks = blocks(self._sample, config.wf_splits)
+        self._stages: list[IntArray | None] = [train for train, _ in self._blocks]
         if production:
             self._stages.append(None)
         self._last: tuple[int, Sample, Folds] | None = None
@@ -150,7 +152,10 @@ class JobFits:
         return plan
 
     def make(self, fit: PlannedFit) -> MadeFit:
-        """Make one fit; on a fold of the production model, measure the importance of features."""
+        """Make one fit, with its results on the rows for which it is made.
+
+        On a fold of the production model, measure the importance of features.
+        """
         stage, part = divmod(fit.number, self._procedure.n_splits + 1)
         sample, folds = self._stage(stage)
         rows = self._procedure.fit_rows(sample, folds)[part]
@@ -162,8 +167,20 @@ class JobFits:
         if stored is not None and self._has_importance(stage, part):
             falls = fold_falls(sample, _tested(folds), part, adapter, seed=self._seed)
             stored = replace(stored, falls=tuple(falls.tolist()), falls_key=fit.falls_key)
+        if stored is not None:
+            with noted_results(adapter) as results:
+                self._ask(stage, part, adapter)
+            stored = replace(stored, results=to_json(results))
         cacheable = fit.environment == environment_digest()
         return MadeFit(fit.number, fit.rows, seconds, stored, cacheable)
+
+    def _ask(self, stage: int, part: int, adapter: ModelAdapter) -> None:
+        """Ask a model what the procedure asks: a fold its test rows, the last one its block."""
+        sample, folds = self._stage(stage)
+        if part < len(folds):
+            score_rows(adapter, sample, folds[part][1])
+        elif stage < len(self._blocks):
+            ask_for_block(adapter, self._sample, self._blocks[stage][1])
 
     def _has_importance(self, stage: int, part: int) -> bool:
         return self._stages[stage] is None and part < self._procedure.n_splits

@@ -6,6 +6,7 @@ __all__ = [
     "fit_cache",
     "fit_files",
     "fit_key",
+    "known_results",
     "procedure",
     "sample",
     "splits",

@@ -15,7 +15,7 @@ import numpy as np
 from adapters.base import Batch, ModelAdapter
 
 #: Increase it when the key, or the form of a stored fit, changes: older ones are then never read.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def fit_key(adapter: ModelAdapter, train: Batch, valid: Batch) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from adapters.base import Batch, ModelAdapter
 from trainer.arrays import IntArray
 from trainer.errors import TrainerError
+from trainer.procedure.known_results import from_json, give_results
 from trainer.scratch import scratch_folder
 
 #: Number of rows, in addition to the lookback, on which a model that is read from its bytes must
@@ -44,6 +45,9 @@ class StoredFit:
         measured.
     falls_key : str
         Digest of what the falls depend on beside the model.
+    results : dict
+        What it gives on the rows on which the procedure asks for it, as
+        `trainer.procedure.known_results.to_json` returns it.
     """
 
     key: str
@@ -51,6 +55,7 @@ class StoredFit:
     artifacts: dict[str, Any]
     falls: tuple[float, ...] = ()
     falls_key: str = ""
+    results: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, key: str, fitted: ModelAdapter, train: Batch) -> Self | None:
@@ -113,6 +118,7 @@ class StoredFit:
                 entry["artifacts"],
                 tuple(entry["falls"]),
                 entry["falls_key"],
+                entry["results"],
             )
             sealed = fit.seal == entry["seal"]
         except Exception as error:
@@ -131,6 +137,7 @@ class StoredFit:
             "artifacts": self.artifacts,
             "falls": self.falls,
             "falls_key": self.falls_key,
+            "results": self.results,
         }
         return json.dumps(head).encode() + b"\n" + self.content
 
@@ -150,12 +157,14 @@ class StoredFit:
         loaded.seed, loaded.device, loaded.params = adapter.seed, adapter.device, adapter.params
         loaded.on_progress = adapter.on_progress
         loaded.get_artifacts = lambda: dict(artifacts)  # type: ignore[method-assign]
+        if self.results:
+            give_results(loaded, from_json(self.results))
         return loaded
 
     @property
     def seal(self) -> str:
         """Digest of all parts."""
-        parts = [self.key, self.artifacts, self.falls, self.falls_key]
+        parts = [self.key, self.artifacts, self.falls, self.falls_key, self.results]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode() + self.content).hexdigest()
 

@@ -19,6 +19,7 @@ from scripts.object_store import ObjectStore
 from tests.trainer.jobs.inline_pool import InlinePool
 from trainer.config import TrainConfig
 from trainer.job import Job, JobResult, TrainedModel
+from trainer.jobs import run_job as run_job_module
 from trainer.jobs import schedule, steps
 from trainer.jobs.job_cache import fit_cache_of, fit_cache_of_worker
 from trainer.jobs.run_job import run_job
@@ -118,6 +119,42 @@ def test_fits_in_any_order_give_the_bytes_of_one_process(
         fits = [call[2:] for call in run.progress if call[:2] == (job.name, "fits")]
         assert fits[-1] == (21, 21)
         assert fits == sorted(fits)
+
+
+@pytest.mark.parametrize("model", ["lightgbm", "ppo"])
+def test_models_are_asked_where_they_are_fitted(
+    model: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To finish a job, only the model that is saved computes anything: on its golden rows."""
+    asked: list[str] = []
+    where = ["fits"]
+    adapter = adapters.find(model)
+    for method in ("predict", "rollout"):
+        compute = getattr(adapter, method)
+
+        def note(self: Any, *rows: Any, compute: Any = compute, method: str = method) -> Any:
+            asked.append(f"{where[0]} {method}")
+            return compute(self, *rows)
+
+        monkeypatch.setattr(adapter, method, note)
+    real_assemble = run_job_module._assemble
+
+    def assemble(*arguments: Any) -> Any:
+        where[0] = "save"
+        return real_assemble(*arguments)
+
+    monkeypatch.setattr(run_job_module, "_assemble", assemble)
+    walk_forward = run_job_module.walk_forward
+
+    def walk(*arguments: Any, **options: Any) -> Any:
+        where[0] = "judge"
+        return walk_forward(*arguments, **options)
+
+    monkeypatch.setattr(run_job_module, "walk_forward", walk)
+    params = "ppo.timesteps=512" if model == "ppo" else SMALL["params"]
+    run = Run(InlinePool(2), tmp_path, settings(source, "A", tmp_path, models=model, params=params))
+    assert run.results[f"{model}-A"].error == ""
+    assert {text.split()[0] for text in asked} == {"fits", "save"}
 
 
 def test_models_of_a_symbol_share_its_dataset(source: str, tmp_path: Path) -> None:
