@@ -67,6 +67,8 @@ class _Recorded:
     def accept(self, end: Ended) -> None:
         if end.error is not None:
             raise end.error
+        if end.task.deaths:
+            raise SystemExit(f"a worker died while it ran {end.task.name}; measure again")
         self.last = time.perf_counter()
         taken, task = self.last - self.started[id(end.task)], end.task
         if task.function is steps.make_fits:
