@@ -265,7 +265,13 @@ class _Run:
         self._looked = now
         if self._client.status != "running":
             raise _lost()
-        there = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        try:
+            # `Client.scheduler_info` may return what the client itself stores every two seconds,
+            # which is without any worker: their fits would be taken from them.
+            known = self._client.sync(self._client.scheduler.identity, n_workers=-1)
+        except OSError:
+            return  # if the connection is lost, the next look sees it
+        there = list(known["workers"])
         if new := [address for address in there if address not in self._admitted]:
             self._admitted.update(self._workers.admit(new))
         self._addresses = [address for address in there if address in self._admitted]

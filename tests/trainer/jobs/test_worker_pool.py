@@ -43,6 +43,12 @@ def fail(value: int, on_progress: OnProgress) -> int:
     raise ValueError(f"not {value}")
 
 
+def wait(seconds: float, on_progress: OnProgress) -> None:
+    import time
+
+    time.sleep(seconds)
+
+
 def die(folder: str, times: int, on_progress: OnProgress) -> int:
     """End the worker, unless so many have ended already."""
     import os
@@ -70,7 +76,9 @@ def pool() -> Iterator[WorkerPool]:
 
     module = __import__(__name__, fromlist=["_"])
     cloudpickle.register_pickle_by_value(module)
-    config = TrainConfig.parse({"symbols": "A", "source": "sample", "max_workers": 1})
+    config = TrainConfig.parse(
+        {"symbols": "A", "source": "sample", "max_workers": 1, "worker_timeout": 30}
+    )
     with WorkerPool(config, 4) as made:
         yield made
     cloudpickle.unregister_pickle_by_value(module)
@@ -94,6 +102,23 @@ def test_results_and_errors_come_with_their_tasks_and_progress_with_their_names(
     assert {("a", "doubling", 3, 10), ("c", "doubling", 5, 10)} <= set(calls)
     # A connection that ends would print a traceback between the lines for people.
     assert list(pool._client.run(level_of_the_log).values()) == [logging.CRITICAL]
+
+
+def test_a_client_that_forgets_its_workers_costs_no_fit(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every two seconds the client stores what it knows of the cluster: without the workers."""
+    client = pool._client
+    real = client._update_scheduler_info
+
+    async def forget(n_workers: int = 0) -> None:
+        await real(n_workers)
+        await real()  # the regular one comes before the caller has read the answer
+
+    monkeypatch.setattr(client, "_update_scheduler_info", forget)
+    (end,) = run(pool, Task("a", wait, (2,)))
+    assert end.error is None
+    assert end.task.deaths == 0
 
 
 def test_a_result_that_stays_is_an_argument_of_later_tasks(pool: WorkerPool) -> None:
