@@ -106,7 +106,8 @@ def verify(fit_cache_folder: str, delete: bool, as_json: bool, debug: bool) -> N
     damaged = {}
     with exit_on_errors(debug), Console(stderr=True).status("") as status:
         fits = _open(fit_cache_folder)
-        files = [file for file in fits.files() if file.kind == "fit"]
+        fitted = (file for file in fits.files() if file.kind == "fit")
+        files = sorted(fitted, key=lambda file: file.name)
         for number, (file, why) in enumerate(fits.check_files(files), start=1):
             status.update(f"{number:,} of {len(files):,} fits")
             if why:

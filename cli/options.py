@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from pydantic_core import PydanticUndefined
 
 from trainer.config import Effect, TrainConfig, option_name, option_text
+from trainer.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -17,7 +18,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 json_log_option = click.option(
     "--json-log",
     is_flag=True,
-    help="Print one JSON object a line, for programs: progress, the end of each job, the end.",
+    help="Print one JSON object a line, for programs: progress, the end of each job, and the end "
+    "with the verdicts.",
 )
 
 
@@ -30,6 +32,26 @@ def split_names(text: str) -> list[str]:
     ['gru', 'ppo']
     """
     return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
+
+
+#: In place of names of registered models: all of them.
+ALL_NAMES = "@all"
+
+
+def chosen_names(option: str, text: str) -> list[str]:
+    """Return the names of an option; none for all.
+
+    Raises
+    ------
+    UsageError
+        If there is no name: a script whose variable is empty must not reach all of them.
+    """
+    names = split_names(text)
+    if not names:
+        raise UsageError(
+            f"`--{option}` must be names, comma-separated, or {ALL_NAMES}, got {text!r}"
+        )
+    return [] if names == [ALL_NAMES] else names
 
 
 def config_options(

@@ -189,14 +189,14 @@ class JsonLog:
     """Progress for programs: one JSON object a line on the standard output.
 
     Each has ``time`` and ``event``: ``begin``, ``progress`` (every ten seconds at most), ``job``
-    when one ends, and ``end``.
+    when one ends, and ``end`` with the verdicts. The number of fits is null where it is not known.
     """
 
     def __init__(self, names: Sequence[str], n_fits: int) -> None:
         self._names, self._tally = names, _Tally(len(names), n_fits, _JSON_SECONDS)
 
     def __enter__(self) -> Self:
-        self.write("begin", jobs=list(self._names), fits=self._tally.total)
+        self.write("begin", jobs=list(self._names), fits=self._tally.total or None)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -209,16 +209,19 @@ class JsonLog:
             self.write(
                 "progress",
                 fits_done=tally.done,
-                fits=tally.total,
+                fits=tally.total or None,
                 jobs_done=tally.ended,
                 jobs=tally.n_jobs,
                 seconds_left=round(left, 1) if math.isfinite(left) else None,
             )
 
     def on_result(self, registration: Registration) -> None:
-        """Write the end of a job."""
+        """Write the end of a job; the verdict on a new version is known at the end only."""
         self._tally.end(registration.result.job.name)
-        self.write("job", **registration_json(registration))
+        values = registration_json(registration)
+        if registration.version is not None and registration.kept is None:
+            del values["status"], values["reason"]
+        self.write("job", **values)
 
     def write(self, event: str, **values: Any) -> None:
         """Write one line."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 import click
 from rich.console import Console
 
-from cli.options import split_names
+from cli.options import ALL_NAMES, chosen_names
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, exit_on_store_errors, printing
 from trainer.errors import UsageError
@@ -62,9 +62,10 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 )
 @click.option(
     "--names",
-    default="",
+    default=ALL_NAMES,
+    show_default=True,
     metavar="LIST",
-    help="Registered models, comma-separated; all by default.",
+    help="Registered models, comma-separated.",
 )
 @click.option(
     "--runs",
@@ -101,14 +102,14 @@ def prune(
 ) -> None:
     """Run the command; `_HELP` is its help text."""
     with exit_on_errors(debug):
-        age = _age(older_than)
+        age, chosen = _age(older_than), chosen_names("names", names)
     from cli.prune_view import print_plan, print_removal
     from trainer.registry import prune as pruning
     from trainer.tracking.store import open_store
 
     with exit_on_store_errors(debug), Console(stderr=True).status("") as status:
         uri, client = open_store()
-        policy = pruning.Policy(keep, age, tuple(split_names(names)), runs == "on")
+        policy = pruning.Policy(keep, age, tuple(chosen), runs == "on")
         planned = pruning.plan(
             client, policy, uri=uri, experiment=experiment, on_progress=status.update
         )

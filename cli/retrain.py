@@ -8,7 +8,14 @@ import sys
 
 import click
 
-from cli.options import config_options, is_typed, json_log_option, split_names, typed_values
+from cli.options import (
+    ALL_NAMES,
+    chosen_names,
+    config_options,
+    json_log_option,
+    split_names,
+    typed_values,
+)
 from cli.terminal import exit_on_errors, exit_on_store_errors, printing
 from features.errors import InputError
 from features.interval import Interval
@@ -48,7 +55,13 @@ _PLACES = ("source", "cache_folder", "fit_cache_folder", "max_workers", *CLUSTER
     metavar="AGE",
     help="Age of the last bar beyond which a version is stale: 12h, 7d, 2w.",
 )
-@click.option("--only", default="", metavar="NAMES", help="Registered models, comma-separated.")
+@click.option(
+    "--only",
+    default=ALL_NAMES,
+    show_default=True,
+    metavar="NAMES",
+    help="Registered models, comma-separated.",
+)
 @click.option(
     "--except",
     "left_out",
@@ -92,9 +105,7 @@ def retrain(
     """Run the command; `_HELP` is its help text."""
     with exit_on_errors(debug, status=2):
         age_ns = _age_ns(stale_after)
-        # A script whose variable is empty must not train all names.
-        if is_typed("only") and not split_names(only):
-            raise UsageError("`--only` must be names, comma-separated; leave it out for all names")
+        wanted, unwanted = chosen_names("only", only), split_names(left_out)
 
     # What imports MLflow is imported late: it takes three seconds, and help needs none of it.
     import pandas as pd
@@ -113,11 +124,11 @@ def retrain(
         uri, client = open_store()
         registry = StaleNames(client)
         age = pd.Timedelta(age_ns, unit="ns")
-        stale = registry.find(age, now, split_names(only), split_names(left_out))
+        stale = registry.find(age, now, wanted, unwanted)
         stale = stale[:limit] if limit else stale
         if dry_run == "on" or not stale:
             with printing(debug):
-                print_stale(console, stale, now, stale_after)
+                print_stale(None if json_log else console, stale, now, stale_after)
             return
         from trainer.jobs.retrain import Retraining
 
@@ -142,6 +153,6 @@ def _age_ns(text: str) -> int:
         return Interval.parse(text).ns
     except InputError as error:
         raise UsageError(
-            f"`--stale-after` must be a count and one of m, h, d, w, got {text!r}; write for "
-            "example 12h or 7d"
+            f"`--stale-after` must be a count from 1 to 9999 and one of m, h, d, w, got {text!r}; "
+            "write for example 12h or 7d"
         ) from error

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.progress import registration_json
+from cli.progress import JsonLog, registration_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 
 def print_stale(
-    console: Console, stale: Sequence[StaleName], now: pd.Timestamp, stale_after: str
+    console: Console | None, stale: Sequence[StaleName], now: pd.Timestamp, stale_after: str
 ) -> None:
-    """Print the names that would be trained again, each with its reason."""
+    """Print the names that would be trained again, with reasons; without a console as JSON."""
+    if console is None:
+        names = [{"name": s.name, "version": s.version, "why": s.why(now)} for s in stale]
+        JsonLog([], n_fits=0).write("stale", names=names)
+        return
     if not stale:
         console.print(f"Nothing to train: no model has bars that end more than {stale_after} ago.")
         return

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.progress import registration_json
 from cli.table import widest
 from trainer.config import TrainConfig
 from trainer.evidence.verdict import STATUSES
@@ -48,7 +49,7 @@ def print_summary(console: Console, summary: Summary, config: TrainConfig) -> No
 
 
 def summary_json(summary: Summary) -> dict[str, object]:
-    """Return the end of a command as JSON values; each job was told before."""
+    """Return the end of a command as JSON values."""
     versions = [registration.version for registration in summary.results]
     return {
         "jobs": len(versions),
@@ -56,6 +57,7 @@ def summary_json(summary: Summary) -> dict[str, object]:
         "unchanged": sum(registration.kept is not None for registration in summary.results),
         "tracking_uri": summary.tracking_uri,
         "compare": summary.compare_link,
+        "results": [registration_json(registration) for registration in summary.results],
     }
 
 

@@ -11,6 +11,20 @@ _UNIT_SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DAY_NS = 86_400 * 10**9
 
 
+_INTERVAL = re.compile(r"([1-9][0-9]{0,3})([mhdw])")
+
+
+def is_interval(text: str) -> bool:
+    """Return whether a text is an interval.
+
+    Examples
+    --------
+    >>> is_interval("4h"), is_interval("h4")
+    (True, False)
+    """
+    return _INTERVAL.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class Interval:
     """Length of one bar.
@@ -35,7 +49,7 @@ class Interval:
         InputError
             If the text is not a count from 1 to 9999 with one of the units m, h, d, w.
         """
-        match = re.fullmatch(r"([1-9][0-9]{0,3})([mhdw])", text)
+        match = _INTERVAL.fullmatch(text)
         if match is None:
             raise InputError(
                 f"`interval` must be a count and one of m, h, d, w, got {text!r}; "

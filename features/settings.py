@@ -70,7 +70,7 @@ def read_features(text: str) -> dict[str, Any]:
     if text.startswith("{"):
         return _mapping(text, "`features`")
     if is_features_file(text):
-        return read_settings(Path(text), "features")
+        return read_settings(Path(text).expanduser(), "features")
     return {"groups": [name.strip() for name in text.split(",") if name.strip()]}
 
 
@@ -97,11 +97,13 @@ def _mapping(text: str, subject: str) -> dict[str, Any]:
         data = yaml.safe_load(text)
     except InputError:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a value that does not fit its tag may raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
             reason = f"{error.problem} in line {error.problem_mark.line + 1}"
         raise InputError(f"{subject} cannot be read: {reason}; give a YAML file") from error
+    if data is None:
+        raise InputError(f"{subject} is empty; write one `name: value` on each line")
     if not isinstance(data, dict):
         raise InputError(
             f"{subject} must map names to values; write one `name: value` on each line"
@@ -115,10 +117,11 @@ def _mapping(text: str, subject: str) -> dict[str, Any]:
 def _duplicate_key(node: yaml.Node | None) -> str | None:
     """Return the first key that a mapping contains twice, because YAML keeps only the last one."""
     if isinstance(node, yaml.MappingNode):
-        keys = [str(key.value) for key, _ in node.value]
+        seen: set[str] = set()
         for key, value in node.value:
-            if keys.count(str(key.value)) > 1:
+            if str(key.value) in seen:
                 return str(key.value)
+            seen.add(str(key.value))
             if (nested := _duplicate_key(value)) is not None:
                 return nested
     if isinstance(node, yaml.SequenceNode):

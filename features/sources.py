@@ -13,6 +13,7 @@ import pandas as pd
 
 from features import synthetic
 from features.errors import InputError
+from features.interval import is_interval
 from features.reader_files import SUFFIXES, suffix_of
 from features.readers import read_table
 
@@ -117,13 +118,17 @@ class FolderSource:
         frame, understood = read_table(paths[0])
         return RawBars(frame, understood)
 
-    def symbols(self, interval: str) -> tuple[str, ...]:
-        """Return the symbols that have a file at this interval, sorted."""
+    def series(self) -> tuple[tuple[str, str], ...]:
+        """Return symbol and interval of each file whose name has both, sorted."""
         self.check()
-        ending = f"_{interval}"
-        stems = set(map(bar_stem, bar_files(self.folder)))
-        names = {stem.removesuffix(ending) for stem in stems if stem.endswith(ending)}
-        return tuple(sorted(filter(_SYMBOL.fullmatch, names)))
+        parts = [stem.rpartition("_") for stem in set(map(bar_stem, bar_files(self.folder)))]
+        return tuple(
+            sorted(
+                (name, own)
+                for name, _, own in parts
+                if _SYMBOL.fullmatch(name) and is_interval(own)
+            )
+        )
 
     def check(self) -> None:
         """Raise `InputError` if the folder does not exist."""
@@ -226,17 +231,19 @@ def symbols_of(source: BarSource, interval: str) -> tuple[str, ...]:
         If the source has none, or is of a kind that cannot list its symbols.
     """
     if isinstance(source, SampleSource):
-        symbols = tuple(sorted(s for s, i in _SAMPLES if i == interval))
+        listed = tuple(_SAMPLES)
     elif isinstance(source, SyntheticSource):
-        symbols = (synthetic.SYMBOL,) if interval == synthetic.INTERVAL else ()
+        listed = ((synthetic.SYMBOL, synthetic.INTERVAL),)
     elif isinstance(source, FolderSource):
-        symbols = source.symbols(interval)
+        listed = source.series()
     else:
         raise InputError("`symbols` must be named: this source cannot list its symbols")
+    symbols = tuple(sorted(symbol for symbol, own in listed if own == interval))
     if not symbols:
-        raise InputError(
-            f"the source has no bars at {interval}; give the interval of its bars, for example 1d"
-        )
+        hint = "it contains no files {symbol}_{interval}.parquet|csv|csv.gz|csv.zip|feather"
+        if others := sorted({own for _, own in listed}):
+            hint = f"it has bars at {', '.join(others)}: give --interval {others[0]}"
+        raise InputError(f"`source` has no bars at {interval}; {hint}")
     return symbols
 
 

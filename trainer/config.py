@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
@@ -80,7 +80,9 @@ def _parse_span(value: object) -> object:
 
 def _parse_features(value: object) -> object:
     """Turn the content of a features file, as a run file has it, into a text."""
-    return json.dumps(value, default=str) if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1_000_000)
 
 
 def _parse_params(value: object) -> object:
@@ -421,7 +423,7 @@ class TrainConfig(BaseModel):
         for name in values:
             if name not in cls.model_fields:
                 near = get_close_matches(name, cls.model_fields, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = f"; did you mean {near[0]!r}?" if near else "; see --help"
                 raise TrainerError(f"there is no option {name!r}{hint}")
         try:
             config = cls(**values)
@@ -474,6 +476,10 @@ class TrainConfig(BaseModel):
                     f"`--{option}` names {sorted(repeated)[0]!r} twice; name it once"
                 )
         for symbol in self.symbols:
+            if symbol.startswith("@"):
+                raise TrainerError(
+                    f"`--symbols` must be names, or {ALL_SYMBOLS} alone, got {symbol!r}"
+                )
             check_symbol(symbol)
         for model in self.models:
             adapters.check_name(model)

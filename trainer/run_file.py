@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from features.errors import InputError
 from features.settings import is_features_file, read_features, read_settings
 from trainer.config import CLUSTER_OPTIONS, TrainConfig
 from trainer.job import Job
@@ -23,11 +24,15 @@ def read_run_file(path: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is missing, or is not a YAML mapping.
+        If the file is missing, is not a YAML mapping, or gives an option twice.
     """
-    return {
-        str(name).replace("-", "_"): v for name, v in read_settings(Path(path), "config").items()
-    }
+    options: dict[str, Any] = {}
+    for written, value in read_settings(Path(path), "config").items():
+        name = str(written).replace("-", "_")
+        if name in options:
+            raise InputError(f"`config` file {path!r} gives {name!r} twice; keep one of them")
+        options[name] = value
+    return options
 
 
 def run_file_text(config: TrainConfig, *, cluster: bool = True) -> str:

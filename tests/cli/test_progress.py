@@ -129,9 +129,9 @@ def test_json_has_the_begin_the_progress_and_each_end(
     }  # fmt: skip
     assert first == {
         "event": "job", "name": "gru-X", "symbol": "X", "model": "gru", "version": "3",
-        "unchanged": False, "status": "unproven", "reason": "it loses", "error": "",
-        "run_id": "r", "seconds": 12.34, "metrics": {"net_sharpe": 0.5},
-    }  # fmt: skip
+        "unchanged": False, "error": "", "run_id": "r", "seconds": 12.34,
+        "metrics": {"net_sharpe": 0.5},
+    }, "the verdict is in the end"  # fmt: skip
     assert (second["status"], second["error"], second["version"]) == ("failed", "no [bars]", None)
     assert (third["unchanged"], third["version"], third["status"]) == (True, "7", "flat")
     assert third["metrics"] == {"net_sharpe": 0.25}

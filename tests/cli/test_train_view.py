@@ -7,6 +7,7 @@ import math
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,6 +234,11 @@ def test_the_end_as_json_counts_the_jobs() -> None:
         JobResult(Job("X", "gru"), 0.0, 0.0), KeptVersion("7", "r", UNPROVEN, METRICS)
     )
     summary = Summary([registration("gru", None), kept, registration("ppo", FLAT)], "u", "link")
-    assert summary_json(summary) == {
+    end = summary_json(summary)
+    results: Any = end.pop("results")
+    assert [(one["name"], one["version"], one["status"]) for one in results] == [
+        ("gru-BTCUSDT", None, "failed"), ("gru-X", "7", "unproven"), ("ppo-BTCUSDT", "3", "flat"),
+    ]  # fmt: skip
+    assert end == {
         "jobs": 3, "failed": 1, "unchanged": 1, "tracking_uri": "u", "compare": "link",
     }  # fmt: skip

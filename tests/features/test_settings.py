@@ -21,7 +21,7 @@ def test_a_file_with_one_mapping_is_read(tmp_path: Path) -> None:
         (b"groups: [", "cannot be read: "),
         (b"a: 1\nb: [2, 3\nc: 4", "in line 3; give a YAML file"),
         (b"- ret", "must map names to values"),
-        (b"", "must map names to values"),
+        (b"", "is empty; write one"),
         (b"!!python/object/apply:os.getcwd []", "cannot be read: "),
         (b"a: &a [x, x]\ngroups: [*a, *a]\n", "must not use YAML aliases"),
         ("groups: [caf\xe9]".encode("latin-1"), "cannot be read: "),
@@ -31,6 +31,7 @@ def test_a_file_with_one_mapping_is_read(tmp_path: Path) -> None:
         (b"groups: [a]\ngroups: [b]\n", "gives 'groups' twice; keep one of them"),
         (b"windows:\n  ret: [1]\n  rsi: [2]\n  ret: [3]\n", "gives 'ret' twice"),
         (b"a: [{b: 1, b: 2}]", "gives 'b' twice"),
+        ("".join(f"k{n}: 1\n" for n in [*range(60_000), 7]).encode(), "gives 'k7' twice"),
     ],
 )
 def test_the_error_for_an_invalid_file_is_one_sentence(

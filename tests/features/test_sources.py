@@ -186,8 +186,16 @@ def test_symbols_of_a_folder_have_a_file_at_the_interval(tmp_path: Path) -> None
     source = open_source(str(tmp_path))
     assert symbols_of(source, "1h") == ("A", "A_X", "B")
     assert symbols_of(source, "1d") == ("C",)
-    with pytest.raises(InputError, match=r"the source has no bars at 5m; give the interval of its"):
+    (tmp_path / "notes_of_mine.csv").touch()
+    with pytest.raises(
+        InputError, match="has no bars at 5m; it has bars at 11h, 1d, 1h: give --in"
+    ):
         symbols_of(source, "5m")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        InputError, match=r"^`source` has no bars at 5m; it contains no files \{sym"
+    ):
+        symbols_of(open_source(str(tmp_path / "empty")), "5m")
 
 
 @pytest.mark.parametrize(("symbol", "close"), [("SP500", 2_506.85), ("NASDAQ", 6_635.28)])
@@ -206,6 +214,8 @@ def test_the_sample_has_twenty_years_of_two_indices(symbol: str, close: float) -
 def test_symbols_of_the_sample() -> None:
     assert symbols_of(SampleSource(), "1h") == ("EURUSD",)
     assert symbols_of(SampleSource(), "1d") == ("GOOGL", "NASDAQ", "SP500")
+    with pytest.raises(InputError, match="it has bars at 1d, 1h: give --interval 1d"):
+        symbols_of(SampleSource(), "1w")
 
 
 def test_symbols_of_a_source_that_cannot_list_them() -> None:

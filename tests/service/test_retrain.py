@@ -81,11 +81,16 @@ def test_stale_names_are_trained_judged_and_told(workspace, tmp_path) -> None:
 
 def test_wrong_usage_is_one_line_each(trained, empty_workspace, tmp_path: Path) -> None:
     for place, arguments, status, text in (
-        (trained, ("--stale-after", "soon"), 2, "`--stale-after` must be a count and one of"),
+        (
+            trained,
+            ("--stale-after", "soon"),
+            2,
+            "`--stale-after` must be a count from 1 to 9999 and one of",
+        ),
         (trained, ("--alias", "latest"), 2, "`--alias` latest is the newest version"),
-        (trained, ("--only", "gru-NONE"), 1, "there is no registered model 'gru-NONE'"),
-        (trained, ("--except", "gru-NONE"), 1, "there is no registered model 'gru-NONE'"),
-        (trained, ("--only", ""), 2, "`--only` must be names, comma-separated; leave it out"),
+        (trained, ("--only", "gru-NONE"), 2, "there is no registered model 'gru-NONE'"),
+        (trained, ("--except", "gru-NONE"), 2, "there is no registered model 'gru-NONE'"),
+        (trained, ("--only", ""), 2, "`--only` must be names, comma-separated, or @all, got ''"),
         (empty_workspace, (), 1, "there is no MLflow database"),
     ):
         done = place.run("-m", "trainer", "retrain", *arguments)

@@ -39,7 +39,7 @@ def test_a_file_of_features_is_copied_into_the_run_file(tmp_path: Path) -> None:
     again = TrainConfig.parse(read_run_file(str(path)))
     assert make_builder(again).features.signature == signature
     assert run_file_text(again) == path.read_text()
-    with pytest.raises(BarwrightError, match="`features`"):
+    with pytest.raises(BarwrightError, match="unknown keys of the features file: 'returns'"):
         TrainConfig.parse({**GIVEN, "features": "{returns}"})
 
 
@@ -58,6 +58,13 @@ def test_a_part_of_a_file_and_names_as_on_the_command_line_will_do(tmp_path: Pat
         ("symbols: [A", r"`config` file '.*' cannot be read: "),
         ("- symbols", "must map names to values"),
         ("symbols: A\nsymbols: B", "gives 'symbols' twice"),
+        ("", r"`config` file '.*' is empty; write one"),
+        ("null-runs: 3\nnull_runs: 0", r"`config` file '.*' gives 'null_runs' twice"),
+        ("symbols: A\nfoo: 1", "there is no option 'foo'; see --help"),
+        ("symbols: A\nhorizon: !!bool foo", r"`config` file '.*' cannot be read: "),
+        ("symbols: A\nhorizon: !!timestamp foo", r"`config` file '.*' cannot be read: "),
+        ("symbols: A\nhorizon: !!int ''", r"`config` file '.*' cannot be read: "),
+        ("symbols: A\nfeatures: {windows: {2020-01-01: 3}}", "`windows`|unknown|windows"),
         ("symbol: EURUSD", "there is no option 'symbol'; did you mean 'symbols'"),
         ("symbols: EURUSD\nfee_bps: [1]", "`--fee-bps` must be a number"),
         ("symbols: EURUSD\nhorizon:", "`--horizon` must be a whole number, got nothing; see"),

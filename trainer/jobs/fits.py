@@ -17,7 +17,7 @@ from trainer.evidence.walk_forward import ask_for_block, blocks
 from trainer.job import Job
 from trainer.procedure.fit_cache import FitCache
 from trainer.procedure.fit_key import environment_digest, fit_key
-from trainer.procedure.known_results import noted_results, to_json
+from trainer.procedure.known_results import noted_results
 from trainer.procedure.procedure import Procedure
 from trainer.procedure.sample import Sample, score_rows
 from trainer.procedure.stored_fit import StoredFit
@@ -170,7 +170,7 @@ class JobFits:
         if stored is not None:
             with noted_results(adapter) as results:
                 self._ask(stage, part, adapter)
-            stored = replace(stored, results=to_json(results))
+            stored = replace(stored, results=results)
         cacheable = fit.environment == environment_digest()
         return MadeFit(fit.number, fit.rows, seconds, stored, cacheable)
 

@@ -185,8 +185,10 @@ def _security(config: TrainConfig, address: str) -> Security:
     }
     for option, name in files.items():
         if not name or not Path(name).is_file():
+            got = f", got {name!r}" if name else ""
             raise TrainerError(
-                f"`{option}` must be a PEM file for a tls:// scheduler, got {name!r}"
+                f"`{option}` must be a PEM file for a tls:// scheduler{got}; give "
+                f"{', '.join(files)}"
             )
     return Security(
         require_encryption=True,

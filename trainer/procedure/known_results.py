@@ -18,6 +18,8 @@ Results = dict[str, npt.NDArray[Any] | None]
 
 #: Methods of an adapter that take rows.
 _METHODS = ("predict", "rollout")
+#: Types of their results: scores, positions.
+_TYPES = ("<f8", "|i1")
 
 
 @contextmanager
@@ -48,11 +50,20 @@ def to_json(results: Results) -> dict[str, Any]:
 
 
 def from_json(stored: dict[str, Any]) -> Results:
-    """Return the results that `to_json` returned."""
-    return {
-        key: None if value is None else np.frombuffer(base64.b64decode(value[1]), value[0])
-        for key, value in stored.items()
-    }
+    """Return the results that `to_json` stored.
+
+    Raises
+    ------
+    ValueError
+        If one is no stored result; it may be another error, too.
+    """
+    return {key: None if value is None else _array(*value) for key, value in stored.items()}
+
+
+def _array(kind: str, values: str) -> npt.NDArray[Any]:
+    if kind not in _TYPES:
+        raise ValueError(f"results have the types {_TYPES}, got {kind!r}")
+    return np.frombuffer(base64.b64decode(values, validate=True), kind)
 
 
 def _replace(model: ModelAdapter, method: str, results: Results, *, note: bool) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from adapters.base import Batch, ModelAdapter
 from trainer.arrays import IntArray
 from trainer.errors import TrainerError
-from trainer.procedure.known_results import from_json, give_results
+from trainer.procedure.known_results import Results, from_json, give_results, to_json
 from trainer.scratch import scratch_folder
 
 #: Number of rows, in addition to the lookback, on which a model that is read from its bytes must
@@ -45,9 +45,9 @@ class StoredFit:
         measured.
     falls_key : str
         Digest of what the falls depend on beside the model.
-    results : dict
-        What it gives on the rows on which the procedure asks for it, as
-        `trainer.procedure.known_results.to_json` returns it.
+    results : dict of str to array or None
+        What it gives on the rows on which the procedure asks for it
+        (`trainer.procedure.known_results`).
     """
 
     key: str
@@ -55,7 +55,7 @@ class StoredFit:
     artifacts: dict[str, Any]
     falls: tuple[float, ...] = ()
     falls_key: str = ""
-    results: dict[str, Any] = field(default_factory=dict)
+    results: Results = field(default_factory=dict)
 
     @classmethod
     def of(cls, key: str, fitted: ModelAdapter, train: Batch) -> Self | None:
@@ -118,7 +118,7 @@ class StoredFit:
                 entry["artifacts"],
                 tuple(entry["falls"]),
                 entry["falls_key"],
-                entry["results"],
+                from_json(entry["results"]),
             )
             sealed = fit.seal == entry["seal"]
         except Exception as error:
@@ -137,7 +137,7 @@ class StoredFit:
             "artifacts": self.artifacts,
             "falls": self.falls,
             "falls_key": self.falls_key,
-            "results": self.results,
+            "results": to_json(self.results),
         }
         return json.dumps(head).encode() + b"\n" + self.content
 
@@ -158,13 +158,13 @@ class StoredFit:
         loaded.on_progress = adapter.on_progress
         loaded.get_artifacts = lambda: dict(artifacts)  # type: ignore[method-assign]
         if self.results:
-            give_results(loaded, from_json(self.results))
+            give_results(loaded, self.results)
         return loaded
 
     @property
     def seal(self) -> str:
         """Digest of all parts."""
-        parts = [self.key, self.artifacts, self.falls, self.falls_key, self.results]
+        parts = [self.key, self.artifacts, self.falls, self.falls_key, to_json(self.results)]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode() + self.content).hexdigest()
 

@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import RegisteredModel
 
 from barwright import BarwrightError
 from trainer.config import TrainConfig
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UsageError
 from trainer.job import Job, jobs_of
 from trainer.registry import alias as aliases
 from trainer.registry.claims import ClaimedError, TagHolder, exclusive_claim
@@ -87,11 +87,14 @@ class StaleNames:
 
         Raises
         ------
-        TrainerError
+        UsageError
             If one of `only` or `left_out` is no registered model with a version.
         """
         for name in (*only, *left_out):
-            find_version(self._client, name)
+            try:
+                find_version(self._client, name)
+            except TrainerError as error:
+                raise UsageError(str(error)) from error
         models = [
             model
             for model in aliases.all_models(self._client)

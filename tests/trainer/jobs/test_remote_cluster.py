@@ -29,7 +29,10 @@ def workers(**options: Any) -> RemoteWorkers:
         ({"scheduler": "tls://10.0.0.7"}, "must be tls://host:port, got 'tls://10.0.0.7'"),
         ({"scheduler": "http://10.0.0.7:80"}, "must be tls://host:port"),
         ({"scheduler": "tls://10.0.0.7:abc"}, "must be tls://host:port, got 'tls://10.0.0.7:abc'"),
-        ({"scheduler": "tls://h:8786"}, "`--tls-ca-file` must be a PEM file for a tls:// .*, got"),
+        (
+            {"scheduler": "tls://h:8786"},
+            "`--tls-ca-file` must be a PEM file for .*; give --tls-ca-f",
+        ),
         ({"scheduler": "tls://h:1", "scheduler_file": "f"}, "give either `--scheduler` or"),
         ({"scheduler_file": "nowhere.json"}, r"got 'nowhere.json' \(FileNotFoundError\); check"),
     ],

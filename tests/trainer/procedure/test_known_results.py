@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,3 +81,11 @@ def test_other_rows_are_computed(asked: ModelAdapter) -> None:
 def test_a_result_may_be_changed_by_who_asked(asked: ModelAdapter) -> None:
     asked.predict(X, ROWS)[1] = 7
     assert asked.predict(X, ROWS).tobytes() == Model().predict(X).tobytes()
+
+
+@pytest.mark.parametrize(
+    "stored", [["|O", "AAAA"], ["<f8", "no base64!"], ["<f8", "AAAA"], ["<f8"], 3]
+)
+def test_what_was_not_stored_by_us_is_no_result(stored: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        from_json({"key": stored})
