@@ -398,6 +398,7 @@ class _Libraries(WorkerPlugin):
 
     def setup(self, worker: object) -> None:
         _silence_connections()
+        usual = gc.get_threshold()
         start_quickly()
         for model in self._models:
             # The job that needs the model reports why it cannot be imported.
@@ -405,6 +406,10 @@ class _Libraries(WorkerPlugin):
                 adapters.find(model)
         for module in _AT_THE_END:
             import_module(module)
+        # From here on the collector leaves out what was imported, so it may come often: figures
+        # that were drawn are garbage that only it can free.
+        gc.freeze()
+        gc.set_threshold(*usual)
 
     def teardown(self, worker: object) -> None:
         # The collector would look through all objects of a process that ends: a second for nothing.
