@@ -219,6 +219,13 @@ def test_all_servers_listen_on_this_machine_only(desk: Desk) -> None:
     assert {address.ip for address in listening} == {"127.0.0.1"}
 
 
+def test_the_workers_of_the_server_send_an_answer_at_once(desk: Desk) -> None:
+    """On another loop than uvloop each call waits 40 ms for the second packet of its answer."""
+    processes = family(int(desk.state["processes"]["mlflow"].partition(":")[0]))
+    libraries = {Path(file.path).parent.name for p in processes for file in p.memory_maps()}
+    assert "uvloop" in libraries
+
+
 def family(pid: int) -> list[psutil.Process]:
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
