@@ -79,7 +79,7 @@ def test_every_symbol_of_a_folder_is_audited(
     [
         (("--source", "nowhere"), 2, "Error: `source` is not a folder: 'nowhere'; give a folder"),
         (("--source", "sample", "--interval", "7x"), 2, "Error: `interval` must be a count and"),
-        (("--source", "sample", "--interval", "5m"), 2, "Error: the source has no bars at 5m; "),
+        (("--source", "sample", "--interval", "5m"), 2, "Error: `source` has no bars at 5m; "),
         (("--source", "sample", "--symbols", "a/b"), 2, "Error: `symbols` must be letters, digits"),
         (("--source", "sample", "--features", "no.yaml"), 2, "Error: `features` file 'no.yaml' ca"),
         (("--source", "sample", "--rows", "-1"), 2, "Invalid value for '--rows': -1 is not in the"),
