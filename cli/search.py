@@ -14,6 +14,7 @@ from cli.terminal import exit_on_errors, printing
 from trainer.config import TrainConfig
 from trainer.search.space import SEARCHED_OPTIONS
 from trainer.search.study import BATCH
+from trainer.startup import work_for_long
 
 _HELP = """Search settings, then train models with the best ones.
 
@@ -61,6 +62,7 @@ def search(debug: bool, budget: int, **values: str | tuple[str, ...] | None) -> 
         from cli.table import wide_console
         from trainer.jobs.search import search as run
 
+        work_for_long()
         console = wide_console()
         with SearchView(console, config, budget) as view, _saying_that_it_goes_on():
             summary = run(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.startup import set_mlflow_defaults, start_quickly, without_module
+from trainer.startup import set_mlflow_defaults, start_quickly, without_module, work_for_long
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,9 +46,13 @@ def test_the_collector_runs_rarely_but_runs() -> None:
     before = gc.get_threshold()
     try:
         start_quickly()
-        assert gc.get_threshold()[0] == 100_000
+        assert gc.get_threshold()[0] == 3_000_000
         assert gc.isenabled()
+        work_for_long()
+        assert gc.get_threshold()[0] == 100_000
+        assert gc.get_freeze_count() > 0
     finally:
+        gc.unfreeze()
         gc.set_threshold(*before)
 
 

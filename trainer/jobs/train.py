@@ -28,6 +28,7 @@ from trainer.report.page import Page
 from trainer.run_file import job_run_file, run_file_text
 from trainer.scratch import scratch_folder
 from trainer.serving.manifest import MANIFEST, sha256
+from trainer.startup import work_for_long
 from trainer.tracking.mlflow_runs import Tracking, open_tracking
 from trainer.tracking.outage import through_outages
 from trainer.tracking.search_runs import find_search_trials
@@ -204,6 +205,7 @@ def train_jobs(
         # A command without anything to train needs no cluster.
         from trainer.jobs.training import run_jobs
 
+        work_for_long()
         verifier.open(tracking.uri)
         with pool as workers, scratch_folder() as workspace:
             for result in run_jobs(left, workers, workspace, on_progress):
