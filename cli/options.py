@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 from pydantic_core import PydanticUndefined
 
-from trainer.config import Effect, TrainConfig, option_name, option_text
+from trainer.config import ALL, Effect, TrainConfig, option_name, option_text
 from trainer.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -34,10 +34,6 @@ def split_names(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
 
 
-#: In place of names of registered models: all of them.
-ALL_NAMES = "@all"
-
-
 def chosen_names(option: str, text: str) -> list[str]:
     """Return the names of an option; none for all.
 
@@ -48,10 +44,8 @@ def chosen_names(option: str, text: str) -> list[str]:
     """
     names = split_names(text)
     if not names:
-        raise UsageError(
-            f"`--{option}` must be names, comma-separated, or {ALL_NAMES}, got {text!r}"
-        )
-    return [] if names == [ALL_NAMES] else names
+        raise UsageError(f"`--{option}` must be names, comma-separated, or {ALL}, got {text!r}")
+    return [] if names == [ALL] else names
 
 
 def config_options(
@@ -136,10 +130,7 @@ def given_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str
 
 def typed_values(values: Mapping[str, str | tuple[str, ...] | None]) -> dict[str, str]:
     """Return the values that stand on the command line, without defaults."""
-    return given_values({name: value for name, value in values.items() if is_typed(name)})
-
-
-def is_typed(name: str) -> bool:
-    """Return whether an option stands on the command line."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is ParameterSource.COMMANDLINE
+    source_of = click.get_current_context().get_parameter_source
+    return given_values(
+        {n: value for n, value in values.items() if source_of(n) is ParameterSource.COMMANDLINE}
+    )

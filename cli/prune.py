@@ -10,9 +10,10 @@ from datetime import timedelta
 import click
 from rich.console import Console
 
-from cli.options import ALL_NAMES, chosen_names
+from cli.options import chosen_names
 from cli.table import wide_console
 from cli.terminal import exit_on_errors, exit_on_store_errors, printing
+from trainer.config import ALL
 from trainer.errors import UsageError
 
 _HELP = """Remove old versions and runs that nothing needs.
@@ -62,7 +63,7 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 )
 @click.option(
     "--names",
-    default=ALL_NAMES,
+    default=ALL,
     show_default=True,
     metavar="LIST",
     help="Registered models, comma-separated.",

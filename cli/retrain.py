@@ -9,7 +9,6 @@ import sys
 import click
 
 from cli.options import (
-    ALL_NAMES,
     chosen_names,
     config_options,
     json_log_option,
@@ -19,7 +18,7 @@ from cli.options import (
 from cli.terminal import exit_on_errors, exit_on_store_errors, printing
 from features.errors import InputError
 from features.interval import Interval
-from trainer.config import CLUSTER_OPTIONS
+from trainer.config import ALL, CLUSTER_OPTIONS
 from trainer.errors import UsageError
 
 _HELP = """Train models again whose bars end long ago.
@@ -57,7 +56,7 @@ _PLACES = ("source", "cache_folder", "fit_cache_folder", "max_workers", *CLUSTER
 )
 @click.option(
     "--only",
-    default=ALL_NAMES,
+    default=ALL,
     show_default=True,
     metavar="NAMES",
     help="Registered models, comma-separated.",

@@ -67,24 +67,22 @@ def read_features(text: str) -> dict[str, Any]:
     """
     if not text:
         return {}
+    if are_groups(text):
+        return {"groups": [name.strip() for name in text.split(",") if name.strip()]}
     if text.startswith("{"):
         return _mapping(text, "`features`")
-    if is_features_file(text):
-        return read_settings(Path(text).expanduser(), "features")
-    return {"groups": [name.strip() for name in text.split(",") if name.strip()]}
+    return read_settings(Path(text).expanduser(), "features")
 
 
-def is_features_file(text: str) -> bool:
-    """Return whether a choice of features is the name of a file.
+def are_groups(text: str) -> bool:
+    """Return whether a choice of features is names of groups: no file, and no content of one.
 
     Examples
     --------
-    >>> is_features_file("my.yaml"), is_features_file("returns,volume")
-    (True, False)
+    >>> are_groups("returns,volume"), are_groups("my.yaml"), are_groups("{groups: [returns]}")
+    (True, False, False)
     """
-    if text.startswith("{"):
-        return False
-    return "." in text or "/" in text or Path(text).is_file()
+    return not (text.startswith("{") or "." in text or "/" in text or Path(text).is_file())
 
 
 def _mapping(text: str, subject: str) -> dict[str, Any]:

@@ -161,8 +161,8 @@ Features = Annotated[str, BeforeValidator(_parse_features)]
 Params = Annotated[dict[str, dict[str, int | float | bool | str]], BeforeValidator(_parse_params)]
 
 
-#: In place of symbols; no symbol has this character.
-ALL_SYMBOLS = "@all"
+#: In place of names: all of them. No name has this character.
+ALL = "@all"
 
 #: The parts of s3://bucket/prefix.
 _BUCKET_AND_PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=-]+)*/?", re.ASCII)
@@ -440,7 +440,7 @@ class TrainConfig(BaseModel):
 
     def _with_all_symbols(self) -> Self:
         """Return the options with every symbol of the source, if they ask for all."""
-        if self.symbols != (ALL_SYMBOLS,):
+        if self.symbols != (ALL,):
             return self
         symbols = symbols_of(open_source(self.source), self.interval)
         return self.model_copy(update={"symbols": symbols})
@@ -477,9 +477,7 @@ class TrainConfig(BaseModel):
                 )
         for symbol in self.symbols:
             if symbol.startswith("@"):
-                raise TrainerError(
-                    f"`--symbols` must be names, or {ALL_SYMBOLS} alone, got {symbol!r}"
-                )
+                raise TrainerError(f"`--symbols` must be names, or {ALL} alone, got {symbol!r}")
             check_symbol(symbol)
         for model in self.models:
             adapters.check_name(model)

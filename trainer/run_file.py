@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from features.errors import InputError
-from features.settings import is_features_file, read_features, read_settings
+from features.settings import are_groups, read_features, read_settings
 from trainer.config import CLUSTER_OPTIONS, TrainConfig
 from trainer.job import Job
 
@@ -58,7 +58,7 @@ def run_file_text(config: TrainConfig, *, cluster: bool = True) -> str:
     interval: 1h
     """
     options = config.model_dump(mode="json", exclude=None if cluster else set(CLUSTER_OPTIONS))
-    if config.features.startswith("{") or is_features_file(config.features):
+    if not are_groups(config.features):
         options["features"] = read_features(config.features)
     return yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
 

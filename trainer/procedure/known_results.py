@@ -24,7 +24,10 @@ _TYPES = ("<f8", "|i1")
 
 @contextmanager
 def noted_results(model: ModelAdapter) -> Iterator[Results]:
-    """Note what a model is asked in the block, and what it answers."""
+    """Note what a model is asked in the block, and what it answers.
+
+    An answer of a plug-in that has another type than the contract says is not noted.
+    """
     results: Results = {}
     for method in _METHODS:
         _replace(model, method, results, note=True)
@@ -77,8 +80,8 @@ def _replace(model: ModelAdapter, method: str, results: Results, *, note: bool) 
             known = results[key]
             return None if known is None else known.copy()
         values = compute(X, position)
-        if note:
-            results[key] = values
+        if note and (values is None or values.dtype.str in _TYPES):
+            results[key] = values if values is None else np.ascontiguousarray(values)
         return values
 
     setattr(model, method, answer)

@@ -89,3 +89,27 @@ def test_a_result_may_be_changed_by_who_asked(asked: ModelAdapter) -> None:
 def test_what_was_not_stored_by_us_is_no_result(stored: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         from_json({"key": stored})
+
+
+class PlugIn(Model):
+    """Its scores are a view of another array; its positions have a type that none should have."""
+
+    table = np.arange(12.0).reshape(6, 2)
+
+    def predict(
+        self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float64]:
+        return self.table[:, 0]
+
+    def rollout(self, X: npt.NDArray[np.float32], position: npt.NDArray[np.int64]) -> Any:
+        return position
+
+
+def test_answers_of_plug_ins_are_stored_bit_for_bit_or_not_at_all() -> None:
+    fitted = PlugIn()
+    with noted_results(fitted) as results:  # type: ignore[arg-type]
+        fitted.predict(X, ROWS)
+        assert fitted.rollout(X, ROWS) is ROWS
+    (scores,) = from_json(json.loads(json.dumps(to_json(results)))).values()
+    assert scores is not None
+    assert scores.tobytes() == PlugIn.table[:, 0].tobytes()
